@@ -1,0 +1,201 @@
+"""Wiring: constructs every part once and passes it on. The only place that knows them all."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from jit_auth.catalog.load import Catalog
+from jit_auth.catalog.load import load as load_catalog
+from jit_auth.catalog.globs import match
+from jit_auth.channels import CHANNELS
+from jit_auth.channels.terminal import stdout
+from jit_auth.config.load import policy_texts
+from jit_auth.config.settings import Settings
+from jit_auth.core.ids import new_id
+from jit_auth.core.mac import Mac
+from jit_auth.credentials import KINDS
+from jit_auth.egress import Egress
+from jit_auth.engine import Engine
+from jit_auth.engine.advance import Dispatcher
+from jit_auth.engine.approvals import Approvals
+from jit_auth.engine.attempt import Attempts
+from jit_auth.engine.bundle import Bundle, bundle_hash
+from jit_auth.engine.connect import Connects
+from jit_auth.engine.consents import Consents
+from jit_auth.engine.judge import Judge
+from jit_auth.engine.memory import Memory
+from jit_auth.engine.own import Own
+from jit_auth.engine.submit import Submit
+from jit_auth.engine.units import Writer
+from jit_auth.engine.waits import Waits
+from jit_auth.oauth.flow import Flows
+from jit_auth.oauth.metadata import Discovery
+from jit_auth.oauth.refresh import Refresher
+from jit_auth.policy.rules import Policy
+from jit_auth.policy.rules import load as load_policy
+from jit_auth.send.sender import Sender
+from jit_auth.storage.clock import Clock
+from jit_auth.storage.store import Store
+from jit_auth.vault import Vault
+from jit_auth.web import approve, connect
+from jit_auth.web.agents import Bearers
+from jit_auth.web.execute import Execute
+from jit_auth.web.executions import Executions
+from jit_auth.web.pages import Pages
+from jit_auth.web.server import application
+from jit_auth.worker import Worker
+from jit_auth.worker.owed import Owed
+from jit_auth.worker.show import Shows
+
+SEND_WINDOW = 5.0
+"""Seconds from the intent to the first byte."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: its HTTP application, and what has to happen beside it."""
+
+    app: web.Application
+    engine: Engine
+    worker: Worker
+    store: Store
+
+
+def load_bundle(settings: Settings) -> Bundle:
+    """Everything that decides, from the files that the settings name. Raises Faults."""
+    catalog = load_catalog(
+        settings.connectors.paths,
+        settings.providers,
+        public_url=settings.server.public_url,
+        allow_private=settings.connectors.allow_private_hosts,
+        kinds=tuple(KINDS),
+    )
+    actions = {name: operation.action for name, operation in catalog.actions.items()}
+    policy = load_policy(
+        policy_texts(settings), actions, settings.people.ids, groups=settings.people.groups, aliases=settings.people.names
+    )
+    return _bundle(settings, catalog, policy)
+
+
+def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
+    allowed = {
+        name: frozenset(
+            full for full, operation in catalog.actions.items() if match(agent.actions, full, operation.action.risk)
+        )
+        for name, agent in settings.agents.items()
+    }
+    content = {
+        "agents": msgspec.to_builtins(settings.agents),
+        "people": msgspec.to_builtins(settings.people),
+        "catalog": catalog.hash,
+        "policy": policy.hash,
+        "consent": settings.users.consent,
+        "send_within": settings.limits.approved_send_within,
+    }
+    return Bundle(
+        catalog=catalog,
+        policy=policy,
+        agents=settings.agents,
+        people=settings.people,
+        allowed=allowed,
+        shared_consent=settings.users.consent == "shared",
+        send_within=settings.limits.approved_send_within,
+        hash=bundle_hash(content),
+    )
+
+
+@asynccontextmanager
+async def build(
+    settings: Settings,
+    bundle: Bundle,
+    *,
+    clock: Clock | None = None,
+    write: Callable[[str], object] = stdout,
+    opened: Callable[[Store], Store] = lambda store: store,
+) -> AsyncIterator[Service]:
+    """A service from settings and bundle, for as long as the context lasts.
+
+    `clock` is shifted by tests; `write` gets what the terminal channel prints; `opened` may wrap the store (crash
+    tests do). Raises StorageError, VaultError.
+    """
+    vault = Vault(settings.vault.keys)
+    async with AsyncExitStack() as stack:
+        store = opened(
+            await Store.open(settings.storage.url, vault, clock=clock or Clock(), base=settings.base, serve=True)
+        )
+        stack.push_async_callback(store.close)
+        await store.publish(bundle.hash, "engine")
+        egress = Egress(settings.connectors.allow_private_hosts)
+        stack.push_async_callback(egress.close)
+        discovery = Discovery(egress, store.now)
+        refresher = Refresher(store, egress, discovery=discovery)
+        stack.push_async_callback(refresher.close)
+        flows = Flows(store, egress, Mac(vault.derive("oauth-state")), discovery=discovery)
+        tickets = vault.derive("tickets")
+
+        memory = Memory(store)
+        await memory.reread()
+        judge = Judge(bundle, memory, store)
+        attempts = Attempts(store, memory, Sender(egress), refresher, SEND_WINDOW)
+        waits = Waits()
+        writer = Writer(store.process, lambda prefix: new_id(prefix, store.now(), os.urandom(10)))
+        dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
+        environment, public_url = settings.server.environment, settings.server.public_url
+        engine = Engine(
+            bundle=bundle,
+            submitter=Submit(store, memory, bundle, judge, dispatcher),
+            dispatcher=dispatcher,
+            own=Own(store, waits, dispatcher),
+            approvals=Approvals(store, memory, bundle, judge, dispatcher, environment, tickets),
+            consents=Consents(
+                store,
+                memory,
+                bundle,
+                dispatcher,
+                flows,
+                Connects(store, memory, bundle),
+                environment,
+                public_url,
+                tickets,
+            ),
+        )
+        ports = {name: await stack.enter_async_context(channel.open(write)) for name, channel in CHANNELS.items()}
+        shows = Shows(store, judge, bundle, ports, environment, public_url, tickets, store.now)
+        worker = Worker(store, memory, dispatcher, shows, Owed(store, egress, bundle.catalog.providers))
+        dispatcher.moved = lambda execution: worker.wake() if execution.state == "paused" else None
+
+        bearers = Bearers(
+            settings.agents,
+            {digest: f"token-{number}" for number, digest in enumerate(settings.server.admin_token_sha256, 1)},
+        )
+        execute = Execute(engine, bearers)
+        pages = Pages(public_url, environment)
+        routes = [
+            *execute.routes(),
+            *Executions(engine, bearers, execute).routes(),
+            *approve.routes(engine, pages),
+            *connect.routes(engine, pages),
+        ]
+
+        async def ready() -> tuple[int, str]:
+            if store.bundle != bundle.hash:
+                return 503, "stale_bundle"
+            return (503, "halted") if memory.belief.halted else (200, "ok")
+
+        app = application(routes, {settings.server.host, *settings.server.hosts}, ready)
+        yield Service(app, engine, worker, store)
+        await dispatcher.drain(30)
+
+
+def calm_gc() -> None:
+    """Collect seldom: what a started service holds stays, and requests leave no cycles behind (measured: +2 to 8 %)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

@@ -1,0 +1,221 @@
+"""Load the catalog: every connector and provider judged, every action compiled; all faults at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jit_auth.catalog.action import action_of
+from jit_auth.catalog.files import Files, Found, find, shipped_path
+from jit_auth.catalog.hosts import url_fault
+from jit_auth.catalog.provider import ID, judge, merge, public
+from jit_auth.catalog.tables import ConnectorTable
+from jit_auth.catalog.validate import Validate
+from jit_auth.config.provider import ProviderTable
+from jit_auth.core.digest import canonical, sha256_text
+from jit_auth.core.request import Build, prepare
+from jit_auth.core.target import TEMPLATE, base_of, path_of
+from jit_auth.core.toml import Document, did_you_mean
+from jit_auth.errors import Fault, Faults
+from jit_auth.model import Action, Connector, Provider
+
+_Tell = Callable[[tuple[str | int, ...], str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One action, ready to be called."""
+
+    action: Action
+    connector: Connector
+    provider: Provider
+    validate: Callable[[dict[str, Any]], dict[str, Any]]
+    """Parameters in, parameters with defaults out; raises Unprocessable (`invalid_params`) with `faults`."""
+    build: Build
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All that can be called. `hash` covers its content but client secrets, file names and where it was found."""
+
+    actions: Mapping[str, Operation]
+    """By full name, `connector.action`, sorted."""
+    providers: Mapping[str, Provider]
+    connectors: Mapping[str, Connector]
+    hash: str
+    public_url: str
+    documents: Mapping[str, Document]
+    """Per connector the file it comes from: for faults that only others can find."""
+
+    def redirect_uri(self, provider: str) -> str:
+        """The one redirect URI of a provider, exactly as to be registered there (SECURITY 6)."""
+        return f"{self.public_url}/oauth/callback/{provider}"
+
+
+def load(
+    paths: Sequence[Path],
+    clients: Mapping[str, Mapping[str, Any]],
+    *,
+    public_url: str,
+    allow_private: Sequence[str],
+    shipped: bool = True,
+    kinds: Collection[str],
+    config: Document | None = None,
+) -> Catalog:
+    """Load the shipped connectors (unless `shipped` is False) and those below `paths`. Raises Faults.
+
+    `clients`: [providers.X] with secrets resolved. `kinds`: the credential kinds there are. `config`: config.toml,
+    so that faults of an override point into it.
+    """
+    faults: list[Fault] = []
+    files = find([shipped_path(), *paths] if shipped else list(paths), faults)
+    loader = _Loader(files, clients, allow_private, kinds, config or Document("config.toml", {}), faults)
+    connectors = loader.connectors()
+    if faults:
+        raise Faults(faults)
+    actions = {
+        action.name: Operation(
+            action, connector, connector.provider, Validate(action.params), prepare(connector, action)
+        )
+        for connector in connectors
+        for action in connector.actions
+    }
+    return Catalog(
+        actions=dict(sorted(actions.items())),
+        providers=dict(sorted(loader.providers.items())),
+        connectors={connector.id: connector for connector in connectors},
+        hash=_hash(connectors, loader.providers),
+        public_url=public_url,
+        documents={found.id: found.document for found in files.connectors},
+    )
+
+
+def _hash(connectors: Sequence[Connector], providers: Mapping[str, Provider]) -> str:
+    plain = {
+        "connectors": [
+            {**msgspec.to_builtins(connector), "provider": connector.provider.id} for connector in connectors
+        ],
+        "providers": [public(provider) for _, provider in sorted(providers.items())],
+    }
+    return sha256_text(canonical(plain))
+
+
+def _below(fault: _Tell, at: tuple[str, ...]) -> _Tell:
+    """Tells `fault` of paths below `at`."""
+
+    def tell(path: tuple[str | int, ...], message: str) -> None:
+        fault((*at, *path), message)
+
+    return tell
+
+
+class _Loader:
+    """Builds providers, then connectors, telling `faults` of everything on the way."""
+
+    def __init__(
+        self,
+        files: Files,
+        clients: Mapping[str, Mapping[str, Any]],
+        allow_private: Sequence[str],
+        kinds: Collection[str],
+        config: Document,
+        faults: list[Fault],
+    ) -> None:
+        self._files = files
+        self._clients = clients
+        self._allow_private = allow_private
+        self._kinds = kinds
+        self._config = config
+        self._faults = faults
+        self._shared = {found.id: found for found in files.providers}
+        self.providers: dict[str, Provider] = {}
+
+    def connectors(self) -> list[Connector]:
+        """All connectors, sorted by id; fills `providers`."""
+        for found in self._files.providers:
+            self._provider(found.id, found.table, found.document, (), None)
+        made = [self._connector(found) for found in sorted(self._files.connectors, key=lambda found: found.id)]
+        known = {*self._shared, *(f.id for f in self._files.connectors if isinstance(f.table.provider, ProviderTable))}
+        for name in self._clients:
+            if name not in known:
+                fault = self._config.fault(("providers", name), f"unknown provider {name!r}{did_you_mean(name, known)}")
+                self._faults.append(fault)
+        return [connector for connector in made if connector is not None]
+
+    def _provider(
+        self, name: str, table: ProviderTable, document: Document, at: tuple[str, ...], base_url: str | None
+    ) -> Provider:
+        client = self._clients.get(name, {})
+        provider = merge(name, table, client, base_url)
+
+        def fault(path: tuple[str, ...], message: str) -> None:
+            if path and path[0] in client:
+                self._faults.append(self._config.fault(("providers", name, *path), f"providers.{name}.{message}"))
+            else:
+                self._faults.append(document.fault((*at, *path), message))
+
+        if not ID.fullmatch(name):
+            fault((), f"{name!r} is no id of a provider: lower-case letters, digits, - and _, at most 48")
+        judge(provider, self._allow_private, self._kinds, fault)
+        self.providers[name] = provider
+        return provider
+
+    def _connector(self, found: Found[ConnectorTable]) -> Connector | None:
+        table, document = found.table, found.document
+        before = len(self._faults)
+
+        def fault(path: tuple[str | int, ...], message: str) -> None:
+            self._faults.append(document.fault(path, message))
+
+        if table.id != found.id:
+            fault(("id",), f"id {table.id!r} differs from the folder's name {found.id!r}")
+        if not ID.fullmatch(found.id):
+            fault(("id",), f"{found.id!r} is no id of a connector: lower-case letters, digits, - and _, at most 48")
+        if why := url_fault(TEMPLATE.sub("x", table.base_url), self._allow_private):
+            fault(("base_url",), f"base_url: {why}")
+        provider = self._provider_of(found, fault)
+        if provider is None:
+            return None
+        connector = Connector(
+            id=found.id, name=table.name, provider=provider, actions=(), docs=table.docs, base_url=table.base_url
+        )
+        try:
+            base_of(connector)
+        except ValueError as error:
+            fault(("base_url",), str(error))
+        made: list[Action] = []
+        for name, action_table in table.actions.items():
+            at = ("actions", name)
+            action = action_of(found.id, name, action_table, provider, _below(fault, at))
+            if action is None:
+                continue
+            try:
+                path_of(action.path, {param.name for param in action.params if param.where == "path"})
+            except ValueError as error:
+                fault((*at, "path"), f"{action.name}: {error}")
+            made.append(action)
+        if not table.actions:
+            fault(("actions",), "a connector has at least one action")
+        if len(self._faults) > before:
+            return None
+        return msgspec.structs.replace(connector, actions=tuple(made))
+
+    def _provider_of(self, found: Found[ConnectorTable], fault: _Tell) -> Provider | None:
+        """Its own provider, or the shared one it may use (SECURITY 5: only if that says so, or came with it)."""
+        given = found.table.provider
+        if isinstance(given, ProviderTable):
+            if found.id in self._shared:
+                fault(("provider",), f"a shared provider is called {found.id!r} too: they would share a redirect URI")
+            return self._provider(found.id, given, found.document, ("provider",), found.table.base_url)
+        shared = self._shared.get(given)
+        if shared is None:
+            fault(("provider",), f"unknown provider {given!r}{did_you_mean(given, self._shared)}")
+            return None
+        listed = self.providers[given].connectors
+        if found.id not in listed and (listed or shared.entry != found.entry):
+            fault(("provider",), f"the provider {given!r} is not for this connector: its `connectors` does not list it")
+        return self.providers[given]

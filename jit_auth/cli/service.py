@@ -1,0 +1,76 @@
+"""`jit-auth serve`: runs the service until it is told to stop; SIGTERM drains."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+
+from aiohttp import web
+
+from jit_auth.app import Service, build, calm_gc, load_bundle
+from jit_auth.cli.options import config_option, settings_of
+from jit_auth.config.settings import Settings
+from jit_auth.engine.bundle import Bundle
+from jit_auth.errors import JitAuthError
+
+DRAIN = 30.0
+"""Seconds that calls under way get to end."""
+
+
+def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = sub.add_parser("serve", help="run the service")
+    config_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit 0 after a drained stop, 1 where it cannot work."""
+    os.umask(0o077)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # its lines hold paths, and paths hold tickets
+    try:
+        settings = settings_of(args)
+        bundle = load_bundle(settings)
+        asyncio.run(serve(settings, bundle))
+    except JitAuthError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"cannot listen: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def serve(settings: Settings, bundle: Bundle) -> None:
+    """Until SIGTERM or SIGINT: listen, work, drain."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with build(settings, bundle) as service:
+        await listen(service, settings, stop)
+
+
+async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> None:
+    """Answer until `stop` is set, then let calls under way end."""
+    runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=DRAIN)
+    await runner.setup()
+    worker = asyncio.create_task(service.worker.run())
+    try:
+        host, port = settings.server.listen
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        calm_gc()
+        print(f"jit_auth listens on {settings.server.public_url}", file=sys.stderr, flush=True)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, worker}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+    finally:
+        await runner.cleanup()
+        worker.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker

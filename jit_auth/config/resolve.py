@@ -1,0 +1,243 @@
+"""From the tables of config.toml to Settings: cross-checks, defaults, secrets, reliefs on loopback."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import UNSET
+from msgspec.structs import asdict, replace
+
+from jit_auth.config import settings as made
+from jit_auth.config import tables, urls
+from jit_auth.config.database import judge_url, sqlite_path
+from jit_auth.config.people import People, gather
+from jit_auth.config.provider import ClientTable
+from jit_auth.config.secret import Secret, Secrets
+from jit_auth.core.ids import person_id
+from jit_auth.core.toml import Document
+from jit_auth.errors import Fault, Problem
+from jit_auth.policy.strings import milliseconds
+
+AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_GLOB = re.compile(r"[A-Za-z0-9._*-]+")
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[0-9a-f:]+")
+
+OFF_LOOPBACK = (
+    "this release runs on loopback only: public_url and listen must both be loopback addresses or localhost, "
+    "because people are not signed in yet and whoever holds a link decides"
+)
+
+
+class Resolver:
+    """Resolves one file. `faults` gathers what is wrong; what could not be resolved is left empty."""
+
+    def __init__(self, document: Document, base: Path, environ: Mapping[str, str], *, secrets: bool) -> None:
+        self._document = document
+        self._base = base
+        self._environ = environ
+        self._resolve_secrets = secrets
+        self._secrets = Secrets(base, loopback=True, environ=environ)
+        self.faults: list[Fault] = []
+        self.warnings: list[str] = []
+
+    def settings(self, file: tables.File) -> made.Settings:
+        """Everything resolved. Look at `faults` before using it."""
+        host, listen, loopback = self._addresses(file.server)
+        self._secrets = Secrets(self._base, loopback=loopback, environ=self._environ)
+        people = gather(file.people, lambda path, message: self._fault(("people", *path), message))
+        settings = made.Settings(
+            server=self._server(file.server, host, listen),
+            storage=self._storage(file.storage),
+            vault=self._vault(file.vault),
+            agents=self._agents(file.agents, people, loopback),
+            users=made.Users(verify=file.users.verify, consent=file.users.consent),
+            people=people,
+            providers={name: self._provider(name, table) for name, table in file.providers.items()},
+            connectors=self._connectors(file.connectors),
+            policies=made.Policies(paths=tuple(self._base / path for path in file.policies.paths)),
+            limits=made.Limits(approved_send_within=self._limit(file.limits)),
+            loopback=loopback,
+            base=self._base,
+            document=self._document,
+        )
+        if self._secrets.literals:
+            self._mode(self._base / Path(self._document.file).name, "the configuration, which holds secrets,", ())
+        return replace(settings, warnings=(*self._secrets.warnings, *self.warnings))
+
+    def _fault(self, path: tuple[str | int, ...], message: str) -> None:
+        self.faults.append(self._document.fault(path, message))
+
+    def _secret(self, secret: Secret, path: tuple[str | int, ...]) -> str:
+        if not self._resolve_secrets:
+            return ""
+        try:
+            return self._secrets.resolve(secret)
+        except ValueError as error:
+            self._fault(path, str(error))
+            return ""
+
+    def _mode(self, path: Path, what: str, at: tuple[str | int, ...]) -> None:
+        try:
+            self._secrets.judge_mode(path, what)
+        except ValueError as error:
+            self._fault(at, str(error))
+
+    def _addresses(self, server: tables.ServerTable) -> tuple[str, tuple[str, int], bool]:
+        host, listen, secure = "", ("127.0.0.1", 8080), False
+        try:
+            parts = urls.parsed(server.public_url)
+            host, secure = (parts.hostname or "").lower(), parts.scheme == "https"
+            if parts.query or parts.path.strip("/"):
+                raise ValueError("it is scheme, host and port alone")
+        except ValueError as error:
+            self._fault(("server", "public_url"), f"server.public_url: {error}")
+        try:
+            listen = urls.host_port(server.listen)
+        except ValueError as error:
+            self._fault(("server", "listen"), f"server.listen: {error}")
+        loopback = urls.is_loopback(host) and urls.is_loopback(listen[0])
+        if host and not loopback:
+            key = "listen" if urls.is_loopback(host) else "public_url"
+            self._fault(("server", key), f"server.{key}: {OFF_LOOPBACK}")
+            if not secure and not urls.is_loopback(host):
+                self._fault(("server", "public_url"), "server.public_url: https is required unless it is loopback")
+        return host, listen, loopback
+
+    def _server(self, server: tables.ServerTable, host: str, listen: tuple[str, int]) -> made.Server:
+        for number, name in enumerate(server.hosts):
+            if not _HOST.fullmatch(name.lower()):
+                self._fault(("server", "hosts", number), f"server.hosts: {name!r} is no host name without port")
+        for number, proxy in enumerate(server.trusted_proxies):
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                self._fault(("server", "trusted_proxies", number), f"{proxy!r} is no address or network")
+        tokens = [self._secret(t, ("server", "admin_tokens", n)) for n, t in enumerate(server.admin_tokens)]
+        return made.Server(
+            public_url=server.public_url.rstrip("/"),
+            host=host,
+            listen=listen,
+            environment=server.environment,
+            hosts=tuple(name.lower() for name in server.hosts),
+            trusted_proxies=server.trusted_proxies,
+            admin_token_sha256=tuple(hashlib.sha256(token.encode()).hexdigest() for token in tokens if token),
+        )
+
+    def _storage(self, storage: tables.StorageTable) -> made.Storage:
+        given = storage.url
+        plain = isinstance(given, str) and "@" not in given and "password" not in given
+        url = given if isinstance(given, str) and plain else self._secret(given, ("storage", "url"))
+        if url:
+            try:
+                judge_url(url, insecure=storage.insecure_db)
+            except ValueError as error:
+                self._fault(("storage", "url"), f"storage.url: {error}")
+            database = sqlite_path(url, self._base)
+            if database is not None:
+                self._mode(database, "the database", ("storage", "url"))
+        if storage.insecure_db:
+            self.warnings.append("[storage] insecure_db: the connection to the database may be read and changed")
+        return made.Storage(url=url, insecure_db=storage.insecure_db)
+
+    def _vault(self, vault: tables.VaultTable) -> made.VaultKeys:
+        keys: dict[str, bytes] = {}
+        if not vault.keys:
+            self._fault(("vault", "keys"), "vault.keys: at least one key is needed; `jit-auth init` makes one")
+        for number, table in enumerate(vault.keys):
+            at = ("vault", "keys", number)
+            if not AGENT_NAME.fullmatch(table.id) or table.id in keys:
+                self._fault(at, f"vault.keys: {table.id!r} is {'used twice' if table.id in keys else 'no id of a key'}")
+            text = self._secret(table.secret(), at)
+            keys[table.id] = b""
+            if not text:
+                continue
+            try:
+                keys[table.id] = base64.b64decode(text.strip(), validate=True)
+            except binascii.Error:
+                self._fault(at, f"vault.keys: the key {table.id!r} is no base64")
+                continue
+            if len(keys[table.id]) != 32:
+                self._fault(at, f"vault.keys: the key {table.id!r} has {len(keys[table.id])} bytes, not 32")
+        return made.VaultKeys(keys=tuple(keys.items()))
+
+    def _agents(self, agents: Mapping[str, tables.AgentTable], people: People, loopback: bool) -> dict[str, made.Agent]:
+        resolved: dict[str, made.Agent] = {}
+        secrets: dict[str, str] = {}
+        for name, table in agents.items():
+            at = ("agents", name)
+            if not AGENT_NAME.fullmatch(name):
+                self._fault(at, f"{name!r} is no name of an agent: letters, digits and ._-, at most 64")
+            if not _SHA256.fullmatch(table.secret_sha256):
+                self._fault((*at, "secret_sha256"), f"agents.{name}.secret_sha256: expected 64 lower-case hex digits")
+            elif (other := secrets.setdefault(table.secret_sha256, name)) != name:
+                self._fault((*at, "secret_sha256"), f"the agents {other} and {name} share a secret: one each")
+            for number, action in enumerate(table.actions):
+                if not _GLOB.fullmatch(action):
+                    self._fault((*at, "actions", number), f"{action!r} is no name or glob of actions")
+            for number, url in enumerate(table.return_urls):
+                try:
+                    urls.prefix(url)
+                except ValueError as error:
+                    self._fault((*at, "return_urls", number), f"agents.{name}.return_urls: {error}")
+            trusts = loopback if table.trusts_users is None else table.trusts_users
+            if "*" in table.users and not trusts:
+                self.warnings.append(
+                    f'agent {name} may act for anyone (users = ["*"]) and its word about who the user is '
+                    "proves nothing (trusts_users = false): conditions on user.id and user.groups fail"
+                )
+            resolved[name] = made.Agent(
+                name=name,
+                secret_sha256=table.secret_sha256,
+                actions=table.actions,
+                users=self._persons(table.users, people, (*at, "users")),
+                trusts_users=trusts,
+                owners=self._persons(table.owners, people, (*at, "owners")),
+                sees_people=loopback if table.sees_people is None else table.sees_people,
+                return_urls=table.return_urls,
+            )
+        return resolved
+
+    def _persons(self, texts: tuple[str, ...], people: People, at: tuple[str, ...]) -> tuple[str, ...]:
+        found: list[str] = []
+        for number, text in enumerate(texts):
+            if text == "*" and at[-1] == "users":
+                found.append(text)
+                continue
+            try:
+                found.append(people.names.get(person_id(text), person_id(text)))
+            except Problem as problem:
+                self._fault((*at, number), f"{text!r}: {problem.message}")
+        return tuple(dict.fromkeys(found))
+
+    def _provider(self, name: str, table: ClientTable) -> dict[str, Any]:
+        given = {key: value for key, value in asdict(table).items() if value is not UNSET}
+        if "client_secret" in given:
+            given["client_secret"] = self._secret(given["client_secret"], ("providers", name, "client_secret"))
+        return given
+
+    def _connectors(self, connectors: tables.ConnectorsTable) -> made.Connectors:
+        for number, host in enumerate(connectors.allow_private_hosts):
+            try:
+                ipaddress.ip_network(host, strict=False)
+            except ValueError:
+                if not _HOST.fullmatch(host.lower().removeprefix("*.")) or ":" in host or "/" in host:
+                    at = ("connectors", "allow_private_hosts", number)
+                    self._fault(at, f"{host!r} is no host name, address or network")
+        return made.Connectors(
+            paths=tuple(self._base / path for path in connectors.paths),
+            allow_private_hosts=tuple(host.lower() for host in connectors.allow_private_hosts),
+        )
+
+    def _limit(self, limits: tables.LimitsTable) -> int:
+        within = milliseconds(limits.approved_send_within)
+        if not within:
+            self._fault(("limits", "approved_send_within"), 'expected a duration such as "15m"')
+        return within or 0

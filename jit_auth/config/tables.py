@@ -1,0 +1,84 @@
+"""config.toml as people write it: its tables and keys, nothing resolved (CONTRACT 2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from jit_auth.config.people import PersonTable
+from jit_auth.config.provider import ClientTable
+from jit_auth.config.secret import Secret, SecretTable
+
+
+class ServerTable(Struct, frozen=True, kw_only=True):
+    public_url: str = "http://127.0.0.1:8080"
+    listen: str = "127.0.0.1:8080"
+    environment: str = "dev"
+    hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    admin_tokens: tuple[Secret, ...] = ()
+
+
+class StorageTable(Struct, frozen=True, kw_only=True):
+    url: Secret = "sqlite:///jit-auth.db"
+    insecure_db: bool = False
+
+
+class VaultKeyTable(Struct, frozen=True, kw_only=True):
+    id: str
+    env: str | None = None
+    file: str | None = None
+    command: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        self.secret()
+
+    def secret(self) -> SecretTable:
+        """Where the key's 32 bytes come from. Raises ValueError unless that is exactly one place."""
+        return SecretTable(env=self.env, file=self.file, command=self.command)
+
+
+class VaultTable(Struct, frozen=True, kw_only=True):
+    keys: tuple[VaultKeyTable, ...]
+
+
+class AgentTable(Struct, frozen=True, kw_only=True):
+    secret_sha256: str
+    actions: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    trusts_users: bool | None = None
+    owners: tuple[str, ...] = ()
+    sees_people: bool | None = None
+    return_urls: tuple[str, ...] = ()
+
+
+class UsersTable(Struct, frozen=True, kw_only=True):
+    verify: Literal["none"] = "none"
+    consent: Literal["agent", "shared"] = "agent"
+
+
+class ConnectorsTable(Struct, frozen=True, kw_only=True):
+    paths: tuple[str, ...] = ()
+    allow_private_hosts: tuple[str, ...] = ()
+
+
+class PoliciesTable(Struct, frozen=True, kw_only=True):
+    paths: tuple[str, ...] = ()
+
+
+class LimitsTable(Struct, frozen=True, kw_only=True):
+    approved_send_within: str = "15m"
+
+
+class File(Struct, frozen=True, kw_only=True):
+    vault: VaultTable
+    server: ServerTable = ServerTable()
+    storage: StorageTable = StorageTable()
+    agents: dict[str, AgentTable] = {}
+    users: UsersTable = UsersTable()
+    people: dict[str, PersonTable] = {}
+    providers: dict[str, ClientTable] = {}
+    connectors: ConnectorsTable = ConnectorsTable()
+    policies: PoliciesTable = PoliciesTable()
+    limits: LimitsTable = LimitsTable()

@@ -1,0 +1,66 @@
+"""Addresses as config.toml writes them: what is loopback, what is a URL, what can be a prefix of URLs."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, unquote, urlsplit
+
+_SCHEMES = ("http", "https")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host (no port, no brackets) is `localhost` or a loopback address, by its text alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def host_port(text: str) -> tuple[str, int]:
+    """`host:port`, with brackets around an IPv6 address. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not bare or (":" in bare and bare == host) or not port.isascii() or not port.isdigit():
+        raise ValueError("expected HOST:PORT")
+    if int(port) > 65535:
+        raise ValueError("a port is at most 65535")
+    return bare, int(port)
+
+
+def parsed(url: str) -> SplitResult:
+    """An absolute http(s) URL of plain parts. Raises ValueError: no host, user, fragment, odd characters, odd port."""
+    if not url.isascii() or any(c <= " " or c in '\x7f\\<>"{}|^`' for c in url):
+        raise ValueError("a URL holds visible ASCII alone")
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES or not parts.hostname:
+        raise ValueError("expected an absolute http:// or https:// URL")
+    if "@" in parts.netloc:
+        raise ValueError("a user in a URL is refused")
+    if parts.fragment or url.endswith("#"):
+        raise ValueError("a fragment in a URL is refused")
+    _ = parts.port  # raises ValueError where it is none
+    return parts
+
+
+def prefix(url: str) -> str:
+    """A URL prefix as it was written, once judged: ends in `/`, no query, no dot segment. Raises ValueError."""
+    parts = parsed(url)
+    if parts.query or url.endswith("?") or not parts.path.endswith("/"):
+        raise ValueError("a URL prefix ends in / and has no query")
+    if _dotted(parts.path):
+        raise ValueError("a URL prefix holds no dot segment")
+    return url
+
+
+def _dotted(path: str) -> bool:
+    """Whether a path holds a dot segment, however encoded: whoever normalises it would end up elsewhere."""
+    for _ in range(4):
+        decoded = unquote(path)
+        if decoded == path:
+            break
+        path = decoded
+    else:
+        return True
+    return any(segment in (".", "..") for segment in path.replace("\\", "/").split("/"))

@@ -1,0 +1,80 @@
+"""Why an execution ended, in words: the `error` member of an answer, one function or value per ending."""
+
+from __future__ import annotations
+
+from jit_auth.core.view import Came
+from jit_auth.model import Decision, Trouble, Vote, Want
+
+EXPIRED = Trouble("expired", "Nobody decided in time.", "Ask again if it is still wanted; nothing was sent.")
+LOST = Trouble(
+    "outcome_unknown",
+    "The call was sent and its answer was lost; it may not be repeated safely.",
+    "A person has to find out what happened and resolve it.",
+)
+
+
+def denied_by_policy(decision: Decision) -> Trouble:
+    reason = "; ".join(decision.reasons)
+    if any("not verified" in error for error in decision.errors):
+        return Trouble(
+            "user_not_verified",
+            reason or "The rules need a user whose identity is proven.",
+            "Call with a proof of who the user is.",
+            by="policy",
+        )
+    return Trouble(
+        "policy_denied",
+        reason or "The policies do not allow this action.",
+        "Do not repeat the call unchanged.",
+        by="policy",
+    )
+
+
+def no_approver(want: Want) -> Trouble:
+    return Trouble(
+        "no_approver",
+        f"Nobody is left who could approve this ({', '.join(want.of)}).",
+        "An operator has to name more approvers.",
+        by="policy",
+    )
+
+
+def refused_by_provider(came: Came) -> Trouble:
+    status = came.result.status if came.result is not None else None
+    code = {
+        "unauthorized": "unauthorized",
+        "rate_limited": "rate_limited",
+        "insufficient_scope": "insufficient_scope",
+    }.get(came.kind, "provider_error")
+    return Trouble(code, came.message or f"The provider answered {status}.", "The provider's answer is in `result`.")
+
+
+CONSENT_REFUSED = Trouble(
+    "consent_refused",
+    "The user refused the access that this action needs.",
+    "Do not ask again unless the user wants it.",
+    by="user",
+)
+
+
+def denied_by(vote: Vote | None) -> Trouble:
+    """A person said no."""
+    return Trouble(
+        "approval_denied",
+        "A person denied this action.",
+        "Do not repeat it; read the feedback, if there is any.",
+        by=vote.person if vote is not None else None,
+        feedback=vote.feedback if vote is not None else None,
+    )
+
+
+def address_refused(message: str) -> Trouble:
+    return Trouble("address_refused", message, "The host is not one that this service may call.")
+
+
+def misconfigured(message: str) -> Trouble:
+    return Trouble("provider_misconfigured", message, "An operator must correct the provider's client.")
+
+
+def unavailable(message: str, hint: str = "Nothing was sent. Try again later.") -> Trouble:
+    return Trouble("provider_unavailable", message or "The provider could not be reached.", hint)

@@ -1,0 +1,78 @@
+"""What an attempt's outcome means for its execution: the end, another attempt, or people must be asked."""
+
+from __future__ import annotations
+
+from jit_auth.core import endings
+from jit_auth.core.view import Came, End, Step, View, Wait
+from jit_auth.model import Millis
+
+RETRY_FOR: Millis = 60_000
+"""How long an outage or a lost answer is retried."""
+LONGEST_PAUSE: Millis = 30_000
+
+
+def after(view: View, came: Came) -> Step:
+    """The step after an attempt, or after its preparation failed. `Wait` means: not executed, again at `until`."""
+    execution = view.execution
+    match came.kind:
+        case "done":
+            return End("succeeded", result=came.result)
+        case "failed":
+            return End("failed", endings.refused_by_provider(came), came.result)
+        case "refused":
+            return over(view, End("failed", endings.address_refused(came.message)))
+        case "misconfigured":
+            return over(view, End("failed", endings.misconfigured(came.message)))
+        case "unauthorized":
+            if came.fresh and not execution.refreshed and (came.surely_not or view.retry != "never"):
+                return Wait(view.now)
+            return End("failed", endings.refused_by_provider(came), came.result)
+        case "insufficient_scope":
+            if not execution.rescoped:
+                return Wait(view.now)
+            return End("failed", endings.refused_by_provider(came), came.result)
+        case "rate_limited":
+            until = view.now + (came.retry_after or 0)
+            if until <= _patience(view):
+                return Wait(until)
+            return over(view, End("failed", endings.refused_by_provider(came), came.result))
+        case "never_left":
+            return _again(view) or over(view, End("failed", endings.unavailable(came.message)))
+        case "lost":
+            if view.retry == "never":
+                return End("unknown", endings.LOST)
+            return _again(view, lost=True) or unanswered(view, came.message)
+
+
+def over(view: View, end: End) -> End:
+    """`end`, unless an earlier attempt may have run: then nobody may say that nothing happened."""
+    if view.execution.lost and not view.reads:
+        return End("unknown", endings.LOST)
+    return end
+
+
+def unanswered(view: View, message: str) -> End:
+    """A call was sent, its answer is lost, and it is not repeated any more."""
+    if view.reads:
+        hint = "It was a read: nothing was changed. Try again later."
+        return End("failed", endings.unavailable(message or "The provider gave no answer.", hint))
+    return End("unknown", endings.LOST)
+
+
+def _again(view: View, *, lost: bool = False) -> Wait | None:
+    """The next try, 1 s, 2 s, 4 s ... at most 30 s from now; None where patience is at its end."""
+    until = view.now + min(LONGEST_PAUSE, 1000 << min(view.execution.tries, 5))
+    limit = _since(view) + RETRY_FOR if lost or view.execution.lost else _patience(view)
+    return Wait(until) if until <= limit else None
+
+
+def _since(view: View) -> Millis:
+    since = view.execution.trouble_since
+    return view.now if since is None else since
+
+
+def _patience(view: View) -> Millis:
+    """Until when an outage is retried: 60 s, or, where people approved, as long as their approval may be used."""
+    if view.decision.wants and view.execution.met is not None:
+        return min(view.execution.expires, view.execution.met + view.send_within)
+    return min(view.execution.expires, _since(view) + RETRY_FOR)

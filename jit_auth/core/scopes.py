@@ -1,0 +1,66 @@
+"""Which scopes a call lacks: what the action needs against what the user granted, and granted to this agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from jit_auth.model import Action, Consent, Grant, Millis, Provider
+
+
+def expand(scopes: Iterable[str], implies: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """All scopes that these stand for, through the provider's `implies`, transitively."""
+    held = set(scopes)
+    todo = list(held)
+    while todo:
+        for scope in implies.get(todo.pop(), ()):
+            if scope not in held:
+                held.add(scope)
+                todo.append(scope)
+    return frozenset(held)
+
+
+def lacking(action: Action, extra: Iterable[str], held: frozenset[str]) -> tuple[str, ...]:
+    """The scopes to ask for: all of `scopes` that are not held, and the first of `any_scopes` if none of them is."""
+    missing = [scope for scope in (*action.scopes, *extra) if scope not in held]
+    if action.any_scopes and held.isdisjoint(action.any_scopes):
+        missing.append(action.any_scopes[0])
+    return tuple(dict.fromkeys(missing))
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What a call waits for from its user: `scopes` to grant at the provider, or only that the agent is let in."""
+
+    provider: str
+    scopes: tuple[str, ...]
+    new_agent: bool
+
+
+def usable(grant: Grant | None, now: Millis) -> bool:
+    """Whether a grant can still give an access token: live, and not run out without a way to refresh it."""
+    if grant is None or grant.state != "live":
+        return False
+    return grant.refreshable or grant.expires is None or grant.expires > now
+
+
+def lack(
+    action: Action,
+    provider: Provider,
+    extra: Iterable[str],
+    grant: Grant | None,
+    consent: Consent | None,
+    now: Millis,
+) -> Lack | None:
+    """What is missing before `grant` may serve this action for the agent of `consent`; None: nothing.
+
+    The agent needs a consent of its own for the same scopes: what was given to
+    other agents does not count for it.
+    """
+    if provider.kind != "oauth2":
+        return None
+    if grant is None or not usable(grant, now):
+        return Lack(provider.id, lacking(action, extra, frozenset()), consent is None)
+    missing = lacking(action, extra, expand(grant.scopes, provider.implies))
+    named = consent is not None and not lacking(action, extra, expand(consent.scopes, provider.implies))
+    return Lack(provider.id, missing, not named) if missing or not named else None

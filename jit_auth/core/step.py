@@ -1,0 +1,162 @@
+"""What happens next with an execution: the one place where its state is judged.
+
+`next_step` is a pure function of a `View`; the engine loads the view, performs the one step it is told by
+compare-and-set, and asks again. Nobody else branches on an execution's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jit_auth.core import endings
+from jit_auth.core.outcome import after, over, unanswered
+from jit_auth.core.quorum import enough
+from jit_auth.core.scopes import Lack
+from jit_auth.core.view import Asking, Came, End, Send, Step, View, Wait
+from jit_auth.model import Ask, Want
+
+ALLOWED: Mapping[str, frozenset[str]] = {
+    "new": frozenset({"paused", "executing", "denied", "failed"}),
+    "paused": frozenset({"paused", "executing", "denied", "expired", "cancelled", "failed"}),
+    "executing": frozenset({"executing", "paused", "succeeded", "failed", "denied", "expired", "unknown"}),
+    "unknown": frozenset({"succeeded", "failed"}),
+    "succeeded": frozenset(),
+    "failed": frozenset(),
+    "denied": frozenset(),
+    "expired": frozenset(),
+    "cancelled": frozenset(),
+}
+"""Every transition there is; each unit that changes a state is checked against it, and the docs are drawn from it."""
+
+_GONE = Came("lost", message="The process that made the call is gone; its answer is lost.")
+
+
+def next_step(view: View) -> Step:
+    """The one step that an execution takes next. Pure; never raises."""
+    execution = view.execution
+    if execution.state not in ("paused", "executing"):
+        return Wait(None)
+    if view.came is not None:
+        return after(view, view.came)
+    if view.held:
+        return Wait(execution.deadline)
+    if execution.intent:
+        return after(view, _GONE)
+    return _ended(view) or _owed(view)
+
+
+def _ended(view: View) -> Step | None:
+    """Whether it may not run any more: stopped, out of time, denied by rules or people."""
+    execution = view.execution
+    if view.barred is not None:
+        return over(view, End("denied", view.barred))
+    if view.now >= execution.expires:
+        return over(view, End("expired", endings.EXPIRED))
+    if view.decision.effect == "deny":
+        return over(view, End("denied", endings.denied_by_policy(view.decision)))
+    no = _no_approver(view) or _answered_no(view)
+    if no is not None:
+        return over(view, no)
+    return Wait(execution.due) if view.halted else None
+
+
+def _no_approver(view: View) -> End | None:
+    """The rules want more approvers than there are: nobody could ever say yes."""
+    wants = view.decision.wants
+    if not wants or enough(wants, view.eligible, frozenset().union(*view.eligible)):
+        return None
+    pairs = zip(wants, view.eligible, strict=True)
+    short = next((want for want, people in pairs if len(people) < want.need), wants[0])
+    return End("denied", endings.no_approver(short))
+
+
+def _answered_no(view: View) -> End | None:
+    """Somebody said no, or nobody said anything in time."""
+    for ask in view.asks:
+        if ask.state == "denied" and ask.kind == "consent":
+            return End("denied", endings.CONSENT_REFUSED)
+        if ask.state == "denied":
+            vote = next((v for v in view.votes if v.ask == ask.id and v.verdict == "deny"), None)
+            return End("denied", endings.denied_by(vote))
+        if ask.state == "open" and view.now >= ask.expires:
+            return End("expired", endings.EXPIRED)
+    return None
+
+
+def _owed(view: View) -> Step:
+    """What people still owe; nothing: send."""
+    open_asks = [ask for ask in view.asks if ask.state == "open"]
+    kept = [ask for ask in open_asks if ask.kind == "consent" and any(_asks_for(ask, lack) for lack in view.lacks)]
+    consents = tuple(lack for lack in view.lacks if not any(_asks_for(ask, lack) for ask in kept))
+    old = [ask for ask in open_asks if ask.kind == "consent" and ask not in kept]
+
+    current = next((ask for ask in view.asks if ask.kind == "approval" and ask.state in ("open", "met")), None)
+    met, why = _approval(view, current)
+    if current is not None and (why is not None or not view.decision.wants) and current.state == "open":
+        old.append(current)
+    if current is not None and why is not None and current.state == "met":
+        old.append(current)
+    approval = view.decision.wants if why is not None else ()
+    if consents or approval:
+        if view.execution.lost:
+            return unanswered(view, "People would have to be asked before it may be repeated.")
+        return Asking(consents, approval, tuple(old), why or "")
+    if kept or not met:
+        waiting = [ask.expires for ask in open_asks if ask not in old]
+        return Wait(min([view.execution.expires, *waiting]), tuple(old))
+    if met and current is not None and current.state == "open" and current not in old:
+        old.append(current)
+    return _send(view, current, tuple(old))
+
+
+def _approval(view: View, current: Ask | None) -> tuple[bool, str | None]:
+    """Whether approvals are met, and, where a (new) round must be asked, why (`""`: it is the first)."""
+    wants = view.decision.wants
+    if not wants:
+        return True, None
+    if view.digest is None:
+        return False, None
+    if current is None:
+        return False, ""
+    if current.digest != view.digest:
+        return False, "What would be sent has changed since it was asked."
+    votes = {v.person for v in view.votes if v.ask == current.id and v.verdict == "approve"}
+    met = enough(wants, view.eligible, votes)
+    if current.state == "open":
+        if met or _shape(current.wants) == _shape(wants):
+            return met, None
+        return False, "The rules ask for other approvals than before."
+    if not met:
+        return False, "The votes that were given no longer meet the rules."
+    if view.lacks:
+        # Asked again only when all else is met: until then nobody is bothered twice.
+        return True, None
+    late = view.execution.met is not None and view.now >= view.execution.met + view.send_within
+    if view.now >= _runs_out(current, wants) or (late and view.execution.trouble_since is None):
+        return False, "The approval ran out before the call could be made."
+    return True, None
+
+
+def _runs_out(current: Ask, wants: tuple[Want, ...]) -> int:
+    """When a round's votes are too old: by what was promised then, or by the present rules, if they are stricter."""
+    return min(current.expires, current.created + min(want.expires for want in wants))
+
+
+def _send(view: View, current: Ask | None, settled: tuple[Ask, ...]) -> Step:
+    execution = view.execution
+    if execution.trouble_since is not None and execution.due is not None and execution.due > view.now:
+        return Wait(execution.due, settled)
+    not_after = execution.expires
+    if current is not None and view.decision.wants:
+        met = view.now if execution.met is None else execution.met
+        not_after = min(not_after, _runs_out(current, view.decision.wants), met + view.send_within)
+    return Send(not_after, settled)
+
+
+def _asks_for(ask: Ask, lack: Lack) -> bool:
+    have = (ask.provider, frozenset(ask.scopes), ask.new_agent)
+    return have == (lack.provider, frozenset(lack.scopes), lack.new_agent)
+
+
+def _shape(wants: tuple[Want, ...]) -> frozenset[tuple[frozenset[str], int]]:
+    return frozenset((frozenset(want.of), want.need) for want in wants)

@@ -1,0 +1,22 @@
+"""Times as the wire has them: RFC 3339 in UTC with `Z`, from and to milliseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from jit_auth.model import Millis
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(at: Millis) -> str:
+    """`2026-11-24T10:00:00.123Z`."""
+    return (_EPOCH + timedelta(milliseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
+
+
+def from_rfc3339(text: str) -> Millis:
+    """Milliseconds of an RFC 3339 time with an offset. Raises ValueError."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError("a time needs an offset, such as Z")
+    return round((when - _EPOCH) / timedelta(milliseconds=1))

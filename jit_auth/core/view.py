@@ -1,0 +1,100 @@
+"""What the next step of an execution depends on (`View`), and the steps there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jit_auth.core.scopes import Lack
+from jit_auth.model import Ask, Decision, Execution, Millis, Result, State, Trouble, Vote, Want
+
+Kind = Literal[
+    "done",
+    "failed",
+    "lost",
+    "never_left",
+    "refused",
+    "rate_limited",
+    "unauthorized",
+    "insufficient_scope",
+    "misconfigured",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What became of the last attempt. `surely_not` (of unauthorized): the credential was refused, nothing ran."""
+
+    kind: Kind
+    result: Result | None = None
+    message: str = ""
+    retry_after: Millis | None = None
+    surely_not: bool = False
+    fresh: bool = False
+    """Of unauthorized: another credential is at hand now (the token was refreshed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the next step depends on, read in one go and judged by the present rules."""
+
+    execution: Execution
+    """As it is in the store; a call that was only just made has version 0 and state executing."""
+    decision: Decision
+    """The policy's, anew."""
+    eligible: tuple[frozenset[str], ...]
+    """Whose votes count for each of `decision.wants`."""
+    digest: str | None
+    """Of the request as it would leave now; None while it cannot be built (the account is not known yet)."""
+    lacks: tuple[Lack, ...]
+    now: Millis
+    retry: str
+    reads: bool
+    send_within: Millis
+    asks: tuple[Ask, ...] = ()
+    votes: tuple[Vote, ...] = ()
+    barred: Trouble | None = None
+    """Why it may not run at all any more: agent, user, provider, connector or grant was stopped or taken out."""
+    halted: bool = False
+    came: Came | None = None
+    held: bool = False
+    """A live process is at it: nobody else touches it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Everything is met: commit an intent no later than `not_after`, and make the call."""
+
+    not_after: Millis
+    settled: tuple[Ask, ...] = ()
+    """Asks that are open in the store and owed no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Put these questions to people. `round` is a new round of approval, `old` the asks that they replace."""
+
+    consents: tuple[Lack, ...] = ()
+    round: tuple[Want, ...] = ()
+    old: tuple[Ask, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before `until` (None: until somebody calls); `settled` asks are owed no longer."""
+
+    until: Millis | None
+    settled: tuple[Ask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """It is over."""
+
+    state: State
+    error: Trouble | None = None
+    result: Result | None = None
+
+
+Step = Send | Asking | Wait | End

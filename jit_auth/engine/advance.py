@@ -1,0 +1,213 @@
+"""The only dispatcher: load, judge, ask `next_step`, perform that one step by compare-and-set, and again.
+
+Whatever happens to an execution (a call, a callback, a vote, a timer, a restart) ends here. Steps never call each
+other. One execution is driven by one task of a process at a time; between processes versions and leases decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from jit_auth.core.step import next_step
+from jit_auth.core.view import Asking, End, Send, Step, Wait
+from jit_auth.engine.attempt import Attempts
+from jit_auth.engine.judge import Judge, Judged
+from jit_auth.engine.memory import Memory
+from jit_auth.engine.units import Writer, Written
+from jit_auth.engine.waits import Waits
+from jit_auth.errors import StorageError, Unavailable
+from jit_auth.model import Applied, Execution, Idem, Stale, Unit
+from jit_auth.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+MOST_STALE = 5
+"""How often a decision is made anew because what it rests on has changed meanwhile."""
+OUTCOME_TRIES = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries to put down an outcome while the database is away."""
+
+
+class Taken(Exception):
+    """An idempotency key that exists already: its execution is the answer."""
+
+
+class Dispatcher:
+    """Drives executions. `moved` is called with each row that this process has committed."""
+
+    def __init__(
+        self, store: Store, memory: Memory, judge: Judge, attempts: Attempts, writer: Writer, waits: Waits
+    ) -> None:
+        self._store = store
+        self._memory = memory
+        self._judge = judge
+        self._attempts = attempts
+        self._writer = writer
+        self._waits = waits
+        self._running: set[str] = set()
+        self._again: set[str] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.moved: Callable[[Execution], None] = lambda execution: None
+
+    async def advance(self, execution_id: str, *, orphan: bool = False) -> None:
+        """Take an execution as far as it goes now. `orphan`: the store says that no live process is at it."""
+        if execution_id in self._running:
+            self._again.add(execution_id)
+            return
+        self._running.add(execution_id)
+        try:
+            while True:
+                self._again.discard(execution_id)
+                judged = await self._load(execution_id, orphan=orphan)
+                if judged is not None:
+                    await self._drive(judged, None, None)
+                if execution_id not in self._again:
+                    return
+        finally:
+            self._running.discard(execution_id)
+            self._again.discard(execution_id)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it in the background; `drain` waits for it. What fails there is taken up again by the worker."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a step failed and will be taken up again: %s", type(error).__name__, exc_info=error)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is under way; what is not done by then is left to the next process."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    async def start(self, judged: Judged, idem: Idem | None, admitted: Callable[[Execution], None] | None) -> Execution:
+        """Drive a call that was only just made; `admitted` is called with its first row."""
+        execution_id = judged.execution.id
+        self._running.add(execution_id)
+        try:
+            execution = await self._drive(judged, idem, admitted)
+        finally:
+            self._running.discard(execution_id)
+        if execution_id in self._again:
+            self.spawn(self.advance(execution_id))
+        return execution
+
+    async def _load(self, execution_id: str, *, orphan: bool) -> Judged | None:
+        opened = await self._store.opened(execution_id)
+        if opened is None:
+            return None
+        row = opened.execution
+        held = row.process not in (None, self._store.process) and not orphan
+        return await self._judge.judge(row, opened.asks, opened.votes, held=held)
+
+    async def _drive(
+        self, judged: Judged, idem: Idem | None, admitted: Callable[[Execution], None] | None
+    ) -> Execution:
+        stale = 0
+        prepared = False
+        while True:
+            step = next_step(judged.view)
+            written = self._written(judged, step, idem, prepared=prepared)
+            if written is None:
+                return judged.execution
+            applied = await self._apply(written.unit, must=judged.view.came is not None)
+            if isinstance(applied, Stale):
+                stale += 1
+                judged = await self._anew(judged, applied, stale)
+                continue
+            execution = written.execution
+            self.tell(execution)
+            if admitted is not None:
+                admitted(execution)
+                admitted = None
+            idem = None
+            prepared = prepared or isinstance(step, Send)
+            following = await self._follow(judged, step, execution)
+            if following is None:
+                return execution
+            judged = following
+
+    def _written(self, judged: Judged, step: Step, idem: Idem | None, *, prepared: bool) -> Written | None:
+        match step:
+            case Send():
+                if not prepared and self._attempts.due(judged):
+                    return self._writer.prepare(judged, idem)
+                return self._writer.intent(judged, step, idem)
+            case Asking():
+                return self._writer.asking(judged, step, idem)
+            case Wait():
+                return self._writer.waiting(judged, step)
+            case End():
+                return self._writer.end(judged, step, idem)
+
+    async def _follow(self, judged: Judged, step: Step, execution: Execution) -> Judged | None:
+        """After a step is durable: what it sets going. None: nothing more now."""
+        match step:
+            case Send() if execution.intent:
+                came = await self._attempts.make(judged)
+                return judged.after(execution, came)
+            case Send():
+                failed = await self._attempts.freshen(judged)
+                if failed is not None:
+                    return judged.after(execution, failed)
+                return await self._reload(execution.id)
+            case Wait(until=until) if judged.view.came is not None and until is not None and until <= judged.view.now:
+                return await self._reload(execution.id)
+            case _:
+                return None
+
+    async def _reload(self, execution_id: str) -> Judged | None:
+        return await self._load(execution_id, orphan=True)
+
+    async def _anew(self, judged: Judged, stale: Stale, times: int) -> Judged:
+        """Something moved since the judgement: read it and judge again, a few times; nothing was written so far."""
+        if stale.which == "idem":
+            raise Taken
+        if times > MOST_STALE or (stale.which == "bundle" and times > 1):
+            raise _busy(stale)
+        if stale.which in ("stopped", "bundle"):
+            await self._memory.reread()
+        elif stale.which == "lease":
+            await self._store.renew()
+        execution = judged.execution
+        if execution.version:
+            again = await self._load(execution.id, orphan=stale.which != "version")
+            if again is not None:
+                return again
+        return await self._judge.judge(execution, judged.view.asks, judged.view.votes)
+
+    async def _apply(self, unit: Unit, *, must: bool) -> Applied | Stale:
+        """Commit. An outcome (`must`) is what happened already: it is tried again while the database is away."""
+        for pause in OUTCOME_TRIES if must else ():
+            try:
+                return await self._store.apply(unit)
+            except StorageError as error:
+                log.warning("an outcome could not be written yet: %s", error.message)
+                await asyncio.sleep(pause)
+        return await self._store.apply(unit)
+
+    def tell(self, execution: Execution) -> None:
+        """This process has committed a change of this execution: wake who waits for it."""
+        self._waits.moved(execution.id)
+        self.moved(execution)
+
+
+def _busy(stale: Stale) -> Unavailable:
+    if stale.which == "bundle":
+        return Unavailable(
+            "This replica holds other rules than those that are in force; it sends nothing.",
+            code="stale_bundle",
+            hint="An operator has to give every replica the same files. Try another replica, or again later.",
+            headers={"Retry-After": "5"},
+        )
+    return Unavailable(
+        "What this decision rests on keeps changing.",
+        code="busy",
+        hint="Nothing was done. Try again in a moment.",
+        headers={"Retry-After": "1"},
+    )

@@ -1,0 +1,50 @@
+"""What decides: policies, connectors, providers, agents and people, as one frozen value with one hash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jit_auth.catalog.globs import match
+from jit_auth.catalog.load import Catalog, Operation
+from jit_auth.config.people import People
+from jit_auth.config.settings import Agent
+from jit_auth.core.digest import canonical, sha256_text
+from jit_auth.model import Millis
+from jit_auth.policy.rules import Policy
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One consistent set of what decides. `hash` covers its parsed, normalised content and nothing else."""
+
+    catalog: Catalog
+    policy: Policy
+    agents: Mapping[str, Agent]
+    people: People
+    allowed: Mapping[str, frozenset[str]]
+    """Per agent, the full names of the actions it may use: its globs, expanded when this was loaded."""
+    shared_consent: bool
+    """`[users] consent = "shared"`: what a user granted counts for every agent."""
+    send_within: Millis
+    hash: str
+
+    def operation(self, name: str) -> Operation | None:
+        """The action of that full name, or None."""
+        return self.catalog.actions.get(name)
+
+    def names(self, agent: str, action: str) -> bool:
+        """Whether an agent's globs cover this name, were there such an action."""
+        known = self.agents.get(agent)
+        return known is not None and match(known.actions, action, "low")
+
+    def serves(self, agent: str, user: str) -> bool:
+        """Whether an agent may act for this user."""
+        known = self.agents.get(agent)
+        return known is not None and ("*" in known.users or user in known.users)
+
+
+def bundle_hash(parts: Mapping[str, Any]) -> str:
+    """`sha256:` of what decides, given as plain JSON values."""
+    return sha256_text(canonical(parts))

@@ -1,0 +1,226 @@
+"""What a finished round trip writes: the grant, the agent's consent, the ask's end; and letting a new agent in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from jit_auth.catalog.load import Operation
+from jit_auth.core.ids import new_id
+from jit_auth.core.scopes import expand, lacking
+from jit_auth.engine.advance import MOST_STALE
+from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.memory import Memory
+from jit_auth.errors import FlowRefused, Unavailable
+from jit_auth.model import (
+    Ask,
+    At,
+    Audit,
+    Change,
+    Consent,
+    Execution,
+    Grant,
+    Insert,
+    Millis,
+    Op,
+    Outbox,
+    Stale,
+    Token,
+    Unit,
+)
+from jit_auth.oauth.flow import Landed
+from jit_auth.storage.store import Store
+
+REVOKE_FOR: Millis = 86_400_000
+"""How long the revocation of a token that came too late is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What came of it. `complete`: this call waits for nothing more from the provider."""
+
+    ask: Ask
+    """The ask as it stands: the same one, or the new one that asks for what is missing."""
+    complete: bool
+    granted: tuple[str, ...]
+    missing: tuple[str, ...]
+    account: str | None
+    another: bool
+
+
+@dataclass(frozen=True)
+class Connects:
+    """Writes consents. Each method is one unit, repeated where rows moved meanwhile."""
+
+    store_: Store
+    memory: Memory
+    bundle: Bundle
+
+    async def let_in(self, ask: Ask, execution: Execution, operation: Operation, grant: Grant) -> Connection:
+        """A new agent for scopes that the grant holds already: answered here, without a trip."""
+        store, needed = self.store_, lacking(operation.action, execution.extra, frozenset())
+        for _ in range(MOST_STALE):
+            now = store.now()
+            ops = await self._consent(grant, ask.agent, needed, now)
+            ops += self._answered(ask, execution, grant, now, complete=True)
+            fact = {
+                "do": "consent",
+                "ask": ask.id,
+                "grant": grant.id,
+                "provider": grant.provider,
+                "scopes": list(needed),
+                "trip": False,
+            }
+            at = At(self.memory.belief.epoch, self.bundle.hash, self._subjects(ask, operation), not_after=ask.expires)
+            if not isinstance(await store.apply(Unit(at, tuple(ops), _audit(ask, (fact,)))), Stale):
+                self.memory.forget(grant.user, grant.provider)
+                return Connection(ask, True, needed, (), grant.account_name or grant.account or None, False)
+            await self.memory.reread()
+            ask, execution = await self._again(ask, execution)
+        raise Unavailable("Others are answering this very moment.", hint="Try again.")
+
+    async def store(self, ask: Ask, execution: Execution, operation: Operation, landed: Landed) -> Connection:
+        """The tokens that a provider gave, for the account that it named; what is missing is asked again."""
+        store, user, provider = self.store_, ask.user or "", operation.provider
+        epoch = landed.flow.epoch
+        for _ in range(MOST_STALE):
+            now = store.now()
+            grants, _ = await store.grants(user, provider.id)
+            old = next((grant for grant in grants if grant.account == landed.account), None)
+            grant, op, did = self._grant(old, user, provider.id, await self._token(old, landed), landed, now)
+            granted = expand(landed.scopes, provider.implies)
+            missing = lacking(operation.action, execution.extra, granted)
+            needed = lacking(operation.action, execution.extra, frozenset())
+            given = tuple(scope for scope in dict.fromkeys((*needed, *ask.scopes)) if scope in granted)
+            right = execution.account is None or execution.account == landed.account
+            ops: list[Op] = [op, *await self._consent(grant, ask.agent, given, now)]
+            asked = ask
+            if ask.state == "open":
+                answered = self._answered(ask, execution, grant, now, complete=right and not missing)
+                if right and missing:
+                    asked = self._ask_again(ask, missing, now)
+                    answered.append(Insert(asked))
+                ops += answered
+            facts = (
+                {
+                    "do": "consent",
+                    "ask": ask.id,
+                    "grant": grant.id,
+                    "provider": provider.id,
+                    "scopes": list(given),
+                    "missing": list(missing),
+                    "trip": True,
+                },
+                {"do": did, "grant": grant.id, "provider": provider.id, "scopes": list(landed.scopes)},
+            )
+            at = At(epoch, self.bundle.hash, self._subjects(ask, operation))
+            applied = await store.apply(Unit(at, tuple(ops), _audit(ask, facts)))
+            if not isinstance(applied, Stale):
+                self.memory.forget(user, provider.id)
+                another = old is None and bool(grants)
+                return Connection(asked, right and not missing, given, missing, landed.account_name or None, another)
+            if applied.which == "stopped":
+                await self._too_late(ask, landed, now)
+            ask, execution = await self._again(ask, execution)
+        raise Unavailable("Others are answering this very moment.", hint="Start again from the link.")
+
+    async def _token(self, old: Grant | None, landed: Landed) -> Token:
+        """Some providers give a refresh token only at the first consent: then the account keeps the one it has."""
+        token = landed.token
+        if token.refresh is not None or old is None or old.state != "live" or not old.refreshable:
+            return token
+        return msgspec.structs.replace(token, refresh=(await self.store_.reveal(old)).refresh)
+
+    def _grant(
+        self, old: Grant | None, user: str, provider: str, token: Token, landed: Landed, now: Millis
+    ) -> tuple[Grant, Op, str]:
+        """The row of this provider account: a new one, or the same with new tokens. Never another account's."""
+        to: dict[str, Any] = {
+            "account_name": landed.account_name,
+            "scopes": landed.scopes,
+            "state": "live",
+            "token": token,
+            "expires": token.expires,
+            "lifetime": token.lifetime,
+            "refreshable": token.refresh is not None,
+            "refresher": None,
+            "refresher_until": None,
+            "updated": now,
+        }
+        if old is None:
+            grant = Grant(
+                id=new_id("grt", now, os.urandom(10)),
+                user=user,
+                provider=provider,
+                account=landed.account,
+                created=now,
+                **to,
+            )
+            return grant, Insert(grant), "grant.created"
+        did = "grant.recovered" if old.state == "broken" else "grant.scopes_changed"
+        return msgspec.structs.replace(old, version=old.version + 1, **to), Change(old, to), did
+
+    async def _consent(self, grant: Grant, agent: str, scopes: tuple[str, ...], now: Millis) -> list[Op]:
+        """The agent may use these scopes of the grant, beside those it was given before."""
+        _, consents = await self.store_.grants(grant.user, grant.provider)
+        old = next((consent for consent in consents if (consent.grant, consent.agent) == (grant.id, agent)), None)
+        if old is None:
+            return [Insert(Consent(grant=grant.id, agent=agent, scopes=scopes, at=now))]
+        return [Change(old, {"scopes": tuple(dict.fromkeys((*old.scopes, *scopes))), "at": now})]
+
+    def _answered(self, ask: Ask, execution: Execution, grant: Grant, now: Millis, *, complete: bool) -> list[Op]:
+        """The ask's end and the execution's new version; nothing where another account than the needed one came."""
+        if execution.account is not None and execution.account != grant.account:
+            return []
+        ops: list[Op] = [Change(ask, {"state": "met" if complete else "superseded"})]
+        to: dict[str, Any] = {"due": now, "updated": now, "grant": grant.id}
+        if execution.account is None:
+            to["account_name"] = grant.account_name
+        if complete:
+            to["met"] = now
+        return [*ops, Change(execution, to)]
+
+    def _ask_again(self, ask: Ask, missing: tuple[str, ...], now: Millis) -> Ask:
+        return msgspec.structs.replace(
+            ask,
+            id=new_id("cns", now, os.urandom(10)),
+            version=1,
+            scopes=missing,
+            new_agent=False,
+            created=now,
+            last_error=None,
+            state="open",
+        )
+
+    def _subjects(self, ask: Ask, operation: Operation) -> tuple[tuple[str, str], ...]:
+        return (
+            ("agent", ask.agent),
+            ("user", ask.user or ""),
+            ("provider", operation.provider.id),
+            ("connector", operation.connector.id),
+        )
+
+    async def _again(self, ask: Ask, execution: Execution) -> tuple[Ask, Execution]:
+        return await self.store_.ask(ask.id) or ask, await self.store_.execution(execution.id) or execution
+
+    async def _too_late(self, ask: Ask, landed: Landed, now: Millis) -> None:
+        """A kill switch was thrown during the trip: the token is never usable here, and is revoked at the provider."""
+        owed = Outbox(
+            id=new_id("out", now, os.urandom(10)),
+            kind="revoke",
+            user=ask.user or "",
+            provider=ask.provider or "",
+            token=landed.token,
+            due=now,
+            until=now + REVOKE_FOR,
+        )
+        fact = {"do": "token.too_late", "ask": ask.id, "provider": ask.provider}
+        await self.store_.apply(Unit(None, (Insert(owed),), _audit(ask, (fact,))))
+        raise FlowRefused("Access was stopped while you were at the provider; nothing was connected.", code="revoked")
+
+
+def _audit(ask: Ask, facts: tuple[dict[str, Any], ...]) -> Audit:
+    return Audit(actor=f"person:{ask.user}", what=facts, user=ask.user, agent=ask.agent, execution=ask.execution)

@@ -1,0 +1,238 @@
+"""Consents: what a user is asked to connect, the round trip to the provider, and what it unblocks.
+
+Attacks: another browser finishes the trip, or this one finishes another's (the flow is bound to a cookie and a state);
+one agent's consent releases another's calls (consents are per agent, and only its own calls are advanced); a token
+arrives after a kill switch (the write names the epoch at which the trip began; refused, the token is revoked).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from jit_auth.catalog.load import Operation
+from jit_auth.core.links import genuine, row_of, ticket
+from jit_auth.core.scopes import expand, lacking
+from jit_auth.engine.advance import MOST_STALE, Dispatcher
+from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.connect import Connection, Connects
+from jit_auth.engine.judge import choose
+from jit_auth.engine.memory import Holding, Memory
+from jit_auth.engine.pages import ConsentPage, Finished, Leaving
+from jit_auth.errors import Conflict, ConsentRefused, FlowRefused, Gone, NotFound, ProviderError, Unavailable
+from jit_auth.model import Ask, Audit, Change, Execution, Grant, Stale, Unit
+from jit_auth.oauth.flow import Flows
+from jit_auth.storage.store import Store
+
+COOKIE_KEPT = 600_000
+"""Milliseconds an OAuth round trip may take."""
+
+
+@dataclass(frozen=True)
+class Consents:
+    """The user's side of the engine."""
+
+    store: Store
+    memory: Memory
+    bundle: Bundle
+    dispatcher: Dispatcher
+    flows: Flows
+    connects: Connects
+    environment: str
+    public_url: str
+    ticket_key: bytes
+
+    def link(self, ask: Ask) -> str:
+        """The link by which this ask is answered; the same for as long as it is open."""
+        mark = ticket(self.ticket_key, "consent", ask.id, ask.user or "", ask.expires)
+        return f"{self.public_url}/connect/{mark}"
+
+    def redirect_uri(self, provider_id: str) -> str:
+        """One callback path per provider (RFC 9700 4.4.2)."""
+        return f"{self.public_url}/oauth/callback/{provider_id}"
+
+    async def page(self, link_ticket: str) -> ConsentPage:
+        """What is asked; changes nothing. Raises NotFound, Gone, Conflict."""
+        ask, execution, operation = await self._find(link_ticket)
+        grant, holding = await self._grant(execution, operation)
+        provider = operation.provider
+        granted = frozenset(grant.scopes) if grant is not None and grant.state == "live" else frozenset()
+        consent = holding.consent(grant, ask.agent, shared=self.bundle.shared_consent)
+        had = expand(consent.scopes, provider.implies) if consent is not None else frozenset()
+        needed = lacking(operation.action, execution.extra, frozenset())
+        new = tuple(
+            dict.fromkeys((*ask.scopes, *(scope for scope in needed if scope not in had or scope not in granted)))
+        )
+        return ConsentPage(
+            environment=self.environment,
+            ask=ask,
+            execution=execution,
+            action=operation.action,
+            connector_name=operation.connector.name,
+            provider_id=provider.id,
+            provider_name=provider.id,
+            provider_host=(urlsplit(provider.authorize_url or provider.issuer or "").hostname or "")
+            if ask.scopes
+            else "",
+            scope_titles=provider.scope_titles,
+            new=new,
+            held=tuple(sorted(granted - set(new))),
+            account=ask.account,
+            manage_url=provider.manage_url,
+            trip=_trip(ask, grant),
+            now=self.store.now(),
+        )
+
+    async def begin(self, link_ticket: str) -> Leaving | Finished:
+        """Yes. Binds a round trip to this browser, or, where nothing is missing at the provider, lets the agent in."""
+        ask, execution, operation = await self._find(link_ticket)
+        grant, _ = await self._grant(execution, operation)
+        if not _trip(ask, grant) and grant is not None:
+            connection = await self.connects.let_in(ask, execution, operation, grant)
+            await self._unblock(ask, operation.provider.id)
+            return self._finished("connected", ask, execution, operation, connection)
+        provider = operation.provider
+        held = grant.scopes if grant is not None and grant.state == "live" else ()
+        needed = lacking(operation.action, execution.extra, frozenset())
+        scopes = tuple(dict.fromkeys((*provider.base_scopes, *held, *needed, *ask.scopes)))
+        begun = await self.flows.begin(
+            ask, provider, scopes, redirect_uri=self.redirect_uri(provider.id), epoch=self.memory.belief.epoch
+        )
+        return Leaving(
+            url=begun.url,
+            cookie=begun.cookie,
+            lifetime=COOKIE_KEPT,
+            environment=self.environment,
+            provider_name=provider.id,
+        )
+
+    async def refuse(self, link_ticket: str) -> Finished:
+        """No: the call is denied."""
+        ask, execution, operation = await self._find(link_ticket)
+        await self._refused(ask, execution)
+        return self._finished("refused", ask, execution, operation, None)
+
+    async def finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished:
+        """The provider sent the browser back. Raises FlowRefused, Away, Misconfigured: no execution was changed."""
+        provider = self.bundle.catalog.providers.get(provider_id)
+        if provider is None or provider.kind != "oauth2":
+            raise NotFound("There is no such provider.")
+        try:
+            landed = await self.flows.finish(provider, query, cookie, redirect_uri=self.redirect_uri(provider_id))
+        except ConsentRefused as refused:
+            ask, execution, operation = await self._of(refused.flow.ask)
+            await self._refused(ask, execution)
+            return self._finished("refused", ask, execution, operation, None)
+        except ProviderError as error:
+            flow = getattr(error, "flow", None)
+            if flow is None or isinstance(error, FlowRefused):
+                raise
+            ask, execution, operation = await self._of(flow.ask)
+            await self._note(ask, error)
+            return self._finished("error", ask, execution, operation, None, error)
+        ask, execution, operation = await self._of(landed.flow.ask)
+        connection = await self.connects.store(ask, execution, operation, landed)
+        kind = "connected" if connection.complete else "partly"
+        finished = self._finished(kind, connection.ask, execution, operation, connection)
+        await self._unblock(ask, provider_id)
+        return finished
+
+    async def _unblock(self, ask: Ask, provider_id: str) -> None:
+        """Advance this call and the same agent's others that wait for the same; no other agent's (SECURITY 2)."""
+        waiting = await self.store.waiting(ask.agent, ask.user or "", provider_id)
+        for execution_id in dict.fromkeys((ask.execution, *waiting)):
+            self.dispatcher.spawn(self.dispatcher.advance(execution_id))
+
+    async def _find(self, link_ticket: str) -> tuple[Ask, Execution, Operation]:
+        """The open ask that a ticket stands for. One answer for every way in which it is none."""
+        named = row_of(link_ticket)
+        ask = await self.store.ask(named[0]) if named is not None and named[0].startswith("cns_") else None
+        if ask is None or not genuine(self.ticket_key, "consent", ask.id, ask.user or "", ask.expires, link_ticket):
+            raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
+        if ask.state == "superseded":
+            raise Conflict("This was asked again in another form.", code="superseded", hint="Open the newer link.")
+        found = await self._of(ask.id)
+        execution = found[1]
+        if execution.state == "cancelled":
+            raise Gone("The agent withdrew this request.", code="cancelled")
+        if ask.state == "expired" or (ask.state == "open" and self.store.now() >= ask.expires):
+            raise Gone("This request ran out before it was answered.", code="expired")
+        if ask.state != "open":
+            raise Conflict("This was answered already.", code="already_finished", hint="There is nothing left to do.")
+        return found
+
+    async def _of(self, ask_id: str) -> tuple[Ask, Execution, Operation]:
+        ask = await self.store.ask(ask_id)
+        execution = await self.store.execution(ask.execution) if ask is not None else None
+        operation = self.bundle.operation(execution.action) if execution is not None else None
+        if ask is None or execution is None or operation is None:
+            raise NotFound("There is no such request any more.")
+        return ask, execution, operation
+
+    async def _grant(self, execution: Execution, operation: Operation) -> tuple[Grant | None, Holding]:
+        holding = await self.memory.holding(execution.user or "", operation.provider.id, fresh=True)
+        return choose(holding, execution), holding
+
+    async def _refused(self, ask: Ask, execution: Execution) -> None:
+        fact = {"do": "consent.refused", "ask": ask.id, "provider": ask.provider}
+        await self._change(ask, {"state": "denied"}, fact)
+        await self.dispatcher.advance(execution.id)
+
+    async def _note(self, ask: Ask, error: ProviderError) -> None:
+        fact = {"do": "consent.error", "ask": ask.id, "provider": ask.provider, "error": error.code}
+        await self._change(ask, {"last_error": f"{error.code}: {error.message}"[:500]}, fact)
+
+    async def _change(self, ask: Ask, to: dict[str, Any], fact: dict[str, Any]) -> None:
+        """Change an ask that is still open; one that was answered meanwhile stays as it is."""
+        current: Ask | None = ask
+        for _ in range(MOST_STALE):
+            if current is None or current.state != "open":
+                return
+            audit = Audit(
+                actor=f"person:{current.user}",
+                what=(fact,),
+                user=current.user,
+                agent=current.agent,
+                execution=current.execution,
+            )
+            if not isinstance(await self.store.apply(Unit(None, (Change(current, to),), audit)), Stale):
+                return
+            current = await self.store.ask(current.id)
+        raise Unavailable("Others are answering this very moment.", hint="Try again.")
+
+    def _finished(
+        self,
+        kind: str,
+        ask: Ask,
+        execution: Execution,
+        operation: Operation,
+        connection: Connection | None,
+        error: ProviderError | None = None,
+    ) -> Finished:
+        provider = operation.provider
+        return Finished(
+            kind=kind,  # type: ignore[arg-type]
+            environment=self.environment,
+            execution=execution,
+            agent=ask.agent,
+            user=ask.user or "",
+            provider_id=provider.id,
+            provider_name=provider.id,
+            scope_titles=provider.scope_titles,
+            granted=connection.granted if connection else (),
+            missing=connection.missing if connection else (),
+            account=connection.account if connection else None,
+            another_account=connection.another if connection else False,
+            error=error.code if error else "",
+            error_description=error.message if error else "",
+            link=self.link(ask) if kind in ("partly", "error") else None,
+            return_url=execution.return_url,
+            manage_url=provider.manage_url,
+        )
+
+
+def _trip(ask: Ask, grant: Grant | None) -> bool:
+    """Whether the provider has to be asked: not where the grant holds everything and only the agent is new."""
+    return bool(ask.scopes) or not ask.new_agent or grant is None or grant.state != "live"

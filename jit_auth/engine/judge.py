@@ -1,0 +1,176 @@
+"""Judge an execution anew: who, for whom, which account, which scopes, which rules, and what exactly would leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from jit_auth.catalog.load import Operation
+from jit_auth.core.digest import digest
+from jit_auth.core.quorum import eligible
+from jit_auth.core.scopes import Lack, lack
+from jit_auth.core.view import Came, View
+from jit_auth.credentials import KINDS
+from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.memory import Belief, Holding, Memory
+from jit_auth.model import Ask, At, Decision, Execution, Grant, Millis, Request, Trouble, Vote
+from jit_auth.policy.facts import Call
+from jit_auth.storage.store import Store
+
+_NOTHING = Decision("deny")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A view with what a send needs: the request as built, the grant, and the epoch it all rests on."""
+
+    view: View
+    at: At
+    operation: Operation | None = None
+    grant: Grant | None = None
+    request: Request | None = None
+    shadow: tuple[str, ...] = ()
+
+    @property
+    def execution(self) -> Execution:
+        return self.view.execution
+
+    def after(self, execution: Execution, came: Came | None) -> Judged:
+        """The same judgement, for the row as it is now, with what became of the attempt."""
+        return replace(self, view=replace(self.view, execution=execution, came=came))
+
+
+class Judge:
+    """Reads what is believed, builds the request, asks the policy. Decides nothing itself."""
+
+    def __init__(self, bundle: Bundle, memory: Memory, store: Store) -> None:
+        self.bundle = bundle
+        self._memory = memory
+        self._store = store
+
+    async def judge(
+        self,
+        execution: Execution,
+        asks: tuple[Ask, ...] = (),
+        votes: tuple[Vote, ...] = (),
+        *,
+        held: bool = False,
+    ) -> Judged:
+        """Everything that `next_step` depends on, by the present rules and rows."""
+        belief = self._memory.belief
+        now = self._store.now()
+        operation = self.bundle.operation(execution.action)
+        if operation is None:
+            view = View(execution, _NOTHING, (), None, (), now, "never", False, 0, asks, votes, _unknown(execution))
+            return Judged(replace(view, held=held), At(belief.epoch, self.bundle.hash, ()))
+        subjects = [("agent", agent) for agent in execution.chain]
+        subjects += [("provider", operation.provider.id), ("connector", operation.connector.id)]
+        if execution.user is not None:
+            subjects.append(("user", execution.user))
+        grant, missing = await self._grant(execution, operation, now)
+        if grant is not None:
+            subjects.append(("grant", grant.id))
+        barred = self._bar(execution, operation, belief, subjects)
+        request, mark = self._request(execution, operation, grant)
+        call = self._call(execution, operation, now)
+        decision = self.bundle.policy.decide(call)
+        view = View(
+            execution=execution,
+            decision=decision,
+            eligible=tuple(eligible(want, execution) for want in decision.wants),
+            digest=mark,
+            lacks=(missing,) if missing is not None else (),
+            now=now,
+            retry=operation.action.retry,
+            reads=operation.action.effect == "read",
+            send_within=self.bundle.send_within,
+            asks=asks,
+            votes=votes,
+            barred=barred,
+            halted=belief.halted,
+            held=held,
+        )
+        at = At(belief.epoch, self.bundle.hash, tuple(subjects))
+        return Judged(view, at, operation, grant, request, self.bundle.policy.shadow(call))
+
+    async def _grant(self, execution: Execution, operation: Operation, now: Millis) -> tuple[Grant | None, Lack | None]:
+        """The grant to use and what it lacks; the rows are read before a lack is believed."""
+        provider = operation.provider
+        if provider.kind != "oauth2" or execution.user is None:
+            return None, None
+        agent = execution.chain[0]
+        grant: Grant | None = None
+        missing: Lack | None = None
+        for fresh in (False, True):
+            holding = await self._memory.holding(execution.user, provider.id, fresh=fresh)
+            grant = choose(holding, execution)
+            consent = holding.consent(grant, agent, shared=self.bundle.shared_consent)
+            missing = lack(operation.action, provider, execution.extra, grant, consent, now)
+            if missing is None:
+                break
+        return grant, missing
+
+    def _bar(
+        self, execution: Execution, operation: Operation, belief: Belief, subjects: list[tuple[str, str]]
+    ) -> Trouble | None:
+        """Why this may not run at all any more: a stop, or the configuration no longer covers it."""
+        for subject in subjects:
+            if subject in belief.stops:
+                return Trouble("revoked", f"This {subject[0]} was stopped.", "An operator can say why.", by="admin")
+        for agent in execution.chain:
+            if operation.action.name not in self.bundle.allowed.get(agent, frozenset()):
+                return Trouble("revoked", "The agent may no longer use this action.", "Ask an operator.", by="policy")
+            if execution.user is not None and not self.bundle.serves(agent, execution.user):
+                return Trouble("revoked", "The agent may no longer act for this user.", "Ask an operator.", by="policy")
+        return None
+
+    def _request(
+        self, execution: Execution, operation: Operation, grant: Grant | None
+    ) -> tuple[Request | None, str | None]:
+        """The request as it would leave and its digest; None while the account that it names is not known."""
+        if grant is None and operation.build.account_fields:
+            return None, None
+        account = {} if grant is None else {"id": grant.account, "name": grant.account_name or ""}
+        request = operation.build(execution.params, account, execution.id, execution.created)
+        mark = digest(
+            action=execution.action,
+            provider=operation.provider.id,
+            params=execution.params,
+            user=execution.user,
+            verified=execution.verified,
+            chain=execution.chain,
+            account=execution.account,
+            request=request,
+            places=tuple(KINDS[operation.provider.kind].adds(operation.provider)),
+            execution_id=execution.id,
+        )
+        return request, mark
+
+    def _call(self, execution: Execution, operation: Operation, now: Millis) -> Call:
+        user = execution.user
+        return Call(
+            action=operation.action,
+            params=execution.params,
+            user=user,
+            groups=self.bundle.policy.groups_of(user) if user is not None else frozenset(),
+            verified=execution.verified,
+            agent=execution.agent,
+            chain=execution.chain,
+            account=execution.account,
+            now=now,
+        )
+
+
+def choose(holding: Holding, execution: Execution) -> Grant | None:
+    """The grant that an execution uses: of its account; else the one its consent made; else the only one.
+
+    Never "the first connected": with several accounts and none named there is no grant until one is.
+    """
+    if execution.account is not None:
+        return next((grant for grant in holding.grants if grant.account == execution.account), None)
+    if execution.grant is not None:
+        return next((grant for grant in holding.grants if grant.id == execution.grant), None)
+    return holding.grants[0] if len(holding.grants) == 1 else None
+
+
+def _unknown(execution: Execution) -> Trouble:
+    return Trouble("revoked", f"The action {execution.action} no longer exists.", "Ask an operator.", by="policy")

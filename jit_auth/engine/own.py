@@ -1,0 +1,148 @@
+"""What an agent does with its own executions: read, list, wait, cancel; and what an operator does: resolve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from jit_auth.engine.advance import MOST_STALE, Dispatcher
+from jit_auth.engine.waits import Waits
+from jit_auth.errors import Conflict, NotFound, Unavailable
+from jit_auth.model import OPEN, Audit, Change, Committed, Execution, Op, Opened, Page, Stale, Touch, Trouble, Unit
+from jit_auth.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Own:
+    """Executions as their agent sees them: others do not exist."""
+
+    store: Store
+    waits: Waits
+    dispatcher: Dispatcher
+
+    async def get(self, agent: str, execution_id: str) -> Opened:
+        """One execution with what people owe it. Raises NotFound, also for another agent's."""
+        opened = await self.store.opened(execution_id)
+        if opened is None or opened.execution.agent != agent:
+            raise NotFound("There is no such execution.", hint="An agent sees its own executions only.")
+        return opened
+
+    async def list(
+        self,
+        agent: str,
+        *,
+        states: Collection[str],
+        user: str | None,
+        updated_since: int | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page:
+        """Newest first, as `Opened`; what people owe is read for those that are paused."""
+        page = await self.store.executions(
+            agent, states=tuple(states), user=user, updated_since=updated_since, limit=limit, cursor=cursor
+        )
+        items = [
+            await self.store.opened(row.id) or Opened(row) if row.state == "paused" else Opened(row)
+            for row in page.items
+        ]
+        return Page(tuple(items), page.next)
+
+    async def wait(self, agent: str, execution_id: str, seconds: float, *, paused: bool = True) -> Opened:
+        """The execution when it is over, or as it is after `seconds`. `paused`: also wait while people decide.
+
+        Raises TooMany beyond the waits that an agent may have.
+        """
+        opened = await self.get(agent, execution_id)
+        if seconds <= 0 or not _open(opened.execution, paused):
+            return opened
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        event = self.waits.enter(agent, execution_id)
+        try:
+            while True:
+                opened = await self.get(agent, execution_id)
+                left = until - loop.time()
+                if left <= 0 or not _open(opened.execution, paused):
+                    return opened
+                await self.waits.pause(event, left)
+        finally:
+            self.waits.leave(agent, execution_id, event)
+
+    async def cancel(self, agent: str, execution_id: str) -> Opened:
+        """Withdraw a paused call. A cancelled one stays so. Raises Conflict: already_finished, executing."""
+        for _ in range(MOST_STALE):
+            opened = await self.get(agent, execution_id)
+            execution = opened.execution
+            if execution.state == "cancelled":
+                return opened
+            if execution.state == "executing":
+                raise Conflict(
+                    "The call is being made and can no longer be withdrawn.",
+                    code="executing",
+                    hint="Wait for its outcome.",
+                )
+            if execution.state != "paused":
+                raise Conflict(
+                    f"The execution has {execution.state} already.",
+                    code="already_finished",
+                    hint="There is nothing left to cancel.",
+                )
+            now = self.store.now()
+            to = {
+                "state": "cancelled",
+                "due": None,
+                "open_key": None,
+                "process": None,
+                "updated": now,
+                "error": Trouble("cancelled", "The agent withdrew the call.", "", by="agent"),
+            }
+            ops: list[Op] = [Change(execution, to)]
+            ops += [Change(ask, {"state": "closed"}) for ask in opened.asks if ask.state == "open"]
+            ops += [Touch(ask.id, now) for ask in opened.asks if ask.kind == "approval"]
+            audit = Audit(
+                actor=f"agent:{agent}",
+                what=({"do": "cancel"},),
+                user=execution.user,
+                agent=execution.chain[0],
+                execution=execution.id,
+            )
+            if not isinstance(await self.store.apply(Unit(None, tuple(ops), audit)), Stale):
+                self.dispatcher.tell(execution)
+                return await self.get(agent, execution_id)
+        raise Unavailable("Others are changing this execution.", hint="Try again.")
+
+    async def resolve(self, execution_id: str, outcome: str, note: str, who: str) -> Execution:
+        """A person says what became of a call of unknown outcome: final, and it starts nothing.
+
+        `who` is `admin:NAME`. Raises NotFound, and Conflict (`not_unknown`) in any other state.
+        """
+        for _ in range(MOST_STALE):
+            execution = await self.store.execution(execution_id)
+            if execution is None:
+                raise NotFound("There is no such execution.")
+            if execution.state != "unknown":
+                raise Conflict(
+                    f"The execution is {execution.state}: there is nothing to resolve.",
+                    code="not_unknown",
+                    hint="Only a call of unknown outcome is resolved, once.",
+                )
+            to = {"state": outcome, "updated": self.store.now(), "error": _resolved(outcome, note)}
+            fact = {"do": "resolve", "outcome": outcome, "note": Committed(note)}
+            audit = Audit(
+                actor=who, what=(fact,), user=execution.user, agent=execution.chain[0], execution=execution.id
+            )
+            if not isinstance(await self.store.apply(Unit(None, (Change(execution, to),), audit)), Stale):
+                self.dispatcher.tell(execution)
+                return await self.store.execution(execution_id) or execution
+        raise Unavailable("Others are changing this execution.", hint="Try again.")
+
+
+def _open(execution: Execution, paused: bool) -> bool:
+    return execution.state in (OPEN if paused else ("executing",))
+
+
+def _resolved(outcome: str, note: str) -> Trouble | None:
+    if outcome == "succeeded":
+        return None
+    return Trouble("resolved_failed", "A person found out that the call did not happen.", "", by="admin", feedback=note)

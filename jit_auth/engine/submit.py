@@ -1,0 +1,240 @@
+"""Admission: from what an agent posted to a judged draft, or a refusal that leaves no trace but its audit row."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jit_auth.catalog.load import Operation
+from jit_auth.config.settings import Agent
+from jit_auth.core.digest import canonical
+from jit_auth.core.ids import new_id
+from jit_auth.core.urls import within
+from jit_auth.engine.advance import Dispatcher, Taken
+from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.judge import Judge
+from jit_auth.engine.memory import Holding, Memory
+from jit_auth.errors import Forbidden, NotFound, Problem, Unavailable, Unprocessable
+from jit_auth.model import Decision, Execution, Grant, Idem, Millis
+from jit_auth.storage.store import Store
+
+DAY: Millis = 86_400_000
+SHORTEST: Millis = 60_000
+LONGEST: Millis = 14 * DAY
+KEY_KEPT: Millis = 7 * DAY
+"""How long an idempotency key is kept after its execution can last."""
+_UNDECIDED = Decision("deny")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as it was posted: well-formed JSON of known members, nothing else checked yet."""
+
+    agent: Agent
+    action: str
+    user: str | None
+    params: dict[str, Any]
+    account: str | None = None
+    reason: str | None = None
+    expires_in: Millis = DAY
+    return_url: str | None = None
+    key: str | None = None
+    """Idempotency-Key."""
+    body: bytes = b""
+    """Canonical JSON of the whole body, compared where the key exists already."""
+
+
+class Submit:
+    """Admits calls."""
+
+    def __init__(self, store: Store, memory: Memory, bundle: Bundle, judge: Judge, dispatcher: Dispatcher) -> None:
+        self._store = store
+        self._memory = memory
+        self._bundle = bundle
+        self._judge = judge
+        self._dispatcher = dispatcher
+
+    async def submit(self, call: Call, admitted: Callable[[Execution], None] | None = None) -> Execution:
+        """The execution that this call becomes, or, with a known key, became.
+
+        Drives it as far as it goes without waiting for people. `admitted` is called with its first durable row.
+        Raises Problem where the call is not admitted: no execution, and the key stays free.
+        """
+        operation = self._permitted(call)
+        scope = self._scope(call)
+        try:
+            draft = await self._draft(call, operation)
+        except Problem:
+            # What it was refused for may have changed since: a key that exists is answered all the same.
+            known = await self._known(call, scope)
+            if known is None:
+                raise
+            return known
+        idem = None
+        if scope is not None:
+            until = draft.expires + KEY_KEPT
+            idem = Idem(scope=scope, execution=draft.id, body=call.body.decode(), until=until)
+        try:
+            judged = await self._judge.judge(draft)
+            return await self._dispatcher.start(judged, idem, admitted)
+        except Taken:
+            known = await self._known(call, scope)
+            if known is None:
+                raise Unavailable(
+                    "The call with this key is just being admitted.", headers={"Retry-After": "1"}
+                ) from None
+            return known
+
+    def _permitted(self, call: Call) -> Operation:
+        operation = self._bundle.operation(call.action)
+        allowed = self._bundle.allowed.get(call.agent.name, frozenset())
+        if call.action not in allowed:
+            if operation is None and self._bundle.names(call.agent.name, call.action):
+                raise NotFound(
+                    f"There is no action {call.action!r}.",
+                    code="unknown_action",
+                    hint=_nearest(call.action, allowed),
+                )
+            raise Forbidden(
+                f"The agent {call.agent.name} may not use {call.action}.",
+                code="action_not_permitted",
+                hint="GET /actions lists what it may use; an operator can add actions in config.toml.",
+            )
+        if operation is None:
+            raise NotFound(f"There is no action {call.action!r}.", code="unknown_action")
+        if call.user is None:
+            if operation.provider.kind == "oauth2":
+                raise Unprocessable(
+                    "This action needs `user`: for whom is it done?",
+                    code="invalid_params",
+                    hint="Name the user whose account is to be used.",
+                    members={"faults": [{"pointer": "/user", "message": "is required"}]},
+                )
+        elif not self._bundle.serves(call.agent.name, call.user):
+            raise Forbidden(
+                f"The agent {call.agent.name} may not act for this user.",
+                code="user_not_permitted",
+                hint="An operator names an agent's users in config.toml.",
+            )
+        return operation
+
+    async def _draft(self, call: Call, operation: Operation) -> Execution:
+        if self._memory.belief.halted:
+            raise Unavailable(
+                "Everything is halted by an operator.", code="halted", hint="Try again when it is resumed."
+            )
+        params = operation.validate(call.params)
+        if not SHORTEST <= call.expires_in <= LONGEST:
+            raise _invalid("/expires_in", "must be between 60 s and 14 days")
+        if call.return_url is not None and not _within(call.return_url, call.agent.return_urls):
+            raise _invalid("/return_url", "is none of this agent's return_urls")
+        grant = None
+        if operation.provider.kind == "oauth2" and call.user is not None:
+            grant = await self._account(call.user, operation.provider.id, call.account)
+        elif call.account is not None:
+            raise _unknown_account(call.account, Holding())
+        now = self._store.now()
+        return Execution(
+            id=new_id("exe", now, os.urandom(10)),
+            version=0,
+            state="executing",
+            agent=call.agent.name,
+            chain=(call.agent.name,),
+            user=call.user,
+            verified=call.agent.trusts_users,
+            action=call.action,
+            params=params,
+            reason=call.reason,
+            asked_account=call.account,
+            account=grant.account if grant is not None else None,
+            account_name=grant.account_name if grant is not None else None,
+            grant=grant.id if grant is not None else None,
+            digest="",
+            decision=_UNDECIDED,
+            return_url=call.return_url,
+            created=now,
+            updated=now,
+            expires=now + call.expires_in,
+        )
+
+    async def _account(self, user: str, provider: str, named: str | None) -> Grant | None:
+        """The account to use: the one that was named, or the only one; several and none named is refused."""
+        holding = await self._memory.holding(user, provider)
+        found = _pick(holding, named)
+        if len(found) == 1:
+            return found[0]
+        # Nothing is refused by memory alone: another replica may have seen an account connected.
+        holding = await self._memory.holding(user, provider, fresh=True)
+        found = _pick(holding, named)
+        if len(found) == 1:
+            return found[0]
+        if named is not None:
+            raise _unknown_account(named, holding)
+        if found:
+            raise Unprocessable(
+                "The user has connected several accounts: say which one to use.",
+                code="ambiguous_account",
+                hint="Put one of `accounts` into `account`.",
+                members={"accounts": _accounts(holding)},
+            )
+        return None
+
+    def _scope(self, call: Call) -> str | None:
+        if call.key is None:
+            return None
+        return canonical([call.agent.name, call.user, [call.agent.name], call.key]).decode()
+
+    async def _known(self, call: Call, scope: str | None) -> Execution | None:
+        """The execution of a key that exists. Raises Unprocessable where it was bound to another body."""
+        if scope is None:
+            return None
+        idem = await self._store.idem(scope)
+        if idem is None:
+            return None
+        if not self._store.same_body(idem, call.body.decode()):
+            raise Unprocessable(
+                "This Idempotency-Key was used for another call.",
+                code="idempotency_mismatch",
+                hint="Use a new key for every new call; repeat a call with exactly the same body.",
+            )
+        return await self._store.execution(idem.execution)
+
+
+def _nearest(name: str, allowed: frozenset[str]) -> str:
+    near = difflib.get_close_matches(name, allowed, 1)
+    return f"Did you mean {near[0]}?" if near else "GET /actions lists what this agent may use."
+
+
+def _pick(holding: Holding, named: str | None) -> list[Grant]:
+    if named is None:
+        return list(holding.grants)
+    by_id = [grant for grant in holding.grants if grant.account == named]
+    return by_id or [grant for grant in holding.grants if grant.account_name == named]
+
+
+def _accounts(holding: Holding) -> list[str]:
+    return [grant.account_name or grant.account for grant in holding.grants]
+
+
+def _unknown_account(named: str, holding: Holding) -> Unprocessable:
+    return Unprocessable(
+        f"The user has not connected the account {named!r}.",
+        code="unknown_account",
+        hint="Put one of `accounts` into `account`, or leave it out so that the user can connect one.",
+        members={"accounts": _accounts(holding)},
+    )
+
+
+def _invalid(pointer: str, message: str) -> Unprocessable:
+    return Unprocessable(
+        f"{pointer[1:]} {message}.",
+        code="invalid_params",
+        members={"faults": [{"pointer": pointer, "message": message}]},
+    )
+
+
+def _within(url: str, prefixes: tuple[str, ...]) -> bool:
+    return any(within(url, prefix) for prefix in prefixes)

@@ -1,0 +1,279 @@
+"""What each step writes: pure functions from a judgement and its step to one `Unit`, and the row as it is then.
+
+Checks every state change against `core.step.ALLOWED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from jit_auth.core.scopes import Lack
+from jit_auth.core.step import ALLOWED
+from jit_auth.core.view import Asking, End, Send, Wait
+from jit_auth.engine.judge import Judged
+from jit_auth.model import Ask, At, Audit, Card, Change, Committed, Execution, Idem, Insert, Millis, Op, Touch, Unit
+
+SLACK: Millis = 15_000
+"""What an attempt may take beyond the action's own timeout: connecting, refreshing, waiting for the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A unit, and the execution's row as it stands once the unit is applied."""
+
+    unit: Unit
+    execution: Execution
+
+
+class Writer:
+    """Makes units; knows which process writes and how ids are made, nothing else."""
+
+    def __init__(self, process: str, make_id: Callable[[str], str]) -> None:
+        self._process = process
+        self._make_id = make_id
+
+    def prepare(self, judged: Judged, idem: Idem | None) -> Written:
+        """Executing, without an intent: a refresh must come first."""
+        deadline = judged.view.now + _time(judged)
+        to = {
+            "state": "executing",
+            "process": self._process,
+            "deadline": deadline,
+            "due": deadline,
+            "decision": judged.view.decision,
+            "digest": judged.view.digest or "",
+        }
+        return self._write(judged, judged.at, to, [*_admission(judged), {"do": "prepare"}], idem=idem)
+
+    def intent(self, judged: Judged, send: Send, idem: Idem | None) -> Written:
+        """The point of no return: after this unit the call may have happened."""
+        execution, view = judged.execution, judged.view
+        deadline = view.now + _time(judged)
+        to = {
+            "state": "executing",
+            "intent": True,
+            "attempt": execution.attempt + 1,
+            "process": self._process,
+            "deadline": deadline,
+            "due": deadline,
+            "not_after": send.not_after,
+            "decision": view.decision,
+            "digest": view.digest or "",
+            "grant": judged.grant.id if judged.grant else None,
+            "open_key": None,
+        }
+        if judged.grant is not None and execution.account_name is None:
+            to["account_name"] = judged.grant.account_name
+        facts = _admission(judged)
+        if judged.grant is not None:
+            facts.append({"do": "token", "grant": judged.grant.id, "provider": judged.grant.provider})
+        facts.append({"do": "send", "attempt": execution.attempt + 1, "digest": view.digest})
+        at = msgspec.structs.replace(judged.at, not_after=send.not_after, send=True)
+        return self._write(judged, at, to, facts, settled=send.settled, idem=idem)
+
+    def asking(self, judged: Judged, step: Asking, idem: Idem | None) -> Written:
+        """Paused, with its questions and a card for each approver."""
+        view, execution = judged.view, judged.execution
+        ops: list[Op] = [Change(ask, {"state": "superseded"}) for ask in step.old]
+        facts = _admission(judged)
+        deadlines = [execution.expires]
+        asks = [self._consent(judged, lack) for lack in step.consents]
+        if step.round:
+            asks.append(self._round(judged, step))
+        for ask in asks:
+            ops.append(Insert(ask))
+            deadlines.append(ask.expires)
+            facts.append(
+                {
+                    "do": "ask",
+                    "ask": ask.id,
+                    "kind": ask.kind,
+                    "scopes": list(ask.scopes),
+                    "why": ask.why,
+                    "digest": ask.digest,
+                }
+            )
+            if ask.kind == "approval":
+                ops += self._cards(judged, ask)
+        deadlines += [ask.expires for ask in view.asks if ask.state == "open" and ask not in step.old]
+        ops += [Touch(ask.id, view.now) for ask in step.old if ask.kind == "approval"]
+        to: dict[str, Any] = {
+            "state": "paused",
+            "intent": False,
+            "process": None,
+            "deadline": None,
+            "due": min(deadlines),
+            "decision": view.decision,
+            "digest": view.digest or "",
+            "trouble_since": None,
+            "tries": 0,
+        }
+        at = msgspec.structs.replace(judged.at, not_after=execution.expires)
+        return self._write(judged, at, to, facts, ops=ops, idem=idem)
+
+    def waiting(self, judged: Judged, step: Wait) -> Written | None:
+        """An attempt that did not happen is put down, or the next look is moved; None: nothing to write."""
+        view, execution, came = judged.view, judged.execution, judged.view.came
+        if came is None:
+            if not execution.version or (not step.settled and execution.due == step.until):
+                return None
+            return self._write(judged, judged.at, {"due": step.until}, [{"do": "wait"}], settled=step.settled)
+        to: dict[str, Any] = {"intent": False, "process": None, "deadline": None, "due": step.until}
+        match came.kind:
+            case "unauthorized":
+                to["refreshed"] = True
+            case "insufficient_scope":
+                to["rescoped"] = True
+            case _:
+                since = execution.trouble_since
+                to |= {"trouble_since": view.now if since is None else since, "tries": execution.tries + 1}
+                to["lost"] = execution.lost or came.kind == "lost"
+        fact = {"do": "attempt", "attempt": execution.attempt, "came": came.kind, "again": step.until}
+        return self._write(judged, None, to, [fact])
+
+    def end(self, judged: Judged, step: End, idem: Idem | None) -> Written:
+        """A terminal state (or `unknown`): every open question is closed with it."""
+        view, execution, came = judged.view, judged.execution, judged.view.came
+        closed = "expired" if step.state == "expired" else "closed"
+        ops: list[Op] = [Change(ask, {"state": closed}) for ask in view.asks if ask.state == "open"]
+        ops += [Touch(ask.id, view.now) for ask in view.asks if ask.kind == "approval"]
+        to: dict[str, Any] = {
+            "state": step.state,
+            "intent": False,
+            "process": None,
+            "deadline": None,
+            "due": None,
+            "open_key": None,
+            "result": step.result,
+            "error": step.error,
+        }
+        if not execution.version:
+            to |= {"decision": view.decision, "digest": view.digest or ""}
+        fact: dict[str, Any] = {"do": "outcome", "state": step.state}
+        if step.error is not None:
+            fact["code"] = step.error.code
+        if step.result is not None:
+            fact |= {"status": step.result.status, "result": Committed(msgspec.to_builtins(step.result))}
+        records_only = came is not None or execution.intent
+        facts = [fact] if execution.version else [*_admission(judged), fact]
+        return self._write(judged, None if records_only else judged.at, to, facts, ops=ops, idem=idem)
+
+    def _consent(self, judged: Judged, lack: Lack) -> Ask:
+        execution = judged.execution
+        return Ask(
+            id=self._make_id("cns"),
+            execution=execution.id,
+            kind="consent",
+            agent=execution.chain[0],
+            user=execution.user,
+            provider=lack.provider,
+            scopes=lack.scopes,
+            new_agent=lack.new_agent,
+            account=execution.account_name or execution.account,
+            created=judged.view.now,
+            expires=execution.expires,
+        )
+
+    def _round(self, judged: Judged, step: Asking) -> Ask:
+        execution, now = judged.execution, judged.view.now
+        expires = min([execution.expires, *(now + want.expires for want in step.round)])
+        return Ask(
+            id=self._make_id("apr"),
+            execution=execution.id,
+            kind="approval",
+            agent=execution.chain[0],
+            user=execution.user,
+            digest=judged.view.digest or "",
+            wants=step.round,
+            why=step.why,
+            created=now,
+            expires=expires,
+        )
+
+    def _cards(self, judged: Judged, ask: Ask) -> list[Op]:
+        people = sorted(frozenset().union(*judged.view.eligible))
+        return [
+            Insert(
+                Card(
+                    id=self._make_id("crd"),
+                    ask=ask.id,
+                    execution=ask.execution,
+                    person=person,
+                    via="terminal",
+                    due=judged.view.now,
+                    expires=ask.expires,
+                    process=self._process,
+                )
+            )
+            for person in people
+        ]
+
+    def _write(
+        self,
+        judged: Judged,
+        at: At | None,
+        to: dict[str, Any],
+        facts: list[dict[str, Any]],
+        *,
+        ops: list[Op] | None = None,
+        settled: tuple[Ask, ...] = (),
+        idem: Idem | None = None,
+    ) -> Written:
+        execution = judged.execution
+        state = to.get("state", execution.state)
+        came_from = execution.state if execution.version else "new"
+        if state != came_from and state not in ALLOWED[came_from]:
+            raise AssertionError(f"no transition from {came_from} to {state}")
+        to["updated"] = judged.view.now
+        new = msgspec.structs.replace(execution, version=execution.version + 1, **to)
+        first: list[Op] = [Change(execution, to)] if execution.version else [Insert(new)]
+        if idem is not None:
+            first.append(Insert(idem))
+        rest = ops or []
+        rest = rest + [Change(ask, {"state": "met" if ask.kind == "approval" else "closed"}) for ask in settled]
+        audit = Audit(
+            actor=f"agent:{execution.agent}" if not execution.version else "engine",
+            what=tuple(facts),
+            user=execution.user,
+            agent=execution.chain[0],
+            execution=execution.id,
+        )
+        return Written(Unit(at, (*first, *rest), audit), new)
+
+
+def _time(judged: Judged) -> Millis:
+    return SLACK + (judged.operation.action.timeout if judged.operation is not None else 30_000)
+
+
+def _admission(judged: Judged) -> list[dict[str, Any]]:
+    """The facts of a decision: for a new call the request too."""
+    execution, decision = judged.execution, judged.view.decision
+    facts: list[dict[str, Any]] = []
+    if not execution.version:
+        facts.append(
+            {
+                "do": "request",
+                "action": execution.action,
+                "chain": list(execution.chain),
+                "verified": execution.verified,
+                "params": Committed(execution.params),
+            }
+        )
+    fact: dict[str, Any] = {
+        "do": "decision",
+        "effect": decision.effect,
+        "rules": list(decision.rules),
+        "policy": decision.policy,
+        "bundle": judged.at.bundle,
+        "epoch": judged.at.epoch,
+    }
+    if decision.errors:
+        fact["errors"] = list(decision.errors)
+    if judged.shadow:
+        fact["shadow"] = list(judged.shadow)
+    facts.append(fact)
+    return facts

@@ -1,0 +1,62 @@
+"""Long polls: who waits in this process for an execution to move, woken by what this process commits.
+
+Another replica's commits are seen by looking again every second. Nothing here is needed for correctness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+from jit_auth.errors import TooMany
+
+PER_AGENT = 256
+"""Waits on executions at a time, per agent (SECURITY 23)."""
+LOOK_AGAIN = 1.0
+"""Seconds."""
+
+
+class Waits:
+    """The waiters of one process."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._agents: defaultdict[str, int] = defaultdict(int)
+
+    def moved(self, execution_id: str) -> None:
+        """An execution was changed: wake who waits for it."""
+        if execution_id in self._waiting:
+            for event in self._waiting[execution_id]:
+                event.set()
+
+    def enter(self, agent: str, execution_id: str) -> asyncio.Event:
+        """Begin to wait. Raises TooMany beyond the agent's limit."""
+        if self._agents[agent] >= PER_AGENT:
+            raise TooMany(
+                f"This agent has {PER_AGENT} waits open.",
+                code="too_many_waits",
+                hint="Poll without `wait`, or end other waits first.",
+                headers={"Retry-After": "1"},
+            )
+        event = asyncio.Event()
+        self._agents[agent] += 1
+        self._waiting[execution_id].add(event)
+        return event
+
+    def leave(self, agent: str, execution_id: str, event: asyncio.Event) -> None:
+        """Stop waiting."""
+        self._agents[agent] -= 1
+        if not self._agents[agent]:
+            del self._agents[agent]
+        self._waiting[execution_id].discard(event)
+        if not self._waiting[execution_id]:
+            del self._waiting[execution_id]
+
+    async def pause(self, event: asyncio.Event, seconds: float) -> None:
+        """Until the execution moves, another replica may have moved it, or the time is over."""
+        try:
+            async with asyncio.timeout(min(seconds, LOOK_AGAIN)):
+                await event.wait()
+        except TimeoutError:
+            pass
+        event.clear()

@@ -1,0 +1,205 @@
+"""Every error this project raises: one tree, each with a stable code, a sentence and a hint.
+
+::
+
+    JitAuthError
+    ├── Problem                      answered to a caller as RFC 9457 problem+json
+    │   ├── BadRequest        400    bad_json, bad_user, unknown_field, bad_query
+    │   ├── Unauthenticated   401    unauthenticated
+    │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin
+    │   ├── NotFound          404    unknown_action, not_found
+    │   ├── Conflict          409    already_finished, executing, already_decided, superseded, not_unknown
+    │   ├── Gone              410    expired, cancelled
+    │   ├── TooLarge          413    too_large
+    │   ├── Misdirected       421    wrong_host
+    │   ├── Unprocessable     422    invalid_params, unknown_account, ambiguous_account, idempotency_mismatch
+    │   ├── TooMany           429    too_many_open, too_many_waits
+    │   └── Unavailable       503    busy, halted, stale_bundle, storage_unavailable
+    ├── Faults                       what is wrong with files: each `file:line: message`
+    ├── StorageError                 the database refused or is away (nothing was committed)
+    ├── VaultError                   a sealed value cannot be opened: altered, moved, or its key is not here
+    ├── EgressError                  a request of ours to a host that files, agents or people named
+    │   ├── AddressRefused           the host resolves to an address we do not go to
+    │   ├── NeverLeft                no byte was written: the call did surely not happen
+    │   └── Lost                     bytes were written, no whole answer came: nobody knows
+    └── ProviderError                an OAuth provider's answer
+        ├── Broken                   the grant is dead (invalid_grant): the user must connect again
+        ├── Away                     an outage: try again later, nothing is stored
+        ├── Misconfigured            our own client registration is at fault (invalid_client)
+        ├── ConsentRefused           the person said no (access_denied)
+        └── FlowRefused              a callback that does not belong to this browser, state, provider or issuer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class JitAuthError(Exception):
+    """Base of all. `code` is stable, `message` a sentence, `hint` says what to do."""
+
+    code: str = "error"
+    hint: str = ""
+
+    def __init__(self, message: str, *, code: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        if hint is not None:
+            self.hint = hint
+
+
+class Problem(JitAuthError):
+    """An answer to a caller. `members` are added to the problem+json document, `headers` to the response."""
+
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.members = dict(members or {})
+        self.headers = dict(headers or {})
+
+
+class BadRequest(Problem):
+    status = 400
+    code = "bad_request"
+
+
+class Unauthenticated(Problem):
+    status = 401
+    code = "unauthenticated"
+    hint = "Send `Authorization: Bearer <token>`; `jit-auth agent new NAME` prints one."
+
+
+class Forbidden(Problem):
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(Problem):
+    status = 404
+    code = "not_found"
+
+
+class Conflict(Problem):
+    status = 409
+    code = "conflict"
+
+
+class Gone(Problem):
+    status = 410
+    code = "expired"
+
+
+class TooLarge(Problem):
+    status = 413
+    code = "too_large"
+
+
+class Misdirected(Problem):
+    status = 421
+    code = "wrong_host"
+
+
+class Unprocessable(Problem):
+    status = 422
+    code = "invalid_params"
+
+
+class TooMany(Problem):
+    status = 429
+    code = "too_many"
+
+
+class Unavailable(Problem):
+    status = 503
+    code = "busy"
+
+
+class Fault(JitAuthError):
+    """One thing wrong in one file. `line` and `column` count from 1; line 0: the file as a whole."""
+
+    code = "fault"
+
+    def __init__(self, file: str, line: int, message: str, *, column: int = 0) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" + (f":{self.column}" if self.column else "")
+        return f"{place}: {self.message}"
+
+
+class Faults(JitAuthError):
+    """All that is wrong with the files that were loaded; never empty."""
+
+    code = "faults"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(str(f) for f in faults))
+        self.faults = tuple(faults)
+
+
+class StorageError(JitAuthError):
+    """The database refused or is away. `unknown`: the connection was lost while committing, so it may have happened."""
+
+    code = "storage_unavailable"
+    unknown: bool = False
+
+
+class VaultError(JitAuthError):
+    code = "vault"
+
+
+class EgressError(JitAuthError):
+    code = "egress"
+
+
+class AddressRefused(EgressError):
+    code = "address_refused"
+
+
+class NeverLeft(EgressError):
+    code = "provider_unavailable"
+
+
+class Lost(EgressError):
+    code = "outcome_unknown"
+
+
+class ProviderError(JitAuthError):
+    code = "provider"
+    flow: Any = None
+    """The round trip (`model.Flow`) in which it happened, where there was one."""
+
+
+class Broken(ProviderError):
+    code = "grant_broken"
+
+
+class Away(ProviderError):
+    code = "provider_unavailable"
+
+
+class Misconfigured(ProviderError):
+    code = "provider_misconfigured"
+
+
+class ConsentRefused(ProviderError):
+    code = "consent_refused"
+
+
+class FlowRefused(ProviderError):
+    code = "flow_refused"

@@ -1,0 +1,107 @@
+"""What exists to be called: providers, connectors and their actions, as the catalog hands them out (all frozen)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Risk = Literal["low", "medium", "high", "critical"]
+Effect = Literal["read", "create", "update", "delete"]
+In = Literal["path", "query", "header", "body"]
+Shown = Literal["text", "html", "base64", "rfc822", "opaque"]
+
+
+class Inject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the credential goes: a header with a value, or one query parameter."""
+
+    header: str | None = None
+    value: str = "Bearer {token}"
+    query: str | None = None
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    """One authorization server (or none), as data. URLs are absolute; `hosts` are the only ones its secrets reach.
+
+    Sources of the terms: RFC 6749 (endpoints), RFC 9207 (`issuer` as expected `iss`), RFC 7009 (revocation).
+    """
+
+    id: str
+    kind: str = "oauth2"
+    issuer: str | None = None
+    authorize_url: str | None = None
+    token_url: str | None = None
+    refresh_url: str | None = None
+    revoke_url: str | None = None
+    userinfo_url: str | None = None
+    manage_url: str | None = None
+    hosts: tuple[str, ...] = ()
+    scope_separator: str = " "
+    scope_param: str = "scope"
+    token_auth: str = "client_secret_basic"
+    token_path: str = ""
+    """JSON pointer of the object in the token reply that holds the token ("/authed_user" at Slack)."""
+    authorize_params: dict[str, str] = {}
+    token_params: dict[str, str] = {}
+    pkce: bool = True
+    base_scopes: tuple[str, ...] = ()
+    implies: dict[str, tuple[str, ...]] = {}
+    scope_titles: dict[str, str] = {}
+    account_id: str = ""
+    """JSON pointer of the account's stable id in userinfo (or, without userinfo_url, in the token reply); "": guess."""
+    account_name: str = ""
+    broken_errors: tuple[str, ...] = ("invalid_grant",)
+    """Error codes of the token endpoint that end a grant, also in a 200 (GitHub: bad_refresh_token)."""
+    inject: Inject = Inject(header="Authorization")
+    client_id: str | None = None
+    client_secret: str | None = None
+    connectors: tuple[str, ...] = ()
+
+
+class Param(Struct, frozen=True, kw_only=True):
+    """One parameter: its JSON Schema (without our own keys), where it goes, and how people see it."""
+
+    name: str
+    schema: dict[str, Any]
+    required: bool = False
+    where: In = "body"
+    sensitive: bool = False
+    shown: Shown = "text"
+    integer: bool = False
+    """Taken as a decimal string (`format = "int64"`), sent as a JSON integer."""
+
+
+class Action(Struct, frozen=True, kw_only=True):
+    """One thing an agent may ask for. `name` is `connector.action`."""
+
+    name: str
+    connector: str
+    provider: str
+    title: str
+    summary: str
+    show: tuple[str, ...]
+    method: str
+    path: str
+    risk: Risk
+    effect: Effect
+    retry: str
+    """safe | idempotent | key:HEADER | never"""
+    scopes: tuple[str, ...] = ()
+    any_scopes: tuple[str, ...] = ()
+    params: tuple[Param, ...] = ()
+    timeout: int = 30_000
+    """Milliseconds from the first byte written to the whole answer."""
+    expose_headers: tuple[str, ...] = ()
+    secret_fields: tuple[str, ...] = ()
+    unauthorized_is_unexecuted: bool = False
+
+
+class Connector(Struct, frozen=True, kw_only=True):
+    """A folder under connectors/: a base URL, the provider behind it, and its actions."""
+
+    id: str
+    name: str
+    provider: Provider
+    actions: tuple[Action, ...]
+    docs: str | None = None
+    base_url: str | None = None

@@ -1,0 +1,157 @@
+"""What a change is made of: units, compare-and-set rows, audit facts, and the answer of the store (all frozen)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from jit_auth.model.execution import Ask, Card, Execution, Millis, Vote
+from jit_auth.model.grant import Consent, Flow, Grant, Token
+
+
+class Stop(Struct, frozen=True, kw_only=True):
+    """A kill switch that was thrown: `kind` is agent, user, provider, connector, grant or all (id "")."""
+
+    kind: str
+    id: str
+    epoch: int
+    active: bool
+    who: str
+    why: str = ""
+
+
+class Idem(Struct, frozen=True, kw_only=True):
+    """An idempotency key's row. `scope` names (agent, user, chain, key), `body` the call; both are stored as MACs."""
+
+    scope: str
+    execution: str
+    body: str
+    until: Millis
+
+
+class Outbox(Struct, frozen=True, kw_only=True):
+    """Something owed to a server outside: in this release, a token to revoke at its provider (RFC 7009)."""
+
+    id: str
+    version: int = 1
+    kind: Literal["revoke"]
+    user: str
+    provider: str
+    token: Token | bytes
+    due: Millis
+    tries: int = 0
+    until: Millis
+
+
+Row = Execution | Ask | Vote | Card | Grant | Consent | Flow | Idem | Outbox
+
+
+class Insert(Struct, frozen=True):
+    """A new row. A unique key that exists already makes the unit `Stale`."""
+
+    row: Row
+
+
+class Change(Struct, frozen=True):
+    """Compare-and-set: `was` is the row as it was read (key and version); `to` names new values. Raises the version."""
+
+    was: Row
+    to: dict[str, Any]
+
+
+class Delete(Struct, frozen=True):
+    """Remove a row that has the version it was read with."""
+
+    was: Row
+
+
+class Touch(Struct, frozen=True):
+    """Make all cards of an ask due: their copies show an older version."""
+
+    ask: str
+    due: Millis
+
+
+class Raise(Struct, frozen=True):
+    """Raise the epoch by one, with the stops that it is raised for (and a new bundle, where that is the reason)."""
+
+    stops: tuple[Stop, ...] = ()
+    bundle: str | None = None
+
+
+Op = Insert | Change | Delete | Touch | Raise
+
+
+class At(Struct, frozen=True):
+    """What a deciding unit rests on; judged in its transaction (SECURITY 9).
+
+    `subjects` are (kind, id) pairs: its agents, user, provider, connector, grant. Stale if one of them, or all, was
+    stopped after `epoch`, or the bundle published is not `bundle`. `not_after` is judged by the database's clock.
+    `send` demands that this process's lease holds (intents).
+    """
+
+    epoch: int
+    bundle: str
+    subjects: tuple[tuple[str, str], ...]
+    not_after: Millis | None = None
+    send: bool = False
+
+
+class Committed(Struct, frozen=True):
+    """A value that an audit row holds only as HMAC under a key derived from the user's (SECURITY 13)."""
+
+    value: Any
+
+
+class Who(Struct, frozen=True):
+    """A person's id inside an audit fact: stored as the pseudonym."""
+
+    id: str
+
+
+class Audit(Struct, frozen=True, kw_only=True):
+    """One row of the record: `what` is a list of facts, each a dict with `do` (request, decision, vote, send, ...).
+
+    `actor` is `agent:NAME`, `person:ID`, `admin:NAME`, `engine` or `operator`; `user` is for whom.
+    """
+
+    actor: str
+    what: tuple[dict[str, Any], ...]
+    user: str | None = None
+    agent: str | None = None
+    execution: str | None = None
+
+
+class Unit(Struct, frozen=True):
+    """One change of state: all of it or nothing. `at` is None where it records what already happened."""
+
+    at: At | None
+    ops: tuple[Op, ...]
+    audit: Audit
+
+
+class Applied(Struct, frozen=True):
+    """Committed. `epoch` is the store's at that moment; `at` the time written."""
+
+    epoch: int
+    at: Millis
+
+
+class Stale(Struct, frozen=True):
+    """Refused, nothing was written.
+
+    `which`: stopped (a subject, since the epoch), bundle (another one is published), version (a row was changed),
+    idem (the key exists), open (an equal one is paused), vote (this person voted), exists (another unique key),
+    late (not_after has passed), lease (this process's lease has run out).
+    """
+
+    which: Literal["stopped", "bundle", "version", "idem", "open", "vote", "exists", "late", "lease"]
+    epoch: int
+
+
+class Page(Struct, frozen=True):
+    """One page of a list, newest first; `next` is an opaque cursor or None."""
+
+    items: tuple[Any, ...]
+    next: str | None = None

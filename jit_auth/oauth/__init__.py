@@ -1,0 +1,1 @@
+"""OAuth as a client: consent round trips, token refresh, revocation. Only `protocol` knows authlib."""

@@ -1,0 +1,288 @@
+"""[[test]] and [test_base] as they are written, turned into calls; every name and type in them is checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Any
+
+from jit_auth.core.ids import person_id
+from jit_auth.core.toml import Document, convert, did_you_mean
+from jit_auth.errors import Fault, Faults, Problem
+from jit_auth.model import Action, Millis
+from jit_auth.policy.facts import FACTS, WEEKDAYS, Call
+from jit_auth.policy.file import EFFECTS, ExpectTable, PolicyFile, TestTable
+from jit_auth.policy.settle import one_of
+from jit_auth.policy.types import Type, params_type
+from jit_auth.policy.values import Bad, converter
+
+NOW = "2026-01-05T12:00"
+"""What time it is, in the file's timezone, in a test that says nothing of it."""
+
+Path = tuple[str | int, ...]
+Given = dict[str, tuple[Path, Any]]
+"""Facts by dotted name, each with where it is written."""
+
+_SETTABLE = sorted([name for name in FACTS if not name.startswith("action.")] + ["now"])
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One [[test]]: the call that it makes up, and what is expected of it."""
+
+    name: str
+    call: Call
+    expect: ExpectTable
+    file: str
+    line: int
+
+
+class _Wrong(Exception):
+    """A value that does not fit its fact."""
+
+
+def read_cases(
+    document: Document,
+    file: PolicyFile,
+    actions: Mapping[str, Action],
+    rules: Collection[str],
+    zone: tzinfo,
+    fault: Callable[[Fault], None],
+) -> list[Case]:
+    """The tests of one file. `rules` are the ids that `expect` may name."""
+    reader = _Reader(document, actions, rules, zone, fault)
+    base = reader.flat(("test_base",), file.test_base)
+    reader.judge_base(base)
+    found: list[Case] = []
+    for number, table in enumerate(file.test):
+        path: Path = ("test", number)
+        try:
+            test = convert(document, TestTable, at=path, value=table)
+        except Faults as wrong:
+            for one in wrong.faults:
+                fault(one)
+        else:
+            found += reader.case(path, test, base)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    document: Document
+    actions: Mapping[str, Action]
+    rules: Collection[str]
+    zone: tzinfo
+    _fault: Callable[[Fault], None]
+
+    def fault(self, path: Path, message: str) -> None:
+        self._fault(self.document.fault(path, message))
+
+    def flat(self, path: Path, table: Mapping[str, Any], above: str = "") -> Given:
+        """The facts that a table gives, whether by dotted keys or by tables inside."""
+        found: Given = {}
+        for key, value in table.items():
+            name, here = f"{above}{key}", (*path, key)
+            if isinstance(value, dict) and name in ("params", "user", "agent", "now"):
+                found |= self.flat(here, value, f"{name}.")
+            elif name in _SETTABLE or (name.startswith("params.") and name != "params."):
+                found[name] = here, value
+            elif name.partition(".")[0] == "action":
+                self.fault(here, f"{name}: what is known of an action follows from the test's `action`")
+            else:
+                hint = (
+                    did_you_mean(name, [*_SETTABLE, "params"]) or f" (there are: params.NAME, {', '.join(_SETTABLE)})"
+                )
+                self.fault(here, f"unknown fact {name!r}{hint}")
+        return found
+
+    def judge_base(self, base: Given) -> None:
+        """A parameter that no action has is a slip; one that some lack is left out there."""
+        known = {param.name for action in self.actions.values() for param in action.params}
+        for name, (path, _) in base.items():
+            root, _, rest = name.partition(".")
+            param = rest.partition(".")[0]
+            if root == "params" and param not in known:
+                self.fault(path, f"no action has a parameter {param!r}{did_you_mean(param, known)}")
+
+    def case(self, path: Path, test: TestTable, base: Given) -> list[Case]:
+        """The test, or none where something in it is wrong."""
+        action = self.actions.get(test.action)
+        wrong = self.wrong_expectations((*path, "expect"), test.expect)
+        if action is None:
+            hint = did_you_mean(test.action, self.actions)
+            self.fault((*path, "action"), f"unknown action {test.action!r}{hint}")
+        given = self.flat((*path, "set"), test.set)
+        if action is None or wrong:
+            return []
+        names = {param.name for param in action.params}
+        for name, (where, _) in given.items():
+            root, _, rest = name.partition(".")
+            param = rest.partition(".")[0]
+            if root == "params" and param not in names:
+                self.fault(where, f"{action.name} has no parameter {param!r}{did_you_mean(param, names)}")
+                return []
+        usable = {name: one for name, one in base.items() if _of_params(name, names)}
+        try:
+            call = self.call(action, usable | given)
+        except _Wrong as error:
+            self.fault(error.args[0], error.args[1])
+            return []
+        return [Case(test.name, call, test.expect, self.document.file, self.document.line(*path))]
+
+    def wrong_expectations(self, path: Path, expect: ExpectTable) -> bool:
+        """Whether something in `expect` is wrong; names it."""
+        faults: list[Fault] = []
+        if expect == ExpectTable():
+            faults.append(self.document.fault(path, "expect: is empty: nothing would be compared"))
+        if expect.effect is not None:
+            faults += one_of(self.document, (*path, "effect"), "effect", expect.effect, EFFECTS)
+        for key, names in (("rules", expect.rules), ("errors", expect.errors)):
+            for number, name in enumerate(names or ()):
+                rule = name.partition(":")[0]
+                if rule not in self.rules:
+                    hint = did_you_mean(rule, self.rules)
+                    faults.append(self.document.fault((*path, key, number), f"{key}: no rule {rule!r}{hint}"))
+        for of in expect.need or ():
+            for name in approvers(of):
+                if name != "requester" and not name.startswith("user:"):
+                    message = f"need: unknown approver {name!r} (there are: requester, user:ID)"
+                    faults.append(self.document.fault((*path, "need", of), message))
+        for fault in faults:
+            self._fault(fault)
+        return bool(faults)
+
+    def call(self, action: Action, given: Given) -> Call:
+        """The call that these facts make up. Raises _Wrong(path, message)."""
+        values = {name: fact.default for name, fact in FACTS.items()}
+        for name, (path, value) in given.items():
+            if name in FACTS and name != "account":
+                values[name] = _fitting(FACTS[name].type, value, name, path)
+            elif name == "account":
+                values[name] = _fitting(FACTS[name].type, value, name, path) or None
+        return Call(
+            action=action,
+            params=self.params(action, given),
+            user=_person(values["user.id"], given),
+            groups=frozenset(values["user.groups"]),
+            verified=values["user.verified"],
+            agent=values["agent.id"],
+            chain=tuple(values["agent.chain"]),
+            account=values["account"],
+            now=self.now(given, values),
+            depth=values["agent.depth"] if "agent.depth" in given else None,
+        )
+
+    def params(self, action: Action, given: Given) -> dict[str, Any]:
+        """The parameters, defaults filled in as they are before a decision."""
+        made: dict[str, Any] = {}
+        places: dict[str, Path] = {}
+        for name, (path, value) in given.items():
+            root, *keys = name.split(".")
+            if root != "params":
+                continue
+            inner = made
+            for key in keys[:-1]:
+                inner = inner.setdefault(key, {})
+                if not isinstance(inner, dict):
+                    raise _Wrong(path, f"{name}: {key!r} is no table here")
+            inner[keys[-1]] = value
+            places.setdefault(keys[0], path)
+        record, _ = params_type([action.params])
+        for field in record.fields:
+            if field.name in made:
+                _fitting(field.type, made[field.name], f"params.{field.name}", places[field.name])
+        return _with_defaults({"properties": {param.name: param.schema for param in action.params}}, made)
+
+    def now(self, given: Given, values: Mapping[str, Any]) -> Millis:
+        """`now`, moved to the date, weekday and hour that are given, in the file's timezone."""
+        path, value = given.get("now", ((), NOW))
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except (ValueError, TypeError):
+            raise _Wrong(path, f"now: {value!r} is no time such as 2026-11-24T10:00:00+01:00") from None
+        moment = moment.astimezone(self.zone) if moment.tzinfo else moment.replace(tzinfo=self.zone)
+        if values["now.date"] is not None:
+            try:
+                moment = datetime.combine(date.fromisoformat(values["now.date"]), moment.timetz())
+            except ValueError:
+                raise _Wrong(given["now.date"][0], f"now.date: {values['now.date']!r} is no date") from None
+        if (day := values["now.weekday"]) is not None:
+            if day not in WEEKDAYS:
+                raise _Wrong(given["now.weekday"][0], f"now.weekday: {day!r} is none of {', '.join(WEEKDAYS)}")
+            ahead = (WEEKDAYS.index(day) - moment.weekday()) % 7
+            if ahead and values["now.date"] is not None:
+                raise _Wrong(given["now.weekday"][0], f"now.weekday: {values['now.date']} is no {day}")
+            moment += timedelta(days=ahead)
+        if (hour := values["now.hour"]) is not None:
+            if not 0 <= hour <= 23:
+                raise _Wrong(given["now.hour"][0], "now.hour: 0 to 23")
+            moment = moment.replace(hour=hour)
+        return int(moment.timestamp() * 1000)
+
+
+def approvers(text: str) -> tuple[str, ...]:
+    """A key of `expect.need`: the `from` that it stands for, several names with commas between."""
+    return tuple(sorted({name.strip() for name in text.split(",")}))
+
+
+def _of_params(name: str, names: Collection[str]) -> bool:
+    root, _, rest = name.partition(".")
+    return root != "params" or rest.partition(".")[0] in names
+
+
+def _person(value: str, given: Given) -> str:
+    try:
+        return person_id(value)
+    except Problem as problem:
+        raise _Wrong(given["user.id"][0], f"user.id: {value!r}: {problem.message}") from None
+
+
+def _fitting(type_: Type, value: Any, name: str, path: Path) -> Any:
+    """The value, if it has this type. Raises _Wrong."""
+    if type_.kind == "record":
+        if not isinstance(value, Mapping):
+            raise _Wrong(path, f"{name}: not a table")
+        for field in type_.fields:
+            if field.name in value:
+                _fitting(field.type, value[field.name], f"{name}.{field.name}", path)
+    elif type_.kind == "list" and type_.item is not None and isinstance(value, list):
+        for one in value:
+            _fitting(type_.item, one, f"an element of {name}", path)
+    elif type_.kind == "any":
+        _json(value, name, path)
+    else:
+        try:
+            converter(type_)(value)
+        except Bad as bad:
+            raise _Wrong(path, f"{name}: {bad}") from None
+    return value
+
+
+def _json(value: Any, name: str, path: Path) -> None:
+    """Refuse what JSON has no word for."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            _json(one, name, path)
+    elif not isinstance(value, str | int | float) or not (isinstance(value, str) or math.isfinite(value)):
+        raise _Wrong(path, f"{name}: {value!r} is no JSON value")
+
+
+def _with_defaults(schema: Any, value: dict[str, Any]) -> dict[str, Any]:
+    """The value with the defaults that stand in `properties`; nothing that was absent is created to hold them."""
+    made = dict(value)
+    for name, part in schema.get("properties", {}).items():
+        if name in made:
+            made[name] = _filled(part, made[name])
+        elif isinstance(part, Mapping) and "default" in part:
+            made[name] = part["default"]
+    return made
+
+
+def _filled(schema: Any, value: Any) -> Any:
+    if isinstance(schema, Mapping) and isinstance(value, list):
+        return [_filled(schema.get("items"), one) for one in value]
+    return _with_defaults(schema, value) if isinstance(schema, Mapping) and isinstance(value, dict) else value

@@ -1,0 +1,112 @@
+"""The facts that a condition may read: names, types, where their values come from, what tests start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from types import MappingProxyType
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from jit_auth.model import Action, Millis
+from jit_auth.policy.types import BOOL, INT, STRING, Type, list_of
+from jit_auth.policy.values import Bad, text
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One call as policies see it. `chain` runs from the first agent to the one that called.
+
+    `params` are valid against the action's schemas, defaults filled in. `groups` are those of `user`
+    (`Policy.groups_of`). `verified`: somebody vouches that `user` is who acts (SECURITY 1). `depth` is for tests alone:
+    by default the length of the chain less one.
+    """
+
+    action: Action
+    params: dict[str, Any]
+    user: str | None
+    groups: frozenset[str]
+    verified: bool
+    agent: str
+    chain: tuple[str, ...]
+    account: str | None
+    now: Millis
+    depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name in conditions. `read` takes the call and the file's timezone, and raises Bad; `default` is for tests."""
+
+    name: str
+    type: Type
+    default: Any
+    read: Callable[[Call, tzinfo], Any]
+    needs: Literal["call"] = "call"
+    """What must be fetched before a decision that reads it."""
+    doc: str = ""
+
+
+def local(call: Call, zone: tzinfo) -> datetime:
+    """The time of a call, in a timezone. Raises Bad beyond the years 1 to 9999."""
+    try:
+        return datetime.fromtimestamp(call.now // 1000, UTC).astimezone(zone)
+    except (ValueError, OverflowError, OSError):
+        raise Bad("now is no time of the years 1 to 9999") from None
+
+
+def groups(call: Call) -> frozenset[str]:
+    """The groups of a verified user. Raises Bad for any other."""
+    _verified(call, "user.groups")
+    return call.groups
+
+
+def _verified(call: Call, name: str) -> str:
+    if call.user is None:
+        raise Bad(f"{name}: the call names no user")
+    if not call.verified:
+        raise Bad(f"{name}: the user is not verified")
+    return call.user
+
+
+def _of_action(name: Literal["name", "connector", "risk", "effect"], doc: str) -> Fact:
+    return Fact(f"action.{name}", STRING, None, lambda call, zone: getattr(call.action, name), doc=doc)
+
+
+def _depth(call: Call, zone: tzinfo) -> int:
+    return len(call.chain) - 1 if call.depth is None else call.depth
+
+
+_ALL = (
+    _of_action("name", "full name, `mailhub.send_message`"),
+    _of_action("connector", "its connector's id"),
+    _of_action("risk", "`low`, `medium`, `high` or `critical`"),
+    _of_action("effect", "`read`, `create`, `update` or `delete`"),
+    Fact("user.id", STRING, "test@example.com", lambda call, zone: _verified(call, "user.id"),
+         doc="whom the agent acts for; of an unverified user, or none, an error of the condition"),
+    Fact("user.groups", list_of(STRING), [], lambda call, zone: tuple(sorted(groups(call))),
+         doc="groups of the user, sorted; of an unverified user, or none, an error of the condition"),
+    Fact("user.verified", BOOL, True, lambda call, zone: call.verified and call.user is not None,
+         doc="whether it is proven, or vouched for, that the user is who acts"),
+    Fact("agent.id", STRING, "test", lambda call, zone: text(call.agent), doc="the agent that called"),
+    Fact("agent.depth", INT, 0, _depth, doc="agents between the first one and this: 0 if it called by itself"),
+    Fact("agent.chain", list_of(STRING), ["test"], lambda call, zone: tuple([text(one) for one in call.chain]),
+         doc="from the first agent to the one that called"),
+    Fact("now.hour", INT, None, lambda call, zone: local(call, zone).hour, doc="0 to 23, in the file's timezone"),
+    Fact("now.weekday", STRING, None, lambda call, zone: WEEKDAYS[local(call, zone).weekday()],
+         doc="`mon` to `sun`, in the file's timezone"),
+    Fact("now.date", STRING, None, lambda call, zone: local(call, zone).date().isoformat(),
+         doc="`2026-11-24`, in the file's timezone"),
+    Fact("account", Type("string", nullable=True), None,
+         lambda call, zone: None if call.account is None else text(call.account),
+         doc="the provider's id of the account, null where none is connected yet"),
+)  # fmt: skip
+
+FACTS: Mapping[str, Fact] = MappingProxyType({fact.name: fact for fact in _ALL})
+"""All but `params.*`, whose types are those of the actions that a rule matches."""
+
+ROOTS: frozenset[str] = frozenset({name.partition(".")[0] for name in FACTS} | {"params"})
+"""The names that a condition may begin with."""

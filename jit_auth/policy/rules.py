@@ -1,0 +1,290 @@
+"""Load policy files: every name, type, group and number checked against what exists; all faults at once."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import tzinfo
+from typing import Any
+
+import msgspec
+
+from jit_auth.core.toml import Document, convert, did_you_mean, read
+from jit_auth.errors import Fault, Faults, Problem
+from jit_auth.model import Action
+from jit_auth.policy.case import Case, read_cases
+from jit_auth.policy.compile import Condition, compile_condition
+from jit_auth.policy.decide import Approval, Policy, Rule
+from jit_auth.policy.file import EFFECTS, ApprovalTable, Effect, PolicyFile, RuleTable, located
+from jit_auth.policy.lex import Mistake
+from jit_auth.policy.scope import Scope, Slots
+from jit_auth.policy.settle import Loaded, one_of, person, settle
+from jit_auth.policy.strings import glob, milliseconds
+from jit_auth.policy.types import Type, params_type
+from jit_auth.policy.values import Frame
+
+__all__ = ["Policy", "load"]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MODES = ("enforce", "shadow")
+_SHORTEST = 1_000
+"""Milliseconds that an approval holds at least."""
+
+Path = tuple[str | int, ...]
+
+
+def load(
+    files: Sequence[tuple[str, str]],
+    actions: Mapping[str, Action],
+    people: Collection[str],
+    *,
+    vias: Collection[str] = ("page",),
+    groups: Mapping[str, Collection[str]] | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> Policy:
+    """The policy that all files make together. Raises Faults, with everything that is wrong.
+
+    `files` are (path as shown, text); `people` the ids that config.toml knows, `groups` those that its [people] names,
+    `aliases` each other name of a person with the id; `vias` the channels there are.
+    """
+    faults: list[Fault] = []
+    loaded = _read(files, faults)
+    settled = settle(loaded, groups or {}, aliases or {}, faults.append)
+    judge = _Judge(actions, people, tuple(vias), aliases or {}, frozenset(settled.groups), faults)
+    rules: list[Rule] = []
+    for (document, file), (_, zone) in zip(loaded, settled.zones, strict=True):
+        rules += judge.rules(document, file, zone)
+    cases: list[Case] = []
+    for (document, file), (_, zone) in zip(loaded, settled.zones, strict=True):
+        cases += read_cases(document, file, actions, {rule.id for rule in rules}, zone, faults.append)
+    if faults:
+        raise Faults(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column)))
+    content = {
+        "format": 1,
+        "no_match": settled.no_match,
+        "groups": {name: sorted(members) for name, members in settled.groups.items()},
+        "rules": judge.contents,
+    }
+    return Policy(
+        rules,
+        judge.slots.reads,
+        actions={name: settled.no_match == "allow" and _harmless(action) for name, action in actions.items()},
+        groups=settled.groups,
+        timezone=settled.timezone,
+        hash="sha256:" + hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
+        cases=cases,
+    )
+
+
+def _harmless(action: Action) -> bool:
+    """Whether `no_match = "allow"` reaches it."""
+    return action.effect == "read" and action.risk in ("low", "medium")
+
+
+def _read(files: Sequence[tuple[str, str]], faults: list[Fault]) -> list[Loaded]:
+    loaded: list[Loaded] = []
+    for name, text in files:
+        try:
+            document = read(name, text)
+        except Faults as wrong:
+            faults += wrong.faults
+            continue
+        file = PolicyFile()
+        for key, value in document.data.items():  # one by one: a fault in one table does not hide those of others
+            try:
+                part = convert(document, PolicyFile, value={key: value})
+            except Faults as wrong:
+                faults += wrong.faults
+            else:
+                file = msgspec.structs.replace(file, **{key: getattr(part, key)})
+        loaded.append((document, file))
+    return loaded
+
+
+class _Judge:
+    """Checks and compiles rules, one after the other; what is wrong goes to `faults`."""
+
+    def __init__(
+        self,
+        actions: Mapping[str, Action],
+        people: Collection[str],
+        vias: tuple[str, ...],
+        aliases: Mapping[str, str],
+        groups: frozenset[str],
+        faults: list[Fault],
+    ) -> None:
+        self.slots = Slots()
+        self.contents: dict[str, Any] = {}
+        """By id, what a rule says, normalised: what the hash covers."""
+        self._actions = actions
+        self._people = people
+        self._vias = vias
+        self._aliases = aliases
+        self._groups = groups
+        self._faults = faults
+        self._ids: set[str] = set()
+        self._fitting: dict[str, tuple[str, ...]] = {}
+        self._params: dict[frozenset[str], tuple[Type, dict[str, str]]] = {}
+
+    def rules(self, document: Document, file: PolicyFile, zone: tzinfo) -> list[Rule]:
+        found: list[Rule] = []
+        for number, table in enumerate(file.rule):
+            path: Path = ("rule", number)
+            try:
+                rule = self._rule(document, path, convert(document, RuleTable, at=path, value=table), zone)
+            except Faults as wrong:
+                self._faults += wrong.faults
+            else:
+                if rule is not None:
+                    found.append(rule)
+        return found
+
+    def _rule(self, document: Document, path: Path, table: RuleTable, zone: tzinfo) -> Rule | None:
+        before = len(self._faults)
+        self._names(document, path, table)
+        actions = self._match(document, path, table)
+        approval = self._approval(document, path, table)
+        scope = self._scope(actions, zone)
+        when = unless = None
+        if actions:
+            when = self._condition(document, (*path, "when"), table.when, scope)
+            unless = self._condition(document, (*path, "unless"), table.unless, scope)
+        if len(self._faults) > before:
+            return None
+        conditions = [one for one in (when, unless) if one is not None]
+        effect: Effect = next(effect for effect in EFFECTS if effect == table.effect)
+        self.contents[table.id] = {
+            "match": sorted(set(table.match)), "when": table.when, "unless": table.unless, "effect": effect,
+            "reason": table.reason, "mode": table.mode, "zone": str(zone), "approval": approval,
+        }  # fmt: skip
+        return Rule(
+            id=table.id,
+            effect=effect,
+            reason=table.reason or "",
+            actions=actions,
+            run=_run(when, unless),
+            spends=any(one.spends for one in conditions),
+            reads=frozenset(scope.reads),
+            shadow=table.mode == "shadow",
+            approval=approval,
+            file=document.file,
+            line=document.line(*path),
+        )
+
+    def _fault(self, document: Document, path: Path, message: str) -> None:
+        self._faults.append(document.fault(path, message))
+
+    def _names(self, document: Document, path: Path, table: RuleTable) -> None:
+        if not _ID.fullmatch(table.id):
+            self._fault(document, (*path, "id"), f"id: {table.id!r} is not 1 to 100 of A-Z a-z 0-9 . _ -")
+        elif table.id in self._ids:
+            self._fault(document, (*path, "id"), f"id: there is another rule {table.id!r}")
+        self._ids.add(table.id)
+        for key, value, names in (("effect", table.effect, EFFECTS), ("mode", table.mode, _MODES)):
+            self._faults += one_of(document, (*path, key), key, value, names)
+
+    def _match(self, document: Document, path: Path, table: RuleTable) -> frozenset[str]:
+        """The actions that a rule covers; a glob in one that allows leaves out those of risk critical (SECURITY 24)."""
+        covered: set[str] = set()
+        if not table.match:
+            self._fault(document, (*path, "match"), "match: is empty")
+        for number, pattern in enumerate(table.match):
+            if pattern not in self._fitting:
+                self._fitting[pattern] = tuple(name for name in self._actions if glob(pattern, name))
+            fitting = self._fitting[pattern]
+            if not fitting:
+                hint = did_you_mean(pattern, self._actions)
+                self._fault(document, (*path, "match", number), f"match: {pattern!r} fits no known action{hint}")
+            elif table.effect == "allow" and "*" in pattern:
+                fitting = tuple(name for name in fitting if self._actions[name].risk != "critical")
+                if not fitting:
+                    self._fault(
+                        document,
+                        (*path, "match", number),
+                        f"match: {pattern!r} fits actions of risk critical alone: an allow rule has to name them",
+                    )
+            covered.update(fitting)
+        return frozenset(covered)
+
+    def _scope(self, actions: frozenset[str], zone: tzinfo) -> Scope:
+        if actions not in self._params:
+            self._params[actions] = params_type([self._actions[name].params for name in sorted(actions)])
+        params, hidden = self._params[actions]
+        return Scope(params, hidden, zone, self.slots, self._groups)
+
+    def _condition(self, document: Document, path: Path, text: str | None, scope: Scope) -> Condition | None:
+        if text is None:
+            return None
+        try:
+            return compile_condition(text, scope)
+        except Mistake as mistake:
+            self._faults.append(located(document, path, text, mistake))
+            return None
+
+    def _approval(self, document: Document, path: Path, table: RuleTable) -> Approval | None:
+        given, path = table.approval, (*path, "approval")
+        if table.effect != "require_approval":
+            if given is not None:
+                self._fault(document, path, f"approval: a rule of effect {table.effect!r} asks nobody")
+            return None
+        if given is None:
+            self._fault(document, path, "approval: missing: who must approve, as in approval = { from = [...] }")
+            return None
+        expires = milliseconds(given.expires)
+        if expires is None:
+            self._fault(document, (*path, "expires"), f'expires: {given.expires!r} is no duration such as "4h"')
+        elif expires < _SHORTEST:
+            self._fault(document, (*path, "expires"), "expires: at least 1s")
+        of = self._from(document, (*path, "from"), given)
+        self._need(document, (*path, "need"), given.need, len(of))
+        via = self._via(document, (*path, "via"), given)
+        return Approval(of, given.need, expires or _SHORTEST, via)
+
+    def _from(self, document: Document, path: Path, given: ApprovalTable) -> tuple[str, ...]:
+        """Who may approve: sorted, each once, people in the one form of their ids."""
+        of: set[str] = set()
+        for number, name in enumerate(given.of):
+            kind, colon, who = name.partition(":")
+            if name == "requester":
+                of.add(name)
+            elif kind == "user" and colon:
+                try:
+                    of.add(f"user:{person(who, self._aliases)}")
+                except Problem as problem:
+                    hint = did_you_mean(who, self._people)
+                    self._fault(document, (*path, number), f"from: {name!r}: {problem.message}{hint}")
+            else:
+                hint = did_you_mean(name, ("requester",)) or " (there are: requester, user:ID)"
+                self._fault(document, (*path, number), f"from: unknown approver {name!r}{hint}")
+        if not given.of:
+            self._fault(document, path, "from: is empty: nobody could approve")
+        return tuple(sorted(of))
+
+    def _need(self, document: Document, path: Path, need: int, people: int) -> None:
+        if need < 1:
+            self._fault(document, path, "need: at least 1")
+        elif need > people > 0:
+            self._fault(document, path, f"need: {need} people are needed, and `from` can name only {people}")
+        elif need > 1:
+            self._fault(document, path, f"need: {need} is more than this version asks for (1)")
+
+    def _via(self, document: Document, path: Path, given: ApprovalTable) -> tuple[str, ...]:
+        if given.via is None:
+            return self._vias
+        for number, name in enumerate(given.via):
+            self._faults += one_of(document, (*path, number), "via", name, self._vias)
+        if not given.via:
+            self._fault(document, path, "via: is empty: nobody could be asked")
+        return tuple(name for name in self._vias if name in given.via)
+
+
+def _run(when: Condition | None, unless: Condition | None) -> Callable[[Frame], bool] | None:
+    """One closure for both. An error in either is one of the rule: nobody is exempted by what cannot be known."""
+    if unless is None:
+        return None if when is None else when.run
+    exempt = unless.run
+    if when is None:
+        return lambda frame: not exempt(frame)
+    matches = when.run
+    return lambda frame: matches(frame) and not exempt(frame)

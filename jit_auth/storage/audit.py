@@ -1,0 +1,146 @@
+"""The record: reading it with people's names, and verifying its chains in one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import bindparam, literal_column, select
+
+from jit_auth.core import chain
+from jit_auth.core.chain import Break, Link
+from jit_auth.core.mac import Mac
+from jit_auth.errors import VaultError
+from jit_auth.model import Millis
+from jit_auth.storage import facts, pack, tables
+from jit_auth.storage.compiled import Compiler
+from jit_auth.storage.facts import PERSON
+from jit_auth.storage.journal import CHAIN
+from jit_auth.storage.people import People
+from jit_auth.storage.reader import Reader, Rows
+from jit_auth.vault import Vault
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One audit row with people's names (`erased:PSEUDONYM` where they were erased). `id` is writer-seq."""
+
+    id: str
+    at: Millis
+    actor: str
+    user: str | None
+    agent: str | None
+    execution: str | None
+    what: tuple[dict[str, Any], ...]
+
+
+class Verified(Struct, frozen=True):
+    """The answer of `verify`: how much was read, and what is broken."""
+
+    rows: int
+    writers: int
+    breaks: tuple[Break, ...]
+
+
+class Record:
+    """The audit rows of one store."""
+
+    def __init__(self, vault: Vault, compiler: Compiler, people: People, reader: Reader) -> None:
+        self._vault = vault
+        self._compiler = compiler
+        self._people = people
+        self._reader = reader
+        audit = tables.audit
+        self._columns = (
+            audit.c.writer, audit.c.seq, audit.c.at, audit.c.actor, audit.c.person, audit.c.agent, audit.c.execution,
+            audit.c.what,
+        )  # fmt: skip
+        chained = select(*self._columns, audit.c.key, audit.c.mac).order_by(audit.c.writer, audit.c.seq)
+        self._all = compiler.text(chained)
+        self._firsts = compiler.text(
+            select(audit.c.what).where(audit.c.seq == literal_column("0")).order_by(audit.c.writer)
+        )
+        newest = select(audit.c.writer).order_by(audit.c.writer.desc()).limit(literal_column("1"))
+        self._newest = compiler.text(newest)
+        self._next = compiler.text(newest.where(audit.c.writer < bindparam("before")))
+        self._last = compiler.text(
+            select(*self._columns)
+            .where(audit.c.writer == bindparam("writer"))
+            .order_by(audit.c.seq.desc())
+            .limit(bindparam("most"))
+        )
+
+    async def verify(self) -> Verified:
+        """Check every chain, in one snapshot: works while the service writes. Raises StorageError."""
+        macs: dict[str, Mac | None] = {}
+
+        def mac_of(key: str) -> Mac | None:
+            if key not in macs:
+                try:
+                    macs[key] = Mac(self._vault.derive(CHAIN, key))
+                except VaultError:
+                    macs[key] = None
+            return macs[key]
+
+        count = 0
+        async with self._reader.snapshot() as snapshot:
+            promised: dict[tuple[str, int], bytes] = {}
+            breaks: list[Break] = []
+            for (what,) in await snapshot.fetch((self._firsts, ())):
+                for writer, seq, mac in chain.seen(what) or ():
+                    promised[writer, seq] = mac
+            verifier = chain.Verifier(promised, mac_of)
+            async for rows in snapshot.stream((self._all, ())):
+                count += len(rows)
+                breaks += verifier.feed(_links(rows))
+            breaks += verifier.end()
+        return Verified(count, verifier.writers, tuple(breaks))
+
+    async def rows(self, *, since: Millis | None = None, execution: str | None = None) -> AsyncIterator[Entry]:
+        """Rows in order of time, from one snapshot. `since` is included."""
+        audit = tables.audit
+        statement = select(*self._columns).order_by(audit.c.at, audit.c.writer, audit.c.seq)
+        if since is not None:
+            statement = statement.where(audit.c.at >= bindparam("since"))
+        if execution is not None:
+            statement = statement.where(audit.c.execution == bindparam("execution"))
+        text = self._compiler.text(statement)
+        async with self._reader.snapshot() as snapshot:
+            async for rows in snapshot.stream((text, text.args(since=since, execution=execution)), 500):
+                for entry in await self._entries(rows):
+                    yield entry
+
+    async def tail(self, count: int) -> tuple[Entry, ...]:
+        """The newest `count` rows, in order of time."""
+        found: Rows = []
+        (heads,) = await self._reader.fetch((self._newest, self._newest.args()))
+        while heads:
+            writer = heads[0][0]
+            args = self._last.args(writer=writer, most=count)
+            heads, rows = await self._reader.fetch((self._next, self._next.args(before=writer)), (self._last, args))
+            found += rows
+        found.sort(key=lambda row: (row[2], row[0], row[1]))
+        return await self._entries(found[-count:])
+
+    async def _entries(self, rows: Rows) -> tuple[Entry, ...]:
+        decoded = [(row, pack.facts(row[7])) for row in rows]
+        pids: set[str] = set()
+        for (_, _, _, actor, person, *_), what in decoded:
+            pids.update(facts.pseudonyms(what))
+            pids.update(
+                one for one in (person, actor.removeprefix(PERSON) if actor.startswith(PERSON) else None) if one
+            )
+        people = await self._people.load(pids)
+        return tuple(
+            Entry(
+                id=f"{writer}-{seq}", at=at, agent=agent, execution=execution,
+                actor=PERSON + people[actor.removeprefix(PERSON)].id if actor.startswith(PERSON) else actor,
+                user=None if person is None else people[person].id, what=tuple(facts.resolved(what, people)),
+            )
+            for (writer, seq, at, actor, person, agent, execution, _), what in decoded
+        )  # fmt: skip
+
+
+def _links(rows: Iterable[tuple[Any, ...]]) -> Iterator[Link]:
+    for writer, seq, at, actor, person, agent, execution, what, key, mac in rows:
+        yield Link(writer, seq, at, key, chain.body(actor, person, agent, execution, what), bytes(mac))

@@ -1,0 +1,141 @@
+"""A unit, finished for the journal: bound values and statements, so that the writer only judges, compares and writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, literal_column, update
+
+from jit_auth.model import Applied, At, Change, Delete, Execution, Idem, Insert, Raise, Stale, Stop, Touch, Unit
+from jit_auth.storage import facts, pack, tables
+from jit_auth.storage.codec import Codec, TableCodec
+from jit_auth.storage.compiled import Compiler, Text, Write
+from jit_auth.storage.facts import ENGINE, Line
+from jit_auth.storage.judge import Which
+from jit_auth.storage.people import People
+
+Step = tuple[Write, tuple[Any, ...], Which]
+"""A statement that must write exactly one row, its values, and what the unit is told if a unique key is taken.
+
+(A compare that finds no row is always `version`.)
+"""
+
+Answer = Applied | Stale | BaseException
+
+
+class Job:
+    """One unit on its way through the journal."""
+
+    __slots__ = ("at", "compares", "done", "inserts", "line", "loose", "raising", "subjects", "touched")
+
+    def __init__(self, at: At | None = None, line: Line | None = None) -> None:
+        self.at = at
+        self.subjects: frozenset[tuple[str, str]] = frozenset()
+        self.compares: list[Step] = []
+        self.inserts: list[Step] = []
+        self.loose: list[tuple[Text, tuple[Any, ...]]] = []
+        """Statements that may write any number of rows."""
+        self.raising: Raising | None = None
+        self.line = line
+        self.touched: set[Any] = set()
+        """Rows that no other unit of the same batch may touch."""
+        self.done: asyncio.Future[Applied | Stale] | None = None
+
+
+class Raising:
+    """A raise of the epoch: a new bundle or None, and the stops' bound values (their epoch is known only inside)."""
+
+    __slots__ = ("bundle", "stops")
+
+    def __init__(self, bundle: str | None, stops: Sequence[dict[str, Any]]) -> None:
+        self.bundle = bundle
+        self.stops = stops
+
+
+class Builder:
+    """Makes jobs of units, in the event loop."""
+
+    def __init__(self, compiler: Compiler, codec: Codec, people: People) -> None:
+        self._codec = codec
+        self._people = people
+        self._deletes: dict[type[Any], Write] = {
+            kind: compiler.delete(table.shape.table, table.shape.key, table.shape.versioned)
+            for kind, table in codec.tables.items()
+        }
+        # A touched card gets a new version: whoever is showing the older one must not mark it as shown.
+        self._touch = compiler.text(
+            update(tables.card)
+            .where(tables.card.c.ask == bindparam("of_ask"))
+            .values(due=bindparam("due_at"), version=tables.card.c.version + literal_column("1"))
+        )
+
+    def job(self, unit: Unit) -> Job:
+        """The job of `unit`. Raises Unknown where a person must be read or made first."""
+        job = Job(unit.at, facts.line(unit.audit, self._people))
+        if unit.at is not None:
+            job.subjects = self._subjects(unit.at)
+        tables_of = self._codec.tables
+        for op in unit.ops:
+            kind = type(op)
+            if kind is Insert:
+                self._insert(job, tables_of[type(op.row)], op.row)  # type: ignore[union-attr]  # kind says which
+            elif kind is Change:
+                self._change(job, tables_of[type(op.was)], op)  # type: ignore[union-attr, arg-type]  # as above
+            elif isinstance(op, Delete):
+                values, key = tables_of[type(op.was)].delete(op.was)
+                self._hold(job, tables_of[type(op.was)].shape.table.name, key)
+                job.compares.append((self._deletes[type(op.was)], values, "version"))
+            elif isinstance(op, Touch):
+                job.loose.append((self._touch, self._touch.args(due_at=op.due, of_ask=op.ask)))
+            elif isinstance(op, Raise):
+                if job.raising is not None:
+                    raise TypeError("a unit raises the epoch once")
+                job.raising = Raising(op.bundle, [self._stop(stop) for stop in op.stops])
+        return job
+
+    def _insert(self, job: Job, codec: TableCodec, row: Any) -> None:
+        values, key = codec.insert(row)
+        shape = codec.shape
+        self._hold(job, shape.table.name, key)
+        taken: Which = shape.taken
+        if shape.kind is Execution and row.open_key is not None:
+            taken = "open"
+            job.touched.add(("open", row.open_key))
+        step: Step = (codec.insert_write, values, taken)
+        if shape.kind is Idem:
+            job.inserts.insert(0, step)  # a key that exists is the answer, whatever else collides
+        else:
+            job.inserts.append(step)
+
+    def _change(self, job: Job, codec: TableCodec, op: Change) -> None:
+        write, values, key = codec.change(op.was, op.to)
+        self._hold(job, codec.shape.table.name, key)
+        taken: Which = "exists"
+        if op.to.get("open_key") is not None:
+            taken = "open"
+            job.touched.add(("open", op.to["open_key"]))
+        job.compares.append((write, values, taken))
+
+    def _hold(self, job: Job, table: str, key: Any) -> None:
+        held = (table, key)
+        if held in job.touched:
+            raise TypeError(f"a unit touches one row of {table} once")
+        job.touched.add(held)
+
+    def _subjects(self, at: At) -> frozenset[tuple[str, str]]:
+        known = self._people.known
+        return frozenset((kind, known(name).pid if kind == "user" else name) for kind, name in at.subjects)
+
+    def _stop(self, stop: Stop) -> dict[str, Any]:
+        """A stop's columns but for its epoch. What it says of a person is sealed under that person's key."""
+        holder = self._people.known(stop.id if stop.kind == "user" else ENGINE)
+        if holder.key is None:
+            raise TypeError("an erased person cannot be stopped")
+        stop_id = holder.pid if stop.kind == "user" else stop.id
+        why = holder.key.seal(
+            pack.encode(stop.why), table="stop", row=f"{stop.kind}/{stop_id}", column="why", user=holder.pid, number=1
+        )
+        return {"kind": stop.kind, "id": stop_id, "active": stop.active, "who": facts.actor(stop.who, self._people),
+                "why": why}  # fmt: skip

@@ -1,0 +1,132 @@
+"""What both journals share: the statements, who may share a batch, and the head of this process's audit chain."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, bindparam, cast, extract, func, literal_column, select, update
+
+from jit_auth.core import chain
+from jit_auth.core.ids import new_id
+from jit_auth.core.mac import Mac
+from jit_auth.model import Millis
+from jit_auth.storage import tables
+from jit_auth.storage.compiled import Compiler
+from jit_auth.storage.facts import Line
+from jit_auth.storage.job import Job
+from jit_auth.vault import Vault
+
+LARGEST = 256
+"""Units in one batch."""
+
+HEADS = 16
+"""How many other writers' heads a writer's first row commits to."""
+
+CHAIN = "chain"
+"""Label of the key under which rows are chained."""
+
+_AUDIT = ("writer", "seq", "at", "actor", "person", "agent", "execution", "what", "key", "mac")
+
+Moved = tuple[int, bytes]
+
+
+class Texts:
+    """The journal's own statements, compiled for one dialect."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        epoch, stop, process, audit = tables.epoch, tables.stop, tables.process, tables.audit
+        lease = select(process.c.lease_until).where(process.c.id == bindparam("process")).scalar_subquery()
+        ground = [epoch.c.n, epoch.c.bundle, lease.label("lease")]
+        if compiler.name == "postgresql":
+            ground.append(now_on_postgres().label("clock"))
+        seen = select(*ground).where(epoch.c.id == literal_column("1"))
+        self.ground = compiler.text(seen.with_for_update(read=True, of=epoch))
+        self.ground_to_raise = compiler.text(seen.with_for_update(of=epoch))
+        self.stops = compiler.text(
+            select(stop.c.kind, stop.c.id, stop.c.epoch).where(stop.c.epoch > bindparam("since"))
+        )
+        self.raise_epoch = compiler.text(
+            update(epoch)
+            .where(epoch.c.id == literal_column("1"))
+            .values(n=epoch.c.n + literal_column("1"), bundle=func.coalesce(bindparam("to_bundle"), epoch.c.bundle))
+        )
+        self.stopped = compiler.upsert(stop, ("kind", "id"), ("epoch", "active", "who", "why"))
+        self.restored = compiler.upsert(stop, ("kind", "id"), ("active", "who", "why"))
+        self.audit = compiler.insert(audit, _AUDIT)
+        head = select(audit.c.writer, audit.c.seq, audit.c.mac, audit.c.at)
+        head = head.order_by(audit.c.writer.desc(), audit.c.seq.desc()).limit(literal_column("1"))
+        self.newest_head = compiler.text(head)
+        self.next_head = compiler.text(head.where(audit.c.writer < bindparam("before")))
+
+
+def now_on_postgres() -> Any:
+    """The server's clock in milliseconds: not the transaction's, which may have waited for a lock."""
+    return cast(extract("epoch", func.clock_timestamp()) * literal_column("1000"), BigInteger)
+
+
+class Head:
+    """Where this process's chain ends. It moves only after COMMIT; after a commit of unknown fate a new chain begins."""
+
+    def __init__(self, vault: Vault, writer: str) -> None:
+        self.writer = writer
+        self._key = vault.ids[0]
+        self._mac = Mac(vault.derive(CHAIN))
+        self._seq = 0
+        self._before = chain.START
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the first row is still to be written: it needs the heads of others."""
+        return self._seq == 0
+
+    def rows(
+        self, lines: Sequence[Line], at: Millis, heads: Sequence[tuple[str, int, bytes]]
+    ) -> tuple[list[tuple[Any, ...]], Moved]:
+        """The bound values of the next rows, and where the head is once they are committed."""
+        if self._seq == 0:
+            lines = [Line("engine", None, None, None, chain.start(heads)), *lines]
+        seq, before, writer, key, mac = self._seq, self._before, self.writer, self._key, self._mac
+        found: list[tuple[Any, ...]] = []
+        for line in lines:
+            before = chain.follow(mac, before, writer, seq, at, line.body)
+            found.append((writer, seq, at, line.actor, line.person, line.agent, line.execution, line.what, key, before))
+            seq += 1
+        return found, (seq, before)
+
+    def moved(self, to: Moved) -> None:
+        """The rows are committed."""
+        self._seq, self._before = to
+
+    def lost(self, now: Millis) -> None:
+        """Nobody knows whether the last rows are there: go on under a new writer, whose first row says what is."""
+        self.writer = new_id("prc", now, os.urandom(10))
+        self._seq, self._before = 0, chain.START
+
+
+def pick(waiting: deque[Job]) -> list[Job]:
+    """The next batch, taken out of `waiting`: in order, but no two units for one row, and a raise alone.
+
+    A unit that must wait keeps its place before the later ones for the same rows.
+    """
+    batch: list[Job] = []
+    held: set[Any] = set()
+    later: list[Job] = []
+    while waiting and len(batch) < LARGEST:
+        job = waiting.popleft()
+        if job.raising is not None:
+            # It is judged, and the next ones are, by the epoch that it makes.
+            if batch or later:
+                waiting.appendleft(job)
+            else:
+                batch.append(job)
+            break
+        if held.isdisjoint(job.touched):
+            batch.append(job)
+        else:
+            later.append(job)
+        held |= job.touched
+    waiting.extendleft(reversed(later))
+    return batch

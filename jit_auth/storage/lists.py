@@ -1,0 +1,90 @@
+"""Lists for agents: newest first, with opaque cursors, counting nothing."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, or_, select
+
+from jit_auth.core.ids import is_id
+from jit_auth.errors import BadRequest
+from jit_auth.model import Execution, Millis, Page
+from jit_auth.storage import tables
+from jit_auth.storage.codec import Codec
+from jit_auth.storage.compiled import Compiler, Text
+from jit_auth.storage.people import People
+from jit_auth.storage.reader import Reader
+
+LONGEST = 200
+"""Items on one page, at most."""
+
+_Form = tuple[int, bool, bool, bool]
+
+
+class Lists:
+    """The lists of one store."""
+
+    def __init__(self, compiler: Compiler, codec: Codec, people: People, reader: Reader) -> None:
+        self._compiler = compiler
+        self._codec = codec
+        self._people = people
+        self._reader = reader
+        self._texts: dict[_Form, Text] = {}
+
+    async def executions(
+        self, agent: str, *, states: Sequence[str], user: str | None, updated_since: Millis | None, limit: int,
+        cursor: str | None,
+    ) -> Page:  # fmt: skip
+        """One page. `updated_since` is included. Raises BadRequest (`bad_query`)."""
+        before = None if cursor is None else _read_cursor(cursor)
+        person = None
+        if user is not None:
+            person = await self._people.find(user)
+            if person is None:
+                return Page(())
+        limit = max(1, min(limit, LONGEST))
+        wanted = sorted(set(states))
+        text = self._text((len(wanted), person is not None, updated_since is not None, before is not None))
+        values = {f"state{index}": state for index, state in enumerate(wanted)}
+        args = text.args(
+            agent=agent, person=person and person.pid, since=updated_since, before=before, most=limit + 1, **values
+        )
+        (rows,) = await self._reader.fetch((text, args))
+        items = await self._codec.records(Execution, rows[:limit])
+        return Page(items, _cursor(items[-1].id) if len(rows) > limit else None)
+
+    def _text(self, form: _Form) -> Text:
+        text = self._texts.get(form)
+        if text is None:
+            states, user, since, before = form
+            execution, codec = tables.execution, self._codec.of(Execution)
+            where = [execution.c.agent == bindparam("agent")]
+            if states:
+                where.append(or_(*(execution.c.state == bindparam(f"state{index}") for index in range(states))))
+            if user:
+                where.append(execution.c.person == bindparam("person"))
+            if since:
+                where.append(execution.c.updated >= bindparam("since"))
+            if before:
+                where.append(execution.c.id < bindparam("before"))
+            columns = (execution.c[name] for name in codec.columns)
+            statement = select(*columns).where(*where).order_by(execution.c.id.desc()).limit(bindparam("most"))
+            text = self._texts[form] = self._compiler.text(statement)
+        return text
+
+
+def _cursor(last: str) -> str:
+    return urlsafe_b64encode(last.encode()).rstrip(b"=").decode()
+
+
+def _read_cursor(cursor: str) -> str:
+    """The id after which a page begins. A cursor only positions inside the caller's own list: it opens nothing."""
+    try:
+        last = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        last = ""
+    if not is_id(last, "exe"):
+        raise BadRequest("This is no cursor of a list.", code="bad_query", hint="Take `next` of the page before.")
+    return last

@@ -1,0 +1,34 @@
+"""JSON for sealed values, list columns and audit facts: msgspec, and the careful way for what it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+_plain = msgspec.json.Decoder().decode
+
+
+def encode(value: Any) -> bytes:
+    """`value` as JSON. A provider's reply may hold lone surrogates: an outcome must never fail to be recorded."""
+    try:
+        return _encode(value)
+    except (UnicodeEncodeError, OverflowError):
+        # A leading blank marks what only the standard library reads back.
+        return b" " + json.dumps(msgspec.to_builtins(value)).encode("ascii")
+
+
+def decode(data: bytes | str, decoder: msgspec.json.Decoder[T]) -> T:
+    """What `encode` was given, as the decoder's type. Raises msgspec.MsgspecError."""
+    if data[:1] in (b" ", " "):
+        return msgspec.convert(json.loads(data), decoder.type)
+    return decoder.decode(data)
+
+
+def facts(what: str) -> Any:
+    """The facts of an audit row, as plain values."""
+    return json.loads(what) if what[:1] == " " else _plain(what)

@@ -1,0 +1,298 @@
+"""The journal on PostgreSQL: one task, one connection of its own, group commit by set-based statements.
+
+READ COMMITTED. The first statement share-locks the epoch row, so that whatever is read later is younger than any raise
+that this batch follows; a raise takes the row for itself (SECURITY 9). Where a unit collides, the batch is rolled back
+and its units are applied one by one under savepoints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from jit_auth.errors import StorageError
+from jit_auth.model import Applied, Millis, Stale
+from jit_auth.storage.clock import Clock
+from jit_auth.storage.compiled import Text, Write
+from jit_auth.storage.job import Answer, Job
+from jit_auth.storage.journal import HEADS, Head, Moved, Texts, pick
+from jit_auth.storage.judge import Ground, Which, stale
+from jit_auth.storage.reader import settle
+
+CONNECT = 5.0
+"""Seconds to connect."""
+
+COMMAND = 10.0
+"""Seconds for one statement: a server that does not answer is away."""
+
+_TRIES = 3
+_JITTER: Millis = 20
+
+LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+"""The connection is gone, or the server is going. (A timeout is an OSError.)"""
+
+_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class _Collision(Exception):
+    """The batch cannot be written as one."""
+
+
+class PostgresJournal:
+    """Writes jobs. `tell(epoch, bundle)` is called after each batch. One per process and database."""
+
+    def __init__(
+        self, url: str, texts: Texts, head: Head, clock: Clock, process: str, tell: Callable[[int, str], None]
+    ) -> None:
+        self._url = url
+        self._texts = texts
+        self._head = head
+        self._clock = clock
+        self._process = process
+        self._said = tell
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Job] = deque()
+        self._wake = asyncio.Event()
+        self._connection: Any = None
+        self._skew: Millis = 0
+        self._seen = (0, "")
+        self._closed = False
+        self._task = asyncio.create_task(self._work(), name="jit-auth-journal")
+
+    @property
+    def skew(self) -> Millis:
+        """How far the server's clock is ahead of this machine's, as of the last batch."""
+        return self._skew
+
+    def now(self) -> Millis:
+        """The server's time."""
+        return self._clock() + self._skew
+
+    def submit(self, job: Job) -> asyncio.Future[Applied | Stale]:
+        """Queue a job; the future ends once it is committed, refused, or failed (StorageError)."""
+        future: asyncio.Future[Applied | Stale] = self._loop.create_future()
+        if self._closed:
+            future.set_exception(StorageError("The store is closed."))
+            return future
+        job.done = future
+        self._waiting.append(job)
+        self._wake.set()
+        return future
+
+    async def close(self) -> None:
+        """Write what is queued, then stop."""
+        self._closed = True
+        self._wake.set()
+        await self._task
+
+    async def _work(self) -> None:
+        while self._waiting or not self._closed:
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch = pick(self._waiting)
+            answers = await self._commit(batch)
+            self._said(*self._seen)
+            settle([(job.done, answer) for job, answer in zip(batch, answers, strict=True) if job.done is not None])
+        await self._disconnect()
+
+    async def _commit(self, jobs: Sequence[Job]) -> Sequence[Answer]:
+        for attempt in range(_TRIES):
+            committing = False
+            try:
+                connection = await self._connected()
+                ground = await self._begin(connection, jobs)
+                try:
+                    answers = await self._together(connection, jobs, ground)
+                except (
+                    _Collision,
+                    asyncpg.IntegrityConstraintViolationError,
+                    asyncpg.DataError,
+                    ValueError,
+                    TypeError,
+                ):
+                    await connection.execute("ROLLBACK")
+                    ground = await self._begin(connection, jobs)
+                    answers = await self._apart(connection, jobs, ground)
+                if not any(isinstance(answer, Applied) for answer in answers):
+                    await connection.execute("ROLLBACK")
+                    return answers
+                moved = await self._record(connection, jobs, answers, ground)
+                committing = True
+                await connection.execute("COMMIT")
+            except _AGAIN as error:
+                with contextlib.suppress(*LOST, asyncpg.PostgresError):
+                    await connection.execute("ROLLBACK")
+                if attempt + 1 == _TRIES:
+                    return [failed(error) for _ in jobs]
+            except Exception as error:
+                await self._disconnect()
+                if committing:
+                    self._head.lost(self.now())
+                elif isinstance(error, LOST) and attempt == 0:
+                    continue  # an idle connection had died: nothing was written, a new one may work
+                answers = [failed(error) for _ in jobs]
+                for answer in answers:
+                    answer.unknown = committing
+                return answers
+            else:
+                if moved is not None:
+                    self._head.moved(moved)
+                return answers
+        raise AssertionError("unreachable")
+
+    async def _together(self, connection: Any, jobs: Sequence[Job], ground: Ground) -> list[Answer]:
+        stops = await self._stops(connection, jobs, ground)
+        answers: list[Answer] = [Applied(ground.epoch, ground.now)] * len(jobs)
+        compares: dict[Write, list[tuple[int, tuple[Any, ...]]]] = {}
+        for at, job in enumerate(jobs):
+            which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self._skew)
+            if which is not None:
+                answers[at] = Stale(which, ground.epoch)
+                continue
+            for write, values, _ in job.compares:
+                compares.setdefault(write, []).append((at, values))
+        # In one order everywhere: two replicas then lock rows alike, and seldom wait for each other in a ring.
+        for write in sorted(compares, key=lambda write: write.one):
+            wanted = sorted(compares[write], key=lambda pair: str(pair[1][write.key_at]))
+            found = {row[0] for row in await connection.fetch(write.many, *_columns(pair[1] for pair in wanted))}
+            if len(found) != len(wanted):
+                for at, values in wanted:
+                    if values[write.key_at] not in found:
+                        if len(jobs[at].compares) > 1:
+                            raise _Collision
+                        answers[at] = Stale("version", ground.epoch)  # nothing of this unit is written
+                if sum(type(answers[at]) is Applied for at, _ in wanted) != len(found):
+                    raise _Collision
+        inserts: dict[Write, list[tuple[Any, ...]]] = {}
+        loose: dict[Text, list[tuple[Any, ...]]] = {}
+        for job, answer in zip(jobs, answers, strict=True):
+            if type(answer) is Applied:
+                for write, values, _ in job.inserts:
+                    inserts.setdefault(write, []).append(values)
+                for text, values in job.loose:
+                    loose.setdefault(text, []).append(values)
+        for write, rows in inserts.items():
+            await connection.fetch(write.many, *_columns(rows))
+        for text, rows in loose.items():
+            for values in rows:
+                await connection.fetch(text.sql, *values)
+        if jobs[0].raising is not None and type(answers[0]) is Applied:
+            answers[0] = await self._raise(connection, jobs[0], ground)
+        return answers
+
+    async def _apart(self, connection: Any, jobs: Sequence[Job], ground: Ground) -> list[Answer]:
+        stops = await self._stops(connection, jobs, ground)
+        answers: list[Answer] = []
+        for job in jobs:
+            which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self._skew)
+            if which is not None:
+                answers.append(Stale(which, ground.epoch))
+                continue
+            await connection.execute("SAVEPOINT unit")
+            answer = await self._single(connection, job, ground)
+            if type(answer) is not Applied:
+                await connection.execute("ROLLBACK TO SAVEPOINT unit")
+            await connection.execute("RELEASE SAVEPOINT unit")
+            answers.append(answer)
+        return answers
+
+    async def _single(self, connection: Any, job: Job, ground: Ground) -> Answer:
+        taken: Which = "exists"
+        try:
+            for write, values, if_taken in job.compares:
+                taken = if_taken
+                if len(await connection.fetch(write.many, *_columns([values]))) != 1:
+                    return Stale("version", ground.epoch)
+            for write, values, if_taken in job.inserts:
+                taken = if_taken
+                await connection.fetch(write.many, *_columns([values]))
+            for text, values in job.loose:
+                await connection.fetch(text.sql, *values)
+        except asyncpg.UniqueViolationError:
+            return Stale(taken, ground.epoch)
+        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, ValueError, TypeError) as error:
+            return failed(error)  # this unit's values alone are at fault
+        return Applied(ground.epoch, ground.now) if job.raising is None else await self._raise(connection, job, ground)
+
+    async def _raise(self, connection: Any, job: Job, ground: Ground) -> Applied:
+        raising = job.raising
+        if raising is None:
+            raise AssertionError("this job raises nothing")
+        texts, epoch = self._texts, ground.epoch + 1
+        await connection.fetch(texts.raise_epoch.sql, *texts.raise_epoch.args(to_bundle=raising.bundle))
+        for stop in raising.stops:
+            text = texts.stopped if stop["active"] else texts.restored
+            await connection.fetch(text.sql, *text.args(epoch=epoch, **stop))
+        self._seen = (epoch, ground.bundle if raising.bundle is None else raising.bundle)
+        return Applied(epoch, ground.now)
+
+    async def _stops(self, connection: Any, jobs: Sequence[Job], ground: Ground) -> dict[tuple[str, str], int]:
+        oldest = min((job.at.epoch for job in jobs if job.at is not None), default=ground.epoch)
+        if oldest >= ground.epoch:
+            return {}
+        return {(row[0], row[1]): row[2] for row in await connection.fetch(self._texts.stops.sql, oldest)}
+
+    async def _record(
+        self, connection: Any, jobs: Sequence[Job], answers: Sequence[Answer], ground: Ground
+    ) -> Moved | None:
+        lines = [job.line for job, answer in zip(jobs, answers, strict=True)
+                 if job.line is not None and type(answer) is Applied]  # fmt: skip
+        if not lines:
+            return None
+        heads = await self._heads(connection) if self._head.fresh else []
+        rows, moved = self._head.rows(lines, ground.now, heads)
+        await connection.fetch(self._texts.audit.many, *_columns(rows))
+        return moved
+
+    async def _heads(self, connection: Any) -> list[tuple[str, int, bytes]]:
+        newest, following = self._texts.newest_head, self._texts.next_head
+        found: list[tuple[str, int, bytes]] = []
+        row = await connection.fetchrow(newest.sql, *newest.args())
+        while row is not None and len(found) < HEADS:
+            found.append((row[0], row[1], row[2]))
+            row = await connection.fetchrow(following.sql, *following.args(before=row[0]))
+        return found
+
+    async def _begin(self, connection: Any, jobs: Sequence[Job]) -> Ground:
+        await connection.execute("BEGIN")
+        text = self._texts.ground if jobs[0].raising is None else self._texts.ground_to_raise
+        begun = self._clock.wall()
+        epoch, bundle, lease, clock = await connection.fetchrow(text.sql, self._process)
+        skew = clock - (begun + self._clock.wall()) // 2
+        if abs(skew - self._skew) > _JITTER:
+            self._skew = skew
+        self._seen = (epoch, bundle)
+        return Ground(epoch, bundle, clock + self._clock.offset, lease)
+
+    async def _connected(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._url)
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()  # at once: nothing on it is worth waiting for
+
+
+async def connect(url: str) -> Any:
+    """A connection; the URL is the driver's own, libpq parameters and all. Raises what the driver raises."""
+    return await asyncpg.connect(url, timeout=CONNECT, command_timeout=COMMAND, statement_cache_size=300)
+
+
+def failed(error: BaseException) -> StorageError:
+    """The driver's error as ours, without its text: that may hold values."""
+    state = getattr(error, "sqlstate", None)
+    named = type(error).__name__ + (f", SQLSTATE {state}" if state else "")
+    return StorageError(f"The database is away or refused ({named}).", hint="Look at the database server.")
+
+
+def _columns(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True))

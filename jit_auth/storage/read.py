@@ -1,0 +1,211 @@
+"""Reads by key, fresh from the database; what belongs together comes from one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Select, and_, bindparam, exists, literal_column, not_, or_, select
+
+from jit_auth.model import (
+    Ask,
+    Card,
+    Consent,
+    Execution,
+    Flow,
+    Grant,
+    Idem,
+    Millis,
+    Opened,
+    Outbox,
+    Stop,
+    Vote,
+)
+from jit_auth.storage import pack, tables
+from jit_auth.storage.codec import Codec
+from jit_auth.storage.compiled import Compiler, Text
+from jit_auth.storage.facts import ENGINE, PERSON
+from jit_auth.storage.people import People, Person
+from jit_auth.storage.reader import Reader, Rows
+from jit_auth.storage.rows import AGENT
+
+R = TypeVar("R")
+Situation = tuple[int, str, tuple[Stop, ...]]
+Holdings = tuple[tuple[Grant, ...], tuple[Consent, ...]]
+
+
+class Reads:
+    """The reads of one store."""
+
+    def __init__(self, compiler: Compiler, codec: Codec, people: People, reader: Reader) -> None:
+        self._codec = codec
+        self._people = people
+        self._reader = reader
+        ask, vote, card = tables.ask, tables.vote, tables.card
+        self._by_id: dict[type[Any], Text] = {
+            kind: compiler.text(self.chosen(kind).where(codec.of(kind).shape.table.c.id == bindparam("key")))
+            for kind in (Execution, Ask, Card, Flow, Grant, Outbox)
+        }
+        asks = select(ask.c.id).where(ask.c.execution == bindparam("key")).scalar_subquery()
+        self._asks = compiler.text(self.chosen(Ask).where(ask.c.execution == bindparam("key")).order_by(ask.c.id))
+        self._votes = compiler.text(self.chosen(Vote).where(vote.c.ask.in_(asks)).order_by(vote.c.at, vote.c.person))
+        self._cards = compiler.text(self.chosen(Card).where(card.c.ask.in_(asks)).order_by(card.c.id))
+        self._idem = compiler.text(self.chosen(Idem).where(tables.idem.c.scope == bindparam("key")))
+        self._open = compiler.text(self.chosen(Execution).where(tables.execution.c.open_key == bindparam("key")))
+        grant, consent = tables.grant, tables.consent
+        mine = and_(
+            grant.c.person == bindparam("person"), grant.c.provider == bindparam("provider"),
+            grant.c.state != literal_column("'revoked'"),
+        )  # fmt: skip
+        self._grants = compiler.text(self.chosen(Grant).where(mine).order_by(grant.c.id))
+        self._consents = compiler.text(
+            self.chosen(Consent)
+            .where(consent.c.grant.in_(select(grant.c.id).where(mine).scalar_subquery()))
+            .order_by(consent.c.grant, consent.c.agent)
+        )
+        self._epoch = compiler.text(
+            select(tables.epoch.c.n, tables.epoch.c.bundle).where(tables.epoch.c.id == literal_column("1"))
+        )
+        stop = tables.stop
+        self._stops = compiler.text(
+            select(stop.c.kind, stop.c.id, stop.c.epoch, stop.c.active, stop.c.who, stop.c.why)
+            .order_by(stop.c.kind, stop.c.id)
+        )  # fmt: skip
+        self._due = compiler.text(_due())
+        self._cards_due = compiler.text(self._late(Card))
+        self._outbox_due = compiler.text(self._late(Outbox))
+        self._waiting = compiler.text(
+            select(ask.c.execution)
+            .join(tables.execution, tables.execution.c.id == ask.c.execution)
+            .where(
+                ask.c.state == literal_column("'open'"),
+                ask.c.kind == literal_column("'consent'"),
+                ask.c.agent == bindparam("agent"),
+                ask.c.person == bindparam("person"),
+                ask.c.provider == bindparam("provider"),
+                tables.execution.c.state == literal_column("'paused'"),
+            )
+            .distinct()
+            .order_by(ask.c.execution)
+        )
+
+    def chosen(self, kind: type[Any]) -> Select[Any]:
+        """SELECT of a record's columns."""
+        codec = self._codec.of(kind)
+        return select(*(codec.shape.table.c[name] for name in codec.columns))
+
+    async def one(self, kind: type[R], key: str) -> R | None:
+        """The row with this id."""
+        text = self._by_id[kind]
+        (rows,) = await self._reader.fetch((text, text.args(key=key)))
+        return await self._first(kind, rows)
+
+    async def opened(self, key: str) -> Opened | None:
+        """An execution with its asks, votes and cards, in one snapshot."""
+        texts = (self._by_id[Execution], self._asks, self._votes, self._cards)
+        rows, asks, votes, cards = await self._reader.fetch(*((text, text.args(key=key)) for text in texts))
+        execution = await self._first(Execution, rows)
+        if execution is None:
+            return None
+        records = self._codec.records
+        return Opened(execution, await records(Ask, asks), await records(Vote, votes), await records(Card, cards))
+
+    async def idem(self, scope: str) -> Idem | None:
+        """The row of an idempotency key; its `scope` is the one given, its `body` a MAC (see `same_body`)."""
+        (rows,) = await self._reader.fetch((self._idem, self._idem.args(key=self._codec.scope(scope))))
+        found = await self._first(Idem, rows)
+        return None if found is None else msgspec.structs.replace(found, scope=scope)
+
+    async def joined(self, open_key: str) -> Execution | None:
+        """The paused execution that has this joining key."""
+        (rows,) = await self._reader.fetch((self._open, self._open.args(key=self._codec.open_key(open_key))))
+        return await self._first(Execution, rows)
+
+    async def grants(self, user: str, provider: str) -> Holdings:
+        """A user's grants at a provider, none revoked, with their consents; in one snapshot."""
+        person = await self._people.find(user)
+        if person is None:
+            return (), ()
+        queries = ((text, text.args(person=person.pid, provider=provider)) for text in (self._grants, self._consents))
+        grants, consents = await self._reader.fetch(*queries)
+        return await self._codec.records(Grant, grants), await self._codec.records(Consent, consents)
+
+    async def stops(self) -> Situation:
+        """Epoch, bundle and all stops (lifted ones too), in one snapshot."""
+        ((epoch, bundle),), rows = await self._reader.fetch((self._epoch, ()), (self._stops, ()))
+        return epoch, bundle, await self._stop_records(rows)
+
+    async def due(self, now: Millis, process: str, limit: int) -> tuple[str, ...]:
+        """Executions to look at: due, and in no other living process's hands. Longest due first."""
+        (rows,) = await self._reader.fetch((self._due, self._due.args(now=now, process=process, most=limit)))
+        return tuple(row[0] for row in rows)
+
+    async def cards_due(self, now: Millis, limit: int) -> tuple[Card, ...]:
+        """Cards whose copy shows an older version, longest due first."""
+        (rows,) = await self._reader.fetch((self._cards_due, self._cards_due.args(now=now, most=limit)))
+        return await self._codec.records(Card, rows)
+
+    async def outbox_due(self, now: Millis, limit: int) -> tuple[Outbox, ...]:
+        """What is owed to servers outside, longest due first."""
+        (rows,) = await self._reader.fetch((self._outbox_due, self._outbox_due.args(now=now, most=limit)))
+        return await self._codec.records(Outbox, rows)
+
+    async def waiting(self, agent: str, user: str | None, provider: str) -> tuple[str, ...]:
+        """Paused executions of an agent that an open consent of this user holds up."""
+        person = await self._people.find(AGENT + agent if user is None else user)
+        if person is None:
+            return ()
+        args = self._waiting.args(agent=agent, person=person.pid, provider=provider)
+        (rows,) = await self._reader.fetch((self._waiting, args))
+        return tuple(row[0] for row in rows)
+
+    async def _first(self, kind: type[R], rows: Rows) -> R | None:
+        return (await self._codec.records(kind, rows[:1]))[0] if rows else None
+
+    def _late(self, kind: type[Any]) -> Select[Any]:
+        table = self._codec.of(kind).shape.table
+        return self.chosen(kind).where(table.c.due <= bindparam("now")).order_by(table.c.due).limit(bindparam("most"))
+
+    async def _stop_records(self, rows: Rows) -> tuple[Stop, ...]:
+        if not rows:
+            return ()
+        engine = await self._people.find(ENGINE)
+        pids = {who.removeprefix(PERSON) for _, _, _, _, who, _ in rows if who.startswith(PERSON)}
+        pids |= {stop_id for kind, stop_id, *_ in rows if kind == "user"}
+        people = await self._people.load(pids)
+        return tuple(_stop(row, people, engine) for row in rows)
+
+
+def _stop(row: Sequence[Any], people: dict[str, Person], engine: Person | None) -> Stop:
+    kind, stop_id, epoch, active, who, why = row
+    holder = people[stop_id] if kind == "user" else engine
+    said = ""
+    if holder is not None and holder.key is not None:
+        place = f"{kind}/{stop_id}"
+        said = pack.decode(
+            holder.key.open(why, table="stop", row=place, column="why", user=holder.pid), msgspec.json.Decoder(str)
+        )
+    if who.startswith(PERSON):
+        who = PERSON + people[who.removeprefix(PERSON)].id
+    name = people[stop_id].id if kind == "user" else stop_id
+    return Stop(kind=kind, id=name, epoch=epoch, active=bool(active), who=who, why=said)
+
+
+def _due() -> Select[Any]:
+    execution, process = tables.execution, tables.process
+    alive = exists(
+        select(literal_column("1")).where(process.c.id == execution.c.process, process.c.lease_until > bindparam("now"))
+    )
+    mine_or_nobodys = or_(
+        execution.c.state != literal_column("'executing'"),
+        execution.c.process.is_(None),
+        execution.c.process == bindparam("process"),
+        not_(alive),
+    )
+    return (
+        select(execution.c.id)
+        .where(execution.c.due <= bindparam("now"), mine_or_nobodys)
+        .order_by(execution.c.due)
+        .limit(bindparam("most"))
+    )

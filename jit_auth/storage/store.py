@@ -1,0 +1,345 @@
+"""The store: the only way to the database. One method writes (`apply`), the others read or keep house."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import and_, bindparam, delete, literal_column, select, update
+
+from jit_auth.core.ids import new_id
+from jit_auth.errors import StorageError
+from jit_auth.model import (
+    Applied,
+    Ask,
+    Audit,
+    Card,
+    Execution,
+    Flow,
+    Grant,
+    Idem,
+    Millis,
+    Opened,
+    Outbox,
+    Page,
+    Raise,
+    Stale,
+    Token,
+    Unit,
+)
+from jit_auth.storage import tables
+from jit_auth.storage.audit import Record
+from jit_auth.storage.clock import Clock
+from jit_auth.storage.codec import Codec
+from jit_auth.storage.compiled import Compiler
+from jit_auth.storage.job import Builder, Job
+from jit_auth.storage.journal import Head, Texts
+from jit_auth.storage.lists import Lists
+from jit_auth.storage.people import Keys, People, Unknown
+from jit_auth.storage.place import Lock, make_private, sqlite_path
+from jit_auth.storage.pool import PostgresReader
+from jit_auth.storage.postgres import PostgresJournal
+from jit_auth.storage.read import Holdings, Reads, Situation
+from jit_auth.storage.reader import Reader, SqliteReader
+from jit_auth.storage.schema import INDEX, prepare_postgres, prepare_sqlite
+from jit_auth.storage.sqlite import SqliteJournal
+from jit_auth.vault import Vault
+
+LEASE: Millis = 15_000
+"""How long a process is believed alive after its last word; it renews every 5 s."""
+
+_SWEPT = 500
+"""Rows removed in one transaction of housekeeping."""
+
+
+class Journal(Protocol):
+    """What the store needs of a journal (two implementations: SqliteJournal, PostgresJournal)."""
+
+    @property
+    def skew(self) -> Millis:
+        """How far the database's clock is ahead of this machine's."""
+        ...
+
+    def now(self) -> Millis:
+        """The database's time."""
+        ...
+
+    def submit(self, job: Job) -> asyncio.Future[Applied | Stale]:
+        """Queue a job."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is queued, then stop."""
+        ...
+
+
+class Store:
+    """One database, opened by one process. Made by `open`; used in the loop that opened it."""
+
+    def __init__(
+        self, *, process: str, serve: bool, vault: Vault, compiler: Compiler, reader: Reader, journal: Journal,
+        index: bytes, lock: Lock | None,
+    ) -> None:  # fmt: skip
+        self.process = process
+        """Id of this process: its lease, and the first writer of its audit rows."""
+        self.epoch = 0
+        """Newest epoch known: that of the last batch written, or read by `stops` or `renew`."""
+        self.bundle = ""
+        """Hash of the published bundle, as last seen."""
+        self._serve = serve
+        self._reader = reader
+        self._journal = journal
+        self._lock = lock
+        keys = Keys(index)
+        self._people = People(vault, keys, compiler, reader, self._insert_person)
+        self._codec = Codec(compiler, self._people, keys)
+        self._builder = Builder(compiler, self._codec, self._people)
+        self._reads = Reads(compiler, self._codec, self._people, reader)
+        self._lists = Lists(compiler, self._codec, self._people, reader)
+        self.audit = Record(vault, compiler, self._people, reader)
+        """The record: `verify`, `rows`, `tail`."""
+        process_, execution = tables.process, tables.execution
+        self._new_person = compiler.upsert(tables.person, ("look",), ())
+        self._lease = compiler.upsert(process_, ("id",), ("lease_until", "keys"))
+        self._keys_held = ",".join(vault.ids)
+        self._leave = compiler.text(delete(process_).where(process_.c.id == bindparam("key")))
+        self._leave_all = compiler.text(delete(process_).where(process_.c.lease_until < bindparam("before")))
+        self._orphan = compiler.text(
+            update(execution)
+            .where(
+                execution.c.due > bindparam("now"),
+                execution.c.state == literal_column("'executing'"),
+                execution.c.process.is_not(None),
+            )
+            .values(due=bindparam("now_due"))
+        )
+        self._sweeps = [compiler.text(_past(tables.flow, "id")), compiler.text(_past(tables.idem, "scope"))]
+
+    @classmethod
+    async def open(
+        cls, url: str, vault: Vault, *, clock: Clock, base: Path, serve: bool, bundle: str | None = None
+    ) -> Store:
+        """Open `url` (SQLite paths against `base`), making the schema where the database is empty.
+
+        `serve`: take the lock of an SQLite file, and a lease. `bundle`: publish this one. Raises StorageError: away,
+        in use by another `serve`, an older PostgreSQL schema (the hint names `jit-auth db migrate`), a newer schema.
+        """
+        process = new_id("prc", clock(), os.urandom(10))
+        path = sqlite_path(url, base)
+        compiler = Compiler("postgresql" if path is None else "sqlite")
+        texts, head = Texts(compiler), Head(vault, process)
+        lock: Lock | None = None
+        if path is not None:
+            make_private(path)
+            lock = Lock(path) if serve else None
+        opened: list[Store] = []  # the journal speaks to the store, which is made of it
+
+        def tell(epoch: int, bundle: str) -> None:
+            opened[0]._told(epoch, bundle)
+
+        async with contextlib.AsyncExitStack() as undo:
+            if lock is not None:
+                undo.callback(lock.release)
+            if path is None:
+                await prepare_postgres(url, vault, upgrade=False)
+                reader: Reader = await PostgresReader.open(url)
+            else:
+                await asyncio.to_thread(prepare_sqlite, path, vault)
+                reader = SqliteReader(path)
+            undo.push_async_callback(reader.close)
+            index = await _index(compiler, reader, vault)
+            journal: Journal = (
+                PostgresJournal(url, texts, head, clock, process, tell)
+                if path is None
+                else SqliteJournal(path, texts, head, clock, process, tell)
+            )
+            undo.push_async_callback(journal.close)
+            store = cls(process=process, serve=serve, vault=vault, compiler=compiler, reader=reader, journal=journal,
+                        index=index, lock=lock)  # fmt: skip
+            opened.append(store)
+            await store._start(alone=lock is not None)
+            if bundle is not None:
+                await store.publish(bundle, "engine")
+            undo.pop_all()
+        return store
+
+    async def close(self) -> None:
+        """Write what is queued, give up the lease and the lock. Safe to repeat."""
+        if self._serve:
+            self._serve = False
+            job = Job()
+            job.loose.append((self._leave, self._leave.args(key=self.process)))
+            with contextlib.suppress(StorageError):  # the lease runs out by itself
+                await self._journal.submit(job)
+        await self._journal.close()
+        await self._reader.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def now(self) -> Millis:
+        """The database's time, in milliseconds since the epoch."""
+        return self._journal.now()
+
+    @property
+    def skew(self) -> Millis:
+        """How far the database's clock is ahead of this machine's: over 5 s not ready, over 60 s nothing is sent."""
+        return self._journal.skew
+
+    async def apply(self, unit: Unit) -> Applied | Stale:
+        """Write all of `unit`, or nothing. Raises StorageError where the database is away (`unknown`: it may be in)."""
+        while True:
+            try:
+                job = self._builder.job(unit)
+                break
+            except Unknown as unknown:
+                await self._people.ensure(unknown.id)
+        return await self._journal.submit(job)
+
+    async def renew(self) -> None:
+        """Renew this process's lease, and learn the epoch and bundle. The worker calls it every 5 s."""
+        if self._serve:
+            job = Job()
+            until = self.now() + LEASE
+            job.loose.append((self._lease, self._lease.args(id=self.process, lease_until=until, keys=self._keys_held)))
+            await self._journal.submit(job)
+        else:
+            await self.stops()
+
+    async def publish(self, bundle: str, actor: str) -> int:
+        """Make `bundle` the published one, raising the epoch if it differs; the epoch then. Raises StorageError."""
+        epoch, published, _ = await self.stops()
+        if published == bundle:
+            return epoch
+        fact = {"do": "bundle", "bundle": bundle, "was": published}
+        answer = await self.apply(Unit(None, (Raise(bundle=bundle),), Audit(actor=actor, what=(fact,))))
+        return answer.epoch
+
+    async def execution(self, id: str) -> Execution | None:
+        """The execution, with its parameters and result opened."""
+        return await self._reads.one(Execution, id)
+
+    async def opened(self, id: str) -> Opened | None:
+        """The execution with its asks, votes and cards, in one snapshot."""
+        return await self._reads.opened(id)
+
+    async def ask(self, id: str) -> Ask | None:
+        """One question."""
+        return await self._reads.one(Ask, id)
+
+    async def card(self, id: str) -> Card | None:
+        """One copy of a question."""
+        return await self._reads.one(Card, id)
+
+    async def flow(self, id: str) -> Flow | None:
+        """One OAuth round trip."""
+        return await self._reads.one(Flow, id)
+
+    async def grant(self, id: str) -> Grant | None:
+        """One grant, revoked or not, its token sealed."""
+        return await self._reads.one(Grant, id)
+
+    async def idem(self, scope: str) -> Idem | None:
+        """The row of an idempotency key. Compare its body with `same_body`."""
+        return await self._reads.idem(scope)
+
+    def same_body(self, idem: Idem, body: str) -> bool:
+        """Whether the row that `idem` gave is of this body. Constant time."""
+        return self._codec.same_body(idem, body)
+
+    async def joined(self, open_key: str) -> Execution | None:
+        """The paused execution that `Stale("open")` spoke of."""
+        return await self._reads.joined(open_key)
+
+    async def grants(self, user: str, provider: str) -> Holdings:
+        """A user's grants at a provider in all states but revoked, with their consents; one snapshot."""
+        return await self._reads.grants(user, provider)
+
+    async def stops(self) -> Situation:
+        """(epoch, bundle, all stops, lifted ones too), one snapshot."""
+        situation = await self._reads.stops()
+        self._told(situation[0], situation[1])
+        return situation
+
+    async def reveal(self, row: Grant | Outbox) -> Token:
+        """The token of a row that was read, in the clear. Raises VaultError where it was altered, moved or erased."""
+        await self._people.find(row.user)
+        return self._codec.of(type(row)).reveal(row)
+
+    async def due(self, limit: int = 100) -> tuple[str, ...]:
+        """Ids of executions to look at, longest due first: due, and not executing in another living process."""
+        return await self._reads.due(self.now(), self.process, limit)
+
+    async def cards_due(self, limit: int = 100) -> tuple[Card, ...]:
+        """Cards to show again, longest due first."""
+        return await self._reads.cards_due(self.now(), limit)
+
+    async def outbox_due(self, limit: int = 100) -> tuple[Outbox, ...]:
+        """What is owed outside, longest due first."""
+        return await self._reads.outbox_due(self.now(), limit)
+
+    async def waiting(self, agent: str, user: str | None, provider: str) -> tuple[str, ...]:
+        """Paused executions of an agent that this user's open consent holds up."""
+        return await self._reads.waiting(agent, user, provider)
+
+    async def executions(
+        self, agent: str, *, states: Sequence[str] = (), user: str | None = None, updated_since: Millis | None = None,
+        limit: int = 50, cursor: str | None = None,
+    ) -> Page:  # fmt: skip
+        """An agent's executions, newest first. Raises BadRequest (`bad_query`) for a cursor that is none of ours."""
+        return await self._lists.executions(
+            agent, states=states, user=user, updated_since=updated_since, limit=limit, cursor=cursor
+        )
+
+    async def sweep(self) -> None:
+        """Remove flows and idempotency keys past their time, and processes long dead."""
+        now = self.now()
+        for text in self._sweeps:
+            job = Job()
+            job.loose.append((text, text.args(now=now, most=_SWEPT)))
+            await self._journal.submit(job)
+        job = Job()
+        job.loose.append((self._leave_all, self._leave_all.args(before=now - 24 * 3_600_000)))
+        await self._journal.submit(job)
+
+    async def _start(self, *, alone: bool) -> None:
+        """Take a lease. `alone`: the lock proves that every other process of this file is dead."""
+        await self._journal.submit(Job())  # learns the database's clock
+        if self._serve:
+            if alone:
+                now = self.now()
+                job = Job()
+                job.loose.append((self._leave_all, self._leave_all.args(before=now + LEASE + 1)))
+                job.loose.append((self._orphan, self._orphan.args(now=now, now_due=now)))
+                await self._journal.submit(job)
+            await self.renew()
+        await self.stops()
+
+    async def _insert_person(self, values: tuple[Any, ...]) -> None:
+        pid, look, key, sealed = values
+        job = Job()
+        job.loose.append((self._new_person, self._new_person.args(pid=pid, look=look, key=key, id=sealed)))
+        await self._journal.submit(job)
+
+    def _told(self, epoch: int, bundle: str) -> None:
+        if epoch >= self.epoch:
+            self.epoch, self.bundle = epoch, bundle
+
+
+async def _index(compiler: Compiler, reader: Reader, vault: Vault) -> bytes:
+    """The store's own key, under which rows are found."""
+    secret = tables.secret
+    text = compiler.text(select(secret.c.value).where(secret.c.name == bindparam("name")))
+    (rows,) = await reader.fetch((text, text.args(name=INDEX)))
+    if not rows:
+        raise StorageError("The database's own key is gone.", hint="Restore a backup.")
+    return vault.open(bytes(rows[0][0]), table="secret", row=INDEX, column="value")
+
+
+def _past(table: Any, key: str) -> Any:
+    old = select(table.c[key]).where(table.c.until <= bindparam("now")).limit(bindparam("most"))
+    return delete(table).where(and_(table.c[key].in_(old.scalar_subquery())))

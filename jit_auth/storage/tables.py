@@ -1,0 +1,143 @@
+"""The tables (SQLAlchemy Core). No other module names a column type; sealed columns are LargeBinary and say so.
+
+Persons stand in every table as `person`, the pseudonym of the row's key holder: the only place of an id is `person`.
+Ids sort by time, so that primary keys append. There are no foreign keys: nothing is deleted that another row needs,
+and each check would cost the hot path. Columns stand in the order in which the codec binds them (see `rows.Shape`).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text, literal_column
+
+metadata = MetaData()
+
+_SEALED = "sealed"
+# Byte order on PostgreSQL too: ids sort by time, and a locale's comparison would only be slower.
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def _text(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
+    return Column(name, _TEXT, primary_key=key, nullable=null)
+
+
+def _int(name: str, *, key: bool = False, null: bool = False) -> Column[int]:
+    return Column(name, BigInteger, primary_key=key, nullable=null, autoincrement=False)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
+
+
+def _mac(name: str, *, key: bool = False, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, primary_key=key, nullable=null)
+
+
+def _sealed(name: str, *, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=null, info={_SEALED: True})
+
+
+execution = Table(
+    "execution", metadata,
+    _text("id", key=True), _int("version"), _text("state"), _text("agent"), _flag("verified"), _text("action"),
+    _text("grant", null=True), _text("digest"), _flag("intent"), _int("attempt"), _text("process", null=True),
+    _int("deadline", null=True), _int("due", null=True), _int("not_after", null=True), _int("met", null=True),
+    _int("trouble_since", null=True), _int("tries"), _int("created"), _int("updated"), _int("expires"),
+    _text("chain"), _text("person"), _mac("open_key", null=True), _sealed("asked"), _sealed("told", null=True),
+)  # fmt: skip
+# The worker's index: finished executions leave it, and it alone answers which rows a dead process left behind.
+Index(
+    "execution_due", execution.c.due, execution.c.state, execution.c.process,
+    sqlite_where=execution.c.due.is_not(None), postgresql_where=execution.c.due.is_not(None),
+)  # fmt: skip
+Index("execution_agent", execution.c.agent, execution.c.id)
+Index(
+    "execution_open", execution.c.open_key, unique=True,
+    sqlite_where=execution.c.open_key.is_not(None), postgresql_where=execution.c.open_key.is_not(None),
+)  # fmt: skip
+
+idem = Table("idem", metadata, _text("execution"), _int("until"), _mac("scope", key=True), _mac("body"))
+Index("idem_until", idem.c.until)
+
+ask = Table(
+    "ask", metadata,
+    _text("id", key=True), _int("version"), _text("execution"), _text("kind"), _text("state"), _text("agent"),
+    _text("provider", null=True), _text("digest"), _flag("new_agent"), _int("created"), _int("expires"),
+    _text("scopes"), _text("person"), _sealed("asked"),
+)  # fmt: skip
+Index("ask_execution", ask.c.execution)
+# Whom a consent unblocks.
+_open = ask.c.state == literal_column("'open'")
+Index("ask_open", ask.c.agent, ask.c.person, ask.c.provider, sqlite_where=_open, postgresql_where=_open)
+
+vote = Table(
+    "vote", metadata,
+    _text("ask", key=True), _text("verdict"), _text("digest"), _text("seen"), _text("how"), _int("at"),
+    _text("person", key=True), _sealed("asked"),
+)  # fmt: skip
+
+card = Table(
+    "card", metadata,
+    _text("id", key=True), _int("version"), _text("ask"), _text("execution"), _text("via"), _text("ref", null=True),
+    _int("shown"), _int("due", null=True), _int("tries"), _int("expires"), _text("process", null=True),
+    _text("person"),
+)  # fmt: skip
+Index("card_ask", card.c.ask)
+Index("card_due", card.c.due, sqlite_where=card.c.due.is_not(None), postgresql_where=card.c.due.is_not(None))
+
+flow = Table(
+    "flow", metadata,
+    _text("id", key=True), _int("version"), _text("ask"), _text("provider"), _text("cookie"), _int("epoch"),
+    _flag("done"), _int("until"), _text("scopes"), _text("person"), _sealed("asked"),
+)  # fmt: skip
+Index("flow_until", flow.c.until)
+
+grant = Table(
+    "grant", metadata,
+    _text("id", key=True), _int("version"), _text("provider"), _text("state"), _int("expires", null=True),
+    _int("lifetime", null=True), _flag("refreshable"), _text("refresher", null=True),
+    _int("refresher_until", null=True), _int("created"), _int("updated"), _text("scopes"), _text("person"),
+    _mac("live_key", null=True), _sealed("asked"), _sealed("token", null=True),
+)  # fmt: skip
+Index("grant_person", grant.c.person, grant.c.provider)
+Index(
+    "grant_live", grant.c.live_key, unique=True,
+    sqlite_where=grant.c.live_key.is_not(None), postgresql_where=grant.c.live_key.is_not(None),
+)  # fmt: skip
+
+consent = Table(
+    "consent", metadata,
+    _text("grant", key=True), _text("agent", key=True), _int("version"), _int("at"), _text("scopes"),
+)  # fmt: skip
+
+outbox = Table(
+    "outbox", metadata,
+    _text("id", key=True), _int("version"), _text("kind"), _text("provider"), _int("due"), _int("tries"),
+    _int("until"), _text("person"), _sealed("token"),
+)  # fmt: skip
+Index("outbox_due", outbox.c.due)
+
+stop = Table(
+    "stop", metadata,
+    _text("kind", key=True), _text("id", key=True), _int("epoch"), _flag("active"), _text("who"), _sealed("why"),
+)  # fmt: skip
+
+epoch = Table("epoch", metadata, _int("id", key=True), _int("n"), _text("bundle"))
+
+process = Table("process", metadata, _text("id", key=True), _int("lease_until"), _text("keys"))
+
+person = Table(
+    "person", metadata,
+    # look, key and id are null once the person was erased; what they sealed is gone with the key.
+    _text("pid", key=True), _mac("look", null=True), _sealed("key", null=True), _sealed("id", null=True),
+)  # fmt: skip
+Index("person_look", person.c.look, unique=True)
+
+secret = Table("secret", metadata, _text("name", key=True), _sealed("value"))
+
+audit = Table(
+    "audit", metadata,
+    _text("writer", key=True), _int("seq", key=True), _int("at"), _text("actor"), _text("person", null=True),
+    _text("agent", null=True), _text("execution", null=True), _text("what"), _text("key"), _mac("mac"),
+)  # fmt: skip
+
+stamp = Table("alembic_version", metadata, Column("version_num", Text, primary_key=True))

@@ -1,0 +1,162 @@
+"""The consent page and the way back from the provider: what a user connects, for which agent, with which scopes.
+
+A `GET` changes nothing. The `POST` binds one OAuth round trip to this browser by a cookie and answers a
+page that goes on by `Refresh`, never a 3xx: browsers apply `form-action` to every redirect behind a form post.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from aiohttp import web
+from msgspec import Struct
+
+from jit_auth.channels.card import outcome
+from jit_auth.core.links import row_of
+from jit_auth.core.text import hidden, host_shown, summary_parts
+from jit_auth.engine.pages import ConsentPage, Doors, Finished, Leaving
+from jit_auth.errors import BadRequest, Forbidden, NotFound
+from jit_auth.web.forms import no_unknown, once, prefetched, read_post, refuse_foreign
+from jit_auth.web.pages import Pages
+
+COOKIE = "jat_flow"
+CALLBACK = "/oauth/callback"
+
+# What a Refresh header can hold without being read in two ways: a URL as it is written on the wire (RFC 3986).
+_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]+")
+
+
+class Scope(Struct, frozen=True):
+    """A scope as people read it: in the words of the connector, and as the provider calls it."""
+
+    name: str
+    title: str
+
+
+def routes(doors: Doors, pages: Pages) -> list[web.RouteDef]:
+    """`GET` and `POST /connect/{ticket}`, `GET /oauth/callback/{provider}` (never by HEAD: it would spend the code)."""
+    connect = Connect(doors, pages)
+    return [
+        web.get("/connect/{ticket}", pages.guarded(connect.show)),
+        web.post("/connect/{ticket}", pages.guarded(connect.answer)),
+        web.get(CALLBACK + "/{provider}", pages.guarded(connect.back), allow_head=False),
+    ]
+
+
+class Connect:
+    """The three handlers."""
+
+    def __init__(self, doors: Doors, pages: Pages) -> None:
+        self._doors = doors
+        self._pages = pages
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Who asks for what. Changes nothing."""
+        page = await self._doors.consent_page(_ticket(request))
+        return self._pages.html(
+            "connect.html",
+            page=page,
+            agent=page.execution.chain[0],
+            summary=_summary(page),
+            host=host_shown(page.provider_host),
+            new=scopes(page.new, page.scope_titles),
+            held=scopes(page.held, page.scope_titles),
+            manage_url=_link(page.manage_url),
+        )
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Yes (the default: the page's main button) or, with `decision=refuse`, no."""
+        ticket = _ticket(request)
+        refuse_foreign(request, self._pages.origin)
+        values = (await read_post(request)).values
+        no_unknown(values, ("decision",))
+        decision = values.get("decision", "allow")
+        if decision not in ("allow", "refuse"):
+            raise BadRequest("An answer is `allow` or `refuse`.", code="bad_decision", hint="Nothing was changed.")
+        if decision == "refuse":
+            return self._finished(await self._doors.consent_refuse(ticket))
+        begun = await self._doors.consent_begin(ticket)
+        return self._leaving(begun) if isinstance(begun, Leaving) else self._finished(begun)
+
+    async def back(self, request: web.Request) -> web.StreamResponse:
+        """The provider sent the browser back: the engine judges query and cookie, and exchanges the code."""
+        if prefetched(request):
+            # An answer that is no 2xx is thrown away, so that the person's own click arrives here again.
+            raise Forbidden("This page cannot be fetched ahead of time.", code="prefetch", hint="Open it yourself.")
+        query = once(list(request.query.items()))
+        name = self._cookie_name(query.get("state", ""))
+        finished = await self._doors.consent_finish(request.match_info["provider"], query, request.cookies.get(name))
+        onward = _link(finished.return_url)
+        if finished.kind == "connected" and onward is not None:
+            response = self._pages.html("finished.html", status=303, **self._words(finished))
+            response.headers["Location"] = onward
+        else:
+            response = self._finished(finished)
+        response.del_cookie(name, path=self._cookie_path, secure=self._pages.secure, httponly=True, samesite="Lax")
+        return response
+
+    def _leaving(self, leaving: Leaving) -> web.Response:
+        if not _URL.fullmatch(leaving.url):
+            raise ValueError("an authorization URL holds a character that no URL may hold")
+        host = host_shown(urlsplit(leaving.url).netloc)
+        response = self._pages.html("leaving.html", url=leaving.url, host=host, provider=leaving.provider_name)
+        response.headers["Refresh"] = f"0; url={leaving.url}"
+        state = parse_qs(urlsplit(leaving.url).query).get("state", [""])[0]
+        response.set_cookie(
+            self._cookie_name(state),
+            leaving.cookie,
+            max_age=leaving.lifetime // 1000,
+            path=self._cookie_path,
+            secure=self._pages.secure,
+            httponly=True,
+            samesite="Lax",
+        )
+        return response
+
+    def _finished(self, finished: Finished) -> web.Response:
+        return self._pages.html("finished.html", **self._words(finished))
+
+    def _words(self, finished: Finished) -> dict[str, Any]:
+        return {
+            "end": finished,
+            "granted": scopes(finished.granted, finished.scope_titles),
+            "missing": scopes(finished.missing, finished.scope_titles),
+            "outcome": outcome(finished.execution, finished.provider_name),
+            "return_url": _link(finished.return_url),
+            "manage_url": _link(finished.manage_url),
+        }
+
+    def _cookie_name(self, state: str) -> str:
+        # A name per round trip: two consent pages in one browser do not take each other's cookie. The name says
+        # nothing: state is no secret to this browser, and what binds is the value.
+        tail = hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return f"{'__Host-' if self._pages.secure else ''}{COOKIE}_{tail}"
+
+    @property
+    def _cookie_path(self) -> str:
+        return "/" if self._pages.secure else CALLBACK
+
+
+def scopes(names: tuple[str, ...], titles: Mapping[str, str]) -> tuple[Scope, ...]:
+    """Scopes in plain words where the connector has some."""
+    return tuple(Scope(name, titles.get(name, "")) for name in names)
+
+
+def _link(url: str | None) -> str | None:
+    """A URL that may stand in a header or a link: http or https, as on the wire; anything else is left out."""
+    return url if url is not None and _URL.fullmatch(url) else None
+
+
+def _summary(page: ConsentPage) -> object:
+    return summary_parts(page.action.summary, page.execution.params, sensitive=hidden(page.action))
+
+
+def _ticket(request: web.Request) -> str:
+    ticket = request.match_info["ticket"]
+    if row_of(ticket) is None:
+        raise NotFound("There is no such link.", hint="Use the whole link that you were given.")
+    return ticket

@@ -1,0 +1,149 @@
+"""POST /execute: read the call strictly, hand it to the engine, answer the execution as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from jit_auth.config.settings import Agent
+from jit_auth.core.digest import canonical, parse_json
+from jit_auth.engine import Engine
+from jit_auth.engine.submit import DAY, Call
+from jit_auth.errors import BadRequest, Problem, TooLarge, Unprocessable
+from jit_auth.model import Execution, Opened
+from jit_auth.web import problem
+from jit_auth.web.agents import Bearers
+from jit_auth.web.answer import answer
+from jit_auth.web.query import only, parameters, prefer
+
+LARGEST_BODY = 65_536
+LONGEST_KEY = 255
+LONGEST_REASON = 2_000
+KNOWN = ("action", "user", "params", "account", "reason", "expires_in", "return_url")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Execute:
+    """The handler, with the shape of every answer about one execution."""
+
+    def __init__(self, engine: Engine, bearers: Bearers) -> None:
+        self._engine = engine
+        self._bearers = bearers
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post("/execute", self.execute)]
+
+    async def execute(self, request: web.Request) -> web.Response:
+        """Admit a call. Answers 200, 202 or 403 with the execution, or a problem where there is none."""
+        agent = self._bearers.agent(request)
+        if request.query_string:
+            parameters(request, ())
+        body = await read_body(request)
+        call = self.call(agent, parse_json(body), request.headers.get("Idempotency-Key"))
+        seconds = prefer(request) if "Prefer" in request.headers else None
+        if seconds is None:
+            execution = await self._engine.submit(call)
+            if execution.state == "executing":
+                # An outage is being retried, or a repeated key meets a call under way: at most the action's timeout.
+                operation = self._engine.bundle.operation(execution.action)
+                patience = (operation.action.timeout if operation is not None else 30_000) / 1000
+                opened = await self._engine.own.wait(agent.name, execution.id, patience, paused=False)
+            elif execution.state == "paused":
+                opened = await self._engine.own.get(agent.name, execution.id)
+            else:
+                opened = Opened(execution)
+        else:
+            opened = await self._engine.submit_and_leave(call, seconds)
+        return self.response(agent, opened)
+
+    def call(self, agent: Agent, body: dict[str, Any], key: str | None) -> Call:
+        """The call that a body describes. Raises BadRequest, Unprocessable."""
+        only(body, KNOWN, "member")
+        action = body.get("action")
+        if not isinstance(action, str):
+            raise _missing("/action", "names the action, for example mailhub.send_message")
+        user = body.get("user")
+        if user is not None and not isinstance(user, str):
+            raise _missing("/user", "is an id, a string")
+        params = body.get("params", {})
+        if not isinstance(params, dict):
+            raise _missing("/params", "is an object")
+        expires_in = body.get("expires_in", DAY // 1000)
+        if isinstance(expires_in, bool) or not isinstance(expires_in, int):
+            raise _missing("/expires_in", "is a whole number of seconds from 60 to 1209600")
+        if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
+            raise BadRequest(f"An Idempotency-Key has 1 to {LONGEST_KEY} visible characters.", code="bad_key")
+        return Call(
+            agent=agent,
+            action=action,
+            user=self._engine.bundle.people.person(user) if user is not None else None,
+            params=params,
+            account=_text(body, "account", 254),
+            reason=_text(body, "reason", LONGEST_REASON),
+            expires_in=expires_in * 1000,
+            return_url=_text(body, "return_url", 2_000),
+            key=key,
+            body=canonical(body) if key is not None else b"",
+        )
+
+    def response(self, agent: Agent, opened: Opened) -> web.Response:
+        """The answer of /execute: 403 where it was denied, 202 where it is open, else 200."""
+        execution = opened.execution
+        document = self.document(agent, opened)
+        if execution.state == "denied":
+            error = execution.error
+            body = problem.document(
+                403,
+                error.code if error else "denied",
+                error.message if error else "",
+                error.hint if error else "",
+                {"execution": document},
+            )
+            return web.Response(body=_encode(body), status=403, content_type=problem.PROBLEM)
+        if execution.state in ("paused", "executing"):
+            headers = {"Location": f"/executions/{execution.id}", "Retry-After": _retry_after(execution)}
+            return web.Response(body=_encode(document), status=202, content_type="application/json", headers=headers)
+        return web.Response(body=_encode(document), content_type="application/json")
+
+    def document(self, agent: Agent, opened: Opened) -> dict[str, Any]:
+        """The execution as JSON."""
+        return answer(opened, self._engine.bundle, agent, self._engine.consents.link)
+
+
+async def read_body(request: web.Request) -> bytes:
+    """A body of at most 64 KiB. Raises TooLarge, BadRequest."""
+    length = request.content_length
+    if length is not None and length > LARGEST_BODY:
+        raise TooLarge("A call has at most 64 KiB.", hint="Put large content elsewhere and send a reference.")
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge("A call has at most 64 KiB.", hint="Put large content elsewhere and send a reference.") from None
+    if len(body) > LARGEST_BODY:
+        raise TooLarge("A call has at most 64 KiB.", hint="Put large content elsewhere and send a reference.")
+    return body
+
+
+def _retry_after(execution: Execution) -> str:
+    return "1" if execution.state == "executing" else "5"
+
+
+def _text(body: dict[str, Any], name: str, longest: int) -> str | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > longest:
+        raise _missing(f"/{name}", f"is a string of at most {longest} characters")
+    return value
+
+
+def _missing(pointer: str, message: str) -> Problem:
+    return Unprocessable(
+        f"{pointer[1:]} {message}.",
+        code="invalid_params",
+        hint="Correct the members that `faults` names.",
+        members={"faults": [{"pointer": pointer, "message": message}]},
+    )

@@ -1,0 +1,159 @@
+"""HTML for people: one Jinja2 environment, the headers that every page carries, and errors as pages or problem+json."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from jit_auth.channels.card import moment
+from jit_auth.core.text import visible
+from jit_auth.core.times import rfc3339
+from jit_auth.errors import JitAuthError, Misconfigured, Problem, ProviderError, StorageError
+from jit_auth.model import Millis
+from jit_auth.web.forms import origin_of
+from jit_auth.web.problem import PROBLEM, document
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_OURS = re.compile("\u27e8[^\u27e8\u27e9]*\u27e9")
+_FLOW_STATUS = {"already_finished": 409, "wrong_path": 404}
+_HEADINGS = {
+    "already_decided": "Somebody has decided already",
+    "already_finished": "This was finished before",
+    "superseded": "This was asked again",
+    "digest_mismatch": "This page showed something else",
+    "expired": "Too late",
+    "cancelled": "Withdrawn",
+    "not_found": "There is nothing here",
+    "foreign_origin": "Nothing was decided",
+    "flow_refused": "This browser did not start it",
+}
+
+
+class Pages:
+    """Renders templates under strict headers. Everything is compiled here, at start.
+
+    `public_url` alone says what our own origin is; `environment` stands on every page.
+    """
+
+    def __init__(self, public_url: str, environment: str) -> None:
+        self.origin = origin_of(public_url)
+        self.secure = public_url.startswith("https:")
+        self.environment = environment
+        loader = PackageLoader("jit_auth.web")
+        self._jinja = Environment(
+            loader=loader,
+            autoescape=True,
+            undefined=StrictUndefined,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._jinja.filters.update(
+            shown=shown, moment=moment, stamp=rfc3339, span=span, foreign=foreign, visible=visible
+        )
+        style = loader.get_source(self._jinja, "style.css")[0]
+        self._jinja.globals.update(style=Markup(style), environment=visible(environment, one_line=True))  # noqa: S704 - ours
+        self._templates = {
+            name: self._jinja.get_template(name) for name in self._jinja.list_templates(extensions=["html"])
+        }
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+        self._headers = {
+            "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
+            "frame-ancestors 'none'; base-uri 'none'",
+            "Referrer-Policy": "same-origin",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        }
+
+    def html(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
+        """A page. Raises jinja2.UndefinedError where a template names what was not given."""
+        text = self._templates[template].render(values)
+        return web.Response(text=text, status=status, content_type="text/html", headers=self._headers)
+
+    def json(self, value: Any, *, status: int = 200, content_type: str = "application/json") -> web.Response:
+        """A JSON answer of a page, under the same headers."""
+        body = msgspec.json.encode(value)
+        return web.Response(body=body, status=status, content_type=content_type, headers=self._headers)
+
+    def guarded(self, handler: Handler) -> Handler:
+        """The handler with its refusals answered as a page, or as problem+json to a client that speaks JSON."""
+
+        @wraps(handler)
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except (Problem, ProviderError, StorageError) as error:
+                return self.refused(request, error)
+
+        return guarded
+
+    def refused(self, request: web.Request, error: JitAuthError) -> web.Response:
+        """An error with its code, sentence and hint. It holds nothing that was sent but where the error quotes it."""
+        status = _status(error)
+        members: dict[str, Any] = error.members if isinstance(error, Problem) else {}
+        if wants_json(request):
+            body = document(status, error.code, error.message, error.hint, members)
+            response = self.json(body, status=status, content_type=PROBLEM)
+        else:
+            title = _HEADINGS.get(error.code, HTTPStatus(status).phrase)
+            response = self.html(
+                "error.html",
+                status=status,
+                title=title,
+                message=error.message,
+                hint=error.hint,
+                code=error.code,
+                decided=members.get("decided", ()),
+            )
+        response.headers.update(error.headers if isinstance(error, Problem) else {})
+        return response
+
+
+def wants_json(request: web.Request) -> bool:
+    """Whether the client speaks JSON rather than HTML: by the body it sent, or by what it accepts."""
+    accept = request.headers.get("Accept", "").lower()
+    accepts = "application/json" in accept or "application/problem+json" in accept
+    return request.content_type == "application/json" or (accepts and "text/html" not in accept)
+
+
+def shown(text: str) -> Markup:
+    """Text that was made visible, escaped; our own marks (which foreign text cannot write) stand out."""
+    return Markup(_OURS.sub(lambda mark: f'<mark class="hid">{mark[0]}</mark>', str(escape(text))))  # noqa: S704 - escaped
+
+
+def foreign(text: str) -> Markup:
+    """Text that is not ours, not made visible before: on one line, and isolated in direction."""
+    return Markup("<bdi>{}</bdi>").format(shown(visible(text, one_line=True)))
+
+
+def span(duration: Millis) -> str:
+    """A duration for people, in its largest whole unit: `43 minutes`; never negative."""
+    seconds = max(0, duration // 1000)
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size or (unit == "minute" and seconds >= size):
+            count = seconds // size
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
+
+
+def _status(error: JitAuthError) -> int:
+    if isinstance(error, Problem):
+        return error.status
+    if isinstance(error, StorageError):
+        return 503
+    if isinstance(error, Misconfigured):
+        return 500
+    return _FLOW_STATUS.get(error.code, 403 if error.code == "flow_refused" else 502)

@@ -1,0 +1,39 @@
+"""Errors as RFC 9457 problem+json: a stable code, a sentence, a hint; never a stack trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from jit_auth.errors import Problem
+
+PROBLEM = "application/problem+json"
+_encode = msgspec.json.Encoder().encode
+
+
+def document(status: int, code: str, detail: str, hint: str, members: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The problem as JSON. `type` stays about:blank: `code` is what programs read."""
+    found = {
+        "type": "about:blank",
+        "title": code.replace("_", " "),
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "hint": hint,
+    }
+    return found | (members or {})
+
+
+def response(problem: Problem) -> web.Response:
+    """The answer for a refused call."""
+    body = document(problem.status, problem.code, problem.message, problem.hint, problem.members)
+    return web.Response(body=_encode(body), status=problem.status, content_type=PROBLEM, headers=problem.headers)
+
+
+def plain(status: int, code: str, detail: str, hint: str = "", **members: Any) -> web.Response:
+    """A problem that no exception stands for: routing, unexpected faults."""
+    return web.Response(
+        body=_encode(document(status, code, detail, hint, members)), status=status, content_type=PROBLEM
+    )

@@ -1,0 +1,96 @@
+"""The worker's loop: keeps this process's lease, takes up what is due, makes cards true, sweeps. One per process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from jit_auth.engine.advance import Dispatcher
+from jit_auth.engine.memory import Memory
+from jit_auth.errors import JitAuthError, StorageError
+from jit_auth.storage.store import Store
+from jit_auth.worker.owed import Owed
+from jit_auth.worker.show import Shows
+
+log = logging.getLogger(__name__)
+
+LEASE = 5.0
+TICK = 1.0
+SWEEP = 60.0
+AT_ONCE = 32
+"""Executions taken up at a time; what waits behind them is rows, not memory."""
+
+
+class Worker:
+    """Runs until cancelled. `wake` makes the next turn come at once."""
+
+    def __init__(self, store: Store, memory: Memory, dispatcher: Dispatcher, shows: Shows, owed: Owed) -> None:
+        self._store = store
+        self._memory = memory
+        self._dispatcher = dispatcher
+        self._shows = shows
+        self._owed = owed
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something is due now: do not wait for the next tick."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """The three rhythms, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(LEASE, self._renew))
+            group.create_task(self._every(SWEEP, self._store.sweep))
+            group.create_task(self._turns())
+
+    async def turn(self) -> None:
+        """Everything that is due now, once."""
+        await self._shows.turn()
+        seen: set[str] = set()
+        while True:
+            due = [found for found in await self._store.due(AT_ONCE) if found not in seen]
+            if not due:
+                break
+            seen.update(due)
+            await asyncio.gather(*(self._advance(found) for found in due))
+            await self._shows.turn()
+        await self._owed.turn()
+
+    async def _advance(self, execution_id: str) -> None:
+        try:
+            await self._dispatcher.advance(execution_id, orphan=True)
+        except JitAuthError as error:
+            log.warning("%s cannot go on yet: %s", execution_id, error.message)
+        except Exception:
+            log.exception("%s could not be taken up", execution_id)
+
+    async def _turns(self) -> None:
+        while True:
+            await self._guarded(self.turn)
+            try:
+                async with asyncio.timeout(TICK):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await self._guarded(work)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A failing round is logged; the next one comes. Nothing here may end the loop."""
+        try:
+            await work()
+        except StorageError as error:
+            log.warning("storage: %s", error.message)
+        except Exception:
+            log.exception("a round of the worker failed")
+
+    async def _renew(self) -> None:
+        """Keep the lease, and notice a newer epoch even where nobody calls."""
+        await self._store.renew()
+        if self._store.epoch != self._memory.belief.epoch:
+            await self._memory.reread()

@@ -1,0 +1,46 @@
+"""What is owed to servers outside: tokens that came too late are revoked at their provider (RFC 7009)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jit_auth.egress import Egress
+from jit_auth.model import Audit, Change, Delete, Millis, Op, Outbox, Provider, Unit
+from jit_auth.oauth.revoke import revoke
+from jit_auth.storage.store import Store
+
+FIRST_PAUSE: Millis = 1_000
+LONGEST_PAUSE: Millis = 3_600_000
+
+
+@dataclass(frozen=True)
+class Owed:
+    """Works the outbox off: tried again, doubling, until `until`."""
+
+    store: Store
+    egress: Egress
+    providers: Mapping[str, Provider]
+
+    async def turn(self) -> int:
+        """Try what is due; gives how many rows were done with."""
+        done = 0
+        for row in await self.store.outbox_due():
+            done += await self._revoke(row)
+        return done
+
+    async def _revoke(self, row: Outbox) -> bool:
+        provider = self.providers.get(row.provider)
+        gone = False
+        if provider is not None and provider.revoke_url is not None:
+            gone = await revoke(self.egress, provider, await self.store.reveal(row))
+        now = self.store.now()
+        op: Op
+        if gone or provider is None or provider.revoke_url is None or now >= row.until:
+            op, did = Delete(row), "token.revoked" if gone else "token.not_revoked"
+        else:
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE << min(row.tries, 12))
+            op, did = Change(row, {"due": now + pause, "tries": row.tries + 1}), "token.revoke_failed"
+        fact = {"do": did, "provider": row.provider}
+        await self.store.apply(Unit(None, (op,), Audit(actor="engine", what=(fact,), user=row.user)))
+        return isinstance(op, Delete)

@@ -1,0 +1,1 @@
+"""The tests; fakes and servers that several of them share live here as modules."""

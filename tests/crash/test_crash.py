@@ -1,0 +1,94 @@
+"""kill -9 at every step boundary: nothing is lost, nothing that may not be repeated is sent twice.
+
+Each scenario runs once to learn the boundaries it passes, then once for each of them: the process dies there, a new
+one starts on the same database, the people finish what is asked of them, the agent repeats its call with the same key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientError
+
+from tests.crash.process import serving
+from tests.integration.service.kit import Answer, Kit, kit
+
+SEND = {"to": ["x@y.example"], "subject": "hi"}
+AWAY = (ClientError, OSError, LookupError, AssertionError)
+
+SCENARIOS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a write that may not be repeated": ("note", {"text": "once"}),
+    "a write that may be repeated": ("note_again", {"text": "again"}),
+    "a write that a person approves": ("send_message", SEND),
+}
+
+
+@asynccontextmanager
+async def fresh(folder: Path, storage: str) -> AsyncIterator[Kit]:
+    folder.mkdir()
+    async with kit(folder, storage=storage) as found:
+        yield found
+
+
+async def play(world: Kit, action: str, params: dict[str, Any], key: str) -> Answer | None:
+    """The agent's and the people's part, as far as it goes; None where the service is gone."""
+    with contextlib.suppress(*AWAY):
+        answer = await world.execute(action, params=params, key=key, prefer="wait=0")
+        for _ in range(8):
+            waiting = answer.json.get("waiting_for") or []
+            if not waiting:
+                break
+            if waiting[0]["kind"] == "consent":
+                await world.connect(answer)
+            else:
+                await world.decide(await world.approval_link(answer.json["id"]))
+            answer = await world.call("GET", f"/executions/{answer.json['id']}")
+        return await world.call("GET", f"/executions/{answer.json['id']}?wait=20")
+    return None
+
+
+async def points(folder: Path, storage: str, action: str, params: dict[str, Any]) -> list[str]:
+    """The boundaries that this scenario passes."""
+    trace = folder.with_suffix(".trace")
+    async with fresh(folder, storage) as world, serving(world, JIT_AUTH_TRACE=str(trace)):
+        answer = await play(world, action, params, "k")
+        assert answer is not None
+        assert answer.json["status"] == "succeeded", answer.json
+    return [line for line in trace.read_text().split() if ".card:" not in line]
+
+
+async def crash(folder: Path, storage: str, action: str, params: dict[str, Any], point: str) -> None:
+    async with fresh(folder, storage) as world:
+        async with serving(world, JIT_AUTH_CRASH_AT=point) as first:
+            await play(world, action, params, "k")
+            async with asyncio.timeout(20):
+                await first.process.wait()
+        sent = world.mail.counts["POST"]
+        async with serving(world, JIT_AUTH_CLOCK="90000"):
+            answer = await play(world, action, params, "k")
+            assert answer is not None, (folder / "stderr.txt").read_text()
+            listed = await world.call("GET", "/executions")
+        status = answer.json["status"]
+        assert len(listed.json["items"]) == 1, "one key, one execution"
+        if action == "note_again":
+            assert status == "succeeded", (point, answer.json)
+            assert world.mail.counts["POST"] >= 1
+            return
+        assert world.mail.counts["POST"] <= 1, (point, "sent twice")
+        between = point.startswith(("after.send:", "before.outcome:"))
+        assert status == ("unknown" if between else "succeeded"), (point, sent, answer.json)
+        assert world.mail.counts["POST"] == (0 if point.startswith("after.send:") else 1)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_nothing_is_lost_and_nothing_is_sent_twice(scenario: str, tmp_path: Path) -> None:
+    action, params = SCENARIOS[scenario]
+    storage = "sqlite:///jit-auth.db"
+    for number, point in enumerate(await points(tmp_path / "trace", storage, action, params)):
+        await crash(tmp_path / str(number), storage, action, params, point)

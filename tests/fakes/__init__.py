@@ -1,0 +1,1 @@
+"""Real servers that stand in for the outside: providers, an API, a person with a browser."""

@@ -1,0 +1,1 @@
+"""OAuth against providers that run: round trips, refreshes, revocations."""

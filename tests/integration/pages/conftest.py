@@ -1,0 +1,86 @@
+"""A site with the pages on a loopback port, and a client that has no cookies of its own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse, ClientSession, DummyCookieJar, web
+
+from tests.integration.pages.standin import APPROVAL_TICKET, CONSENT_TICKET, DIGEST, Standin, application
+
+
+@dataclass
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: Any
+    text: str
+    json: Any
+    cookies: Any
+
+
+@dataclass
+class Site:
+    """The site and the engine behind it."""
+
+    doors: Standin
+    origin: str
+    session: ClientSession
+
+    @property
+    def approval(self) -> str:
+        return f"/approvals/{APPROVAL_TICKET}"
+
+    @property
+    def consent(self) -> str:
+        return f"/connect/{CONSENT_TICKET}"
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        async with self.session.get(self.origin + path, headers=headers, allow_redirects=False) as response:
+            return await _read(response)
+
+    async def ask(self, method: str, path: str, **more: Any) -> Answer:
+        async with self.session.request(method, self.origin + path, allow_redirects=False, **more) as response:
+            return await _read(response)
+
+    async def form(self, path: str, values: Any, **headers: str) -> Answer:
+        """A browser's form post from our own page, unless `headers` say otherwise."""
+        own = {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"} if not headers else headers
+        return await self.ask("POST", path, data=values, headers=own)
+
+    async def vote(self, decision: str, **values: str) -> Answer:
+        return await self.form(self.approval, {"decision": decision, "digest": DIGEST} | values)
+
+    async def json(self, path: str, value: Any) -> Answer:
+        return await self.ask("POST", path, json=value)
+
+
+async def _read(response: ClientResponse) -> Answer:
+    text = await response.text()
+    is_json = "json" in response.content_type
+    return Answer(
+        response.status,
+        response.headers,
+        text,
+        await response.json(content_type=None) if is_json else None,
+        response.cookies,
+    )
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        doors = Standin()
+        runner = web.AppRunner(application(doors, origin))
+        await runner.setup()
+        await web.SockSite(runner, listening).start()
+        async with ClientSession(cookie_jar=DummyCookieJar()) as session:
+            yield Site(doors, origin, session)
+        await runner.cleanup()

@@ -1,0 +1,259 @@
+"""An engine of one call in memory, with the real rules of votes and consents as far as the pages can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from jit_auth.core.links import ticket
+from jit_auth.core.times import rfc3339
+from jit_auth.engine.pages import ApprovalPage, ConsentPage, Finished, Leaving, Voted
+from jit_auth.errors import Conflict, FlowRefused, Gone, NotFound, Problem
+from jit_auth.model import Action, Ask, Card, Decision, Execution, Param, Place, Request, Trouble, Verdict, Vote, Want
+from jit_auth.web import approve, connect
+from jit_auth.web.pages import Pages
+
+KEY = b"k" * 32
+NOW = 1_764_064_800_000  # 25 Nov 2025, 10:00:00 UTC
+LATER = NOW + 3_600_000
+DIGEST = "sha256:" + "ab" * 32
+
+ACTION = Action(
+    name="mailhub.send_message",
+    connector="mailhub",
+    provider="mailhub",
+    title="Send an e-mail",
+    summary="Send to {to}: {subject}",
+    show=("to", "subject", "body"),
+    method="POST",
+    path="/messages",
+    risk="high",
+    effect="create",
+    retry="never",
+    scopes=("mail.send",),
+    params=(
+        Param(name="to", schema={"type": "array"}),
+        Param(name="subject", schema={"type": "string"}),
+        Param(name="body", schema={"type": "string"}, sensitive=True),
+    ),
+)
+PARAMS: dict[str, Any] = {
+    "to": ["x@y.example", "bo@example.com"],
+    "subject": "Quarterly numbers",
+    "body": "Dear both,\n\nthe numbers are attached.\n\nAlice",
+}
+BODY = b'{"body":"Dear both,\\n\\nthe numbers are attached.\\n\\nAlice","subject":"Quarterly numbers"}'
+REQUEST = Request(
+    "POST",
+    "https://api.mailhub.example/v1/messages",
+    (("Content-Type", "application/json"), ("Accept", "application/json"), ("User-Agent", "jit_auth/0.1")),
+    BODY,
+)
+EXECUTION = Execution(
+    id="exe_01kb3q0000000000000000000a",
+    state="paused",
+    agent="mailbot",
+    chain=("mailbot",),
+    user="alice@example.com",
+    verified=True,
+    action=ACTION.name,
+    params=PARAMS,
+    reason="Alice asked me to send the numbers before noon.",
+    account="u-17",
+    account_name="alice@mailhub.example",
+    digest=DIGEST,
+    decision=Decision(
+        "require_approval", ("send-outside",), ("Mail that leaves the house needs a second look.",), policy="sha256:00"
+    ),
+    created=NOW,
+    updated=NOW,
+    expires=NOW + 86_400_000,
+)
+ROUND = Ask(
+    id="apr_01kb3q0000000000000000000b",
+    execution=EXECUTION.id,
+    kind="approval",
+    agent="mailbot",
+    user="alice@example.com",
+    digest=DIGEST,
+    wants=(Want(("user:ana@example.com",)),),
+    created=NOW,
+    expires=LATER,
+)
+CARD = Card(
+    id="crd_01kb3q0000000000000000000c",
+    ask=ROUND.id,
+    execution=EXECUTION.id,
+    person="ana@example.com",
+    via="terminal",
+    expires=LATER,
+)
+CONSENT = Ask(
+    id="cns_01kb3q0000000000000000000d",
+    execution=EXECUTION.id,
+    kind="consent",
+    agent="mailbot",
+    user="alice@example.com",
+    provider="mailhub",
+    scopes=("mail.send",),
+    created=NOW,
+    expires=LATER,
+)
+TITLES = {"mail.send": "Send e-mail as you", "mail.read": "Read your e-mail"}
+APPROVAL_TICKET = ticket(KEY, "approval", CARD.id, CARD.person, CARD.expires)
+CONSENT_TICKET = ticket(KEY, "consent", CONSENT.id, "alice@example.com", CONSENT.expires)
+STRANGE_TICKET = ticket(KEY, "approval", "crd_unknown", CARD.person, CARD.expires)
+
+
+class Standin:
+    """Holds one call; tests set its parts and read what was called."""
+
+    def __init__(self) -> None:
+        self.action = ACTION
+        self.execution = EXECUTION
+        self.round = ROUND
+        self.consent = CONSENT
+        self.request = REQUEST
+        self.places: tuple[Place, ...] = (Place("header", "authorization"),)
+        self.votes: tuple[Vote, ...] = ()
+        self.gone: Problem | None = None
+        self.new: tuple[str, ...] = ("mail.send",)
+        self.held: tuple[str, ...] = ("mail.read",)
+        self.trip = True
+        self.leaving_url = "https://auth.mailhub.example/authorize?client_id=jit-auth&state=s-123&scope=mail.send"
+        self.ending = self.finished("connected", granted=("mail.read", "mail.send"))
+        self.seen: list[str] = []
+        self.began = 0
+        self.callbacks: list[tuple[str, dict[str, str], str | None]] = []
+
+    def finished(self, kind: Any, **values: Any) -> Finished:
+        given = {"account": "alice@mailhub.example", "environment": "dev", "scope_titles": TITLES} | values
+        return Finished(
+            kind=kind,
+            execution=self.execution,
+            agent="mailbot",
+            user="alice@example.com",
+            provider_id="mailhub",
+            provider_name="MailHub",
+            **given,
+        )
+
+    async def approval_page(self, ticket: str) -> ApprovalPage:
+        self._known(ticket, APPROVAL_TICKET)
+        return ApprovalPage(
+            environment="dev",
+            person=CARD.person,
+            card=CARD,
+            ask=self.round,
+            execution=self.execution,
+            action=self.action,
+            connector_name="MailHub",
+            provider_name="MailHub",
+            request=self.request,
+            places=self.places,
+            votes=self.votes,
+            now=NOW,
+        )
+
+    async def vote(
+        self, ticket: str, verdict: Verdict, *, digest: str | None, feedback: str | None, how: str, seen: str
+    ) -> Voted:
+        self._known(ticket, APPROVAL_TICKET)
+        if self.round.state != "open":
+            decided = [{"by": v.person, "decision": v.verdict, "at": rfc3339(v.at)} for v in self.votes]
+            raise Conflict(
+                "This was decided already.", code="already_decided", hint="Ask again.", members={"decided": decided}
+            )
+        if digest is not None and digest != self.round.digest:
+            raise Conflict("Nothing was decided.", code="digest_mismatch", hint="Open the link again.")
+        vote = Vote(
+            ask=ROUND.id,
+            person=CARD.person,
+            verdict=verdict,
+            digest=DIGEST,
+            seen=seen,
+            how=how,
+            feedback=feedback,
+            at=NOW,
+        )
+        self.votes = (*self.votes, vote)
+        self.seen.append(seen)
+        approved = verdict == "approve"
+        self.round = replace(self.round, state="met" if approved else "denied")
+        error = None if approved else Trouble("approval_denied", "ana@example.com denied it.", by=CARD.person)
+        self.execution = replace(self.execution, state="executing" if approved else "denied", error=error)
+        return Voted(
+            environment="dev",
+            person=CARD.person,
+            verdict=verdict,
+            ask=self.round,
+            execution=self.execution,
+            action=self.action,
+            votes=self.votes,
+            now=NOW,
+        )
+
+    async def consent_page(self, ticket: str) -> ConsentPage:
+        self._known(ticket, CONSENT_TICKET)
+        return ConsentPage(
+            environment="dev",
+            ask=self.consent,
+            execution=self.execution,
+            action=self.action,
+            connector_name="MailHub",
+            provider_id="mailhub",
+            provider_name="MailHub",
+            provider_host="auth.mailhub.example" if self.trip else "",
+            scope_titles=TITLES,
+            new=self.new,
+            held=self.held,
+            manage_url="https://auth.mailhub.example/apps",
+            trip=self.trip,
+            now=NOW,
+        )
+
+    async def consent_begin(self, ticket: str) -> Leaving | Finished:
+        self._known(ticket, CONSENT_TICKET)
+        self.began += 1
+        if not self.trip:
+            return self.ending
+        return Leaving(
+            url=self.leaving_url, cookie="c" * 43, lifetime=600_000, environment="dev", provider_name="MailHub"
+        )
+
+    async def consent_refuse(self, ticket: str) -> Finished:
+        self._known(ticket, CONSENT_TICKET)
+        self.consent = replace(self.consent, state="denied")
+        self.execution = replace(
+            self.execution, state="denied", error=Trouble("consent_refused", "The user refused the access.")
+        )
+        return self.finished("refused")
+
+    async def consent_finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished:
+        self.callbacks.append((provider_id, dict(query), cookie))
+        if cookie is None:
+            raise FlowRefused("This browser did not start it.", hint="Open the link again.")
+        if len(self.callbacks) > 1:
+            raise FlowRefused("This was finished before.", code="already_finished")
+        return self.ending
+
+    def _known(self, ticket: str, mine: str) -> None:
+        if ticket != mine:
+            raise NotFound("There is no such link.", hint="Use the whole link.")
+        if self.gone is not None:
+            raise self.gone
+
+
+def gone(code: str) -> Gone:
+    return Gone("It is too late.", code=code)
+
+
+def application(doors: Standin, public_url: str, environment: str = "dev") -> web.Application:
+    """The pages alone, under one origin."""
+    app = web.Application()
+    pages = Pages(public_url, environment)
+    app.add_routes([*approve.routes(doors, pages), *connect.routes(doors, pages)])
+    return app

@@ -1,0 +1,16 @@
+"""The service of these tests, on SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.service.kit import Kit, kit
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[Kit]:
+    async with kit(tmp_path) as found, found.running():
+        yield found

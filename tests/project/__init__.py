@@ -1,0 +1,1 @@
+"""The project tests itself: layout, documents, packaging, one error shape, default deny."""

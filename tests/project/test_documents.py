@@ -1,0 +1,89 @@
+"""Documents say what is true: links lead somewhere, TOML loads, named tests exist, the diagram is the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from jit_auth.core.step import ALLOWED
+from tests.project.tree import ROOT, files, shown
+
+PAGES = files(".md")
+ROW = re.compile(r"^\| (\d+) \| ", re.MULTILINE)
+
+
+def blocks(path: Path, language: str) -> list[tuple[int, str]]:
+    """(line, text) of each fenced block of a language."""
+    text = path.read_text()
+    pattern = re.compile(rf"^```{language}[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [(text[: match.start()].count("\n") + 2, match[1]) for match in pattern.finditer(text)]
+
+
+TOML = [(path, line, text) for path in PAGES for line, text in blocks(path, "toml")]
+
+
+@pytest.mark.parametrize(("path", "line", "text"), TOML, ids=[f"{shown(path)}:{line}" for path, line, _ in TOML])
+def test_toml_blocks_are_toml(path: Path, line: int, text: str) -> None:
+    tomllib.loads(text)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=shown)
+def test_links_lead_to_files(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (path.parent / target).exists(), f"{shown(path)}: {target}"
+
+
+def known_tests() -> set[str]:
+    return {
+        node.name
+        for path in files(".py", under="tests")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    }
+
+
+def threats() -> list[list[str]]:
+    """The rows of THREAT_MODEL.md's tables of attacks as cells: number, attack, rule, tests, state."""
+    rows = []
+    for line in (ROOT / "THREAT_MODEL.md").read_text().splitlines():
+        if ROW.match(line):
+            cells = line.replace("\\|", "\0").strip().strip("|").split("|")
+            rows.append([cell.strip().replace("\0", "|") for cell in cells])
+    return rows
+
+
+def test_threat_model_has_a_line_for_each_of_the_forty() -> None:
+    numbers = [int(row[0]) for row in threats()]
+    assert numbers[:40] == list(range(1, 41))
+    assert numbers == sorted(set(numbers))
+
+
+def test_threat_model_names_tests_that_exist() -> None:
+    known = known_tests()
+    missing, unproven = [], []
+    for row in threats():
+        assert len(row) == 5, row
+        number, _, rule, tests, state = row
+        named = re.findall(r"`(test_\w+)`", tests)
+        missing += [f"{number}: {name}" for name in named if name not in known]
+        if not state.startswith("open") and (not rule or not named or not state.startswith("covered")):
+            unproven.append(number)
+    assert missing == []
+    assert unproven == []
+
+
+def test_state_diagram_is_what_the_code_allows() -> None:
+    drawn: dict[str, set[str]] = {state: set() for state in ALLOWED}
+    (_, diagram), *more = blocks(ROOT / "docs" / "state-machine.md", "mermaid")
+    assert more == []
+    for source, target in re.findall(r"^\s*(\S+) --> (\S+)", diagram, re.MULTILINE):
+        if target != "[*]":
+            drawn["new" if source == "[*]" else source].add(target)
+    assert drawn == {state: {to for to in targets if to != state} for state, targets in ALLOWED.items()}
+    (_, short), *_ = blocks(ROOT / "README.md", "mermaid")
+    assert set(re.findall(r"^\s*(\w+) --> ", short, re.MULTILINE)) <= set(ALLOWED)

@@ -1,0 +1,73 @@
+"""The TOML blocks of the documents go through the real loaders, and every key there is stands in a document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import msgspec
+import pytest
+
+from jit_auth.catalog.load import Catalog
+from jit_auth.catalog.load import load as load_catalog
+from jit_auth.catalog.tables import ActionTable, ConnectorTable
+from jit_auth.config.provider import ProviderTable
+from jit_auth.config.tables import File
+from jit_auth.core.toml import convert, read
+from jit_auth.credentials import KINDS
+from jit_auth.policy.facts import FACTS
+from jit_auth.policy.rules import load as load_policy
+from tests.project.test_documents import TOML
+from tests.project.tree import ROOT, shown
+
+MAILHUB = ROOT / "examples" / "mailhub" / "connectors"
+PEOPLE = ("ana@example.com", "bo@example.com", "alice@example.com", "me@example.com")
+VAULT = '\n[vault]\nkeys = [{ id = "k", env = "K" }]\n'
+
+
+def catalog(paths: list[Path], shipped: bool = False) -> Catalog:
+    return load_catalog(
+        paths, {}, public_url="http://127.0.0.1:8080", allow_private=["127.0.0.1"], shipped=shipped, kinds=tuple(KINDS)
+    )
+
+
+@pytest.mark.parametrize(("path", "line", "text"), TOML, ids=[f"{shown(path)}:{line}" for path, line, _ in TOML])
+def test_toml_block_loads(path: Path, line: int, text: str, tmp_path: Path) -> None:
+    name = f"{shown(path)}:{line}"
+    if "base_url" in text:
+        folder = tmp_path / "mailhub"
+        folder.mkdir()
+        (folder / "connector.toml").write_text(text)
+        assert catalog([tmp_path]).actions
+    elif text.lstrip().startswith("format = 1"):
+        actions = {full: operation.action for full, operation in catalog([MAILHUB]).actions.items()}
+        load_policy([(name, text)], actions, PEOPLE)
+    else:
+        convert(read(name, text if "[vault]" in text else text + VAULT), File)
+
+
+def keys(struct: type[msgspec.Struct]) -> list[str]:
+    """The keys of a table and of the tables in it."""
+    found = []
+    for name, hint in get_type_hints(struct).items():
+        found.append(name)
+        for inner in (hint, *get_args(hint)):
+            if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+                found += keys(inner)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("page", "struct"),
+    [("configuration.md", File), ("connectors.md", ConnectorTable), ("connectors.md", ActionTable),
+     ("connectors.md", ProviderTable)],
+)  # fmt: skip
+def test_every_key_is_documented(page: str, struct: type[msgspec.Struct]) -> None:
+    text = (ROOT / "docs" / page).read_text() + (ROOT / "docs" / "connectors.md").read_text()
+    assert [name for name in keys(struct) if name not in text] == []
+
+
+def test_every_fact_is_documented() -> None:
+    text = (ROOT / "docs" / "policies.md").read_text()
+    parts = {part for name in FACTS for part in (name.partition(".")[0], name.partition(".")[2]) if part}
+    assert [part for part in sorted(parts) if part not in text] == []

@@ -1,0 +1,1 @@
+"""OAuth as pure functions: requests, replies, credentials."""

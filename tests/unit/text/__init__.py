@@ -1,0 +1,1 @@
+"""Foreign text made visible, and what people read of parameters."""
