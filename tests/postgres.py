@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the whole test session: `pytest_plugins = ["tests.postgres"]`, then use `postgres_url`.
+"""A PostgreSQL server for the whole test session: import `postgres_server` and `postgres_url` in a conftest.
 
 `postgres_url` is a fresh, empty database for each test; `postgres_server` is the server itself (its `stop` and
 `start` are for tests that take the database away).
@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class Server:
     def database(self) -> str:
         """URL of a new, empty database."""
         name = f"test_{next(_NUMBERS)}"
-        asyncio.run(self._run(f"CREATE DATABASE {name}"))
+        with ThreadPoolExecutor(1) as thread:  # a loop of its own, whatever loop the test runs in
+            thread.submit(asyncio.run, self._run(f"CREATE DATABASE {name}")).result()
         return self.url.replace("/postgres?", f"/{name}?")
 
     async def _run(self, sql: str) -> None:

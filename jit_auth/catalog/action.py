@@ -1,4 +1,4 @@
-"""Actions: from [actions.X] to model.Action, with every fault of CONTRACT 3 named at its line."""
+"""Actions: from [actions.X] to model.Action, with every fault named at its line."""
 
 from __future__ import annotations
 

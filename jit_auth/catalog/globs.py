@@ -1,4 +1,4 @@
-"""Which actions a list of names and globs covers (SECURITY 24)."""
+"""Which actions a list of names and globs covers (threat 24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""connector.toml as people write it (CONTRACT 3): its tables and keys, nothing judged."""
+"""connector.toml as people write it: its tables and keys, nothing judged."""
 
 from __future__ import annotations
 

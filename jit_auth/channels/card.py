@@ -65,7 +65,7 @@ class Card(Struct, frozen=True, kw_only=True):
     account: str
     fields: tuple[Field, ...]
     agent: str
-    """The agent that people deal with: the first of the chain."""
+    """The agent that called, whose words `says` are: the last of the chain."""
     chain: tuple[str, ...]
     user: str
     reasons: tuple[str, ...]
@@ -144,7 +144,7 @@ def build(
         host=_host(request.url),
         account=_account(execution, connects),
         fields=fields(action, execution.params),
-        agent=visible(execution.chain[0], one_line=True),
+        agent=visible(execution.agent, one_line=True),
         chain=tuple(visible(agent, one_line=True) for agent in execution.chain),
         user=_user(execution),
         reasons=tuple(visible(reason) for reason in execution.decision.reasons),
@@ -211,7 +211,7 @@ def _account(execution: Execution, connects: bool) -> str:
 def _user(execution: Execution) -> str:
     if execution.user is None:
         return "nobody in particular"
-    proof = "verified" if execution.verified else f"claimed by {visible(execution.chain[0], one_line=True)}"
+    proof = "verified" if execution.verified else f"claimed by {visible(execution.agent, one_line=True)}"
     return f"{visible(execution.user, one_line=True)} ({proof})"
 
 

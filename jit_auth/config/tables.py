@@ -1,4 +1,4 @@
-"""config.toml as people write it: its tables and keys, nothing resolved (CONTRACT 2)."""
+"""config.toml as people write it: its tables and keys, nothing resolved."""
 
 from __future__ import annotations
 

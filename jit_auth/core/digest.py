@@ -1,7 +1,7 @@
 """JSON strictly in (RFC 7493), one form out (RFC 8785), and the digest of a call: what people approve.
 
 Everything later (digest, policy, card, request) reads the one value that `parse_json` returned: the received bytes are
-never forwarded, so there is no second reading of them to disagree with (SECURITY 20).
+never forwarded, so there is no second reading of them to disagree with (threat 20).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
-    """The object that `body` holds, under I-JSON's rules (RFC 7493) and CONTRACT 5's limits.
+    """The object that `body` holds, under I-JSON's rules (RFC 7493) and our limits.
 
     Raises BadRequest (`bad_json`) for: no UTF-8, a byte order mark, duplicate member names, NUL, lone surrogates,
     noncharacters, NaN or a number beyond the doubles, an integer literal beyond +-(2^53-1), more than 16 levels (the
@@ -182,7 +182,7 @@ def digest(
     places: Sequence[Place],
     execution_id: str,
 ) -> str:
-    """SHA-256 over the RFC 8785 form of what CONTRACT 5, "The digest", lists: what an approval stands for.
+    """SHA-256 over the RFC 8785 form of who acts for whom and of the request that leaves: what an approval stands for.
 
     `params` are those after defaults; `places` are where the credential will be added. Header values that are derived
     from the execution's id are replaced by a fixed word, so that an equal call has an equal digest.

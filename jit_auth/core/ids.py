@@ -1,4 +1,4 @@
-"""Ids: people's ids in one form at every door (SECURITY 14), and our own ids, which sort by time."""
+"""Ids: people's ids in one form at every door (threat 14), and our own ids, which sort by time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TAIL = re.compile("[0-7][0-9a-hjkmnp-tv-z]{25}")
 
 
 def person_id(text: str) -> str:
-    """The one form of a person's id (CONTRACT 2, "Ids of people").
+    """The one form of a person's id, at every door.
 
     NFC, lower case, 1-254 characters. With `@`: a dot-atom of ASCII, then a domain as A-labels (IDNA 2008, UTS 46).
     Without: `[a-z0-9._|+-]`. Raises BadRequest (`bad_user`) for whatever has no such form, and for reserved words.

@@ -25,23 +25,23 @@ def after(view: View, came: Came) -> Step:
             return over(view, End("failed", endings.misconfigured(came.message)))
         case "unauthorized":
             if came.fresh and not execution.refreshed and (came.surely_not or view.retry != "never"):
-                return Wait(view.now)
+                return Wait(view.now, after=came)
             return End("failed", endings.refused_by_provider(came), came.result)
         case "insufficient_scope":
             if not execution.rescoped:
-                return Wait(view.now)
+                return Wait(view.now, after=came)
             return End("failed", endings.refused_by_provider(came), came.result)
         case "rate_limited":
             until = view.now + (came.retry_after or 0)
             if until <= _patience(view):
-                return Wait(until)
+                return Wait(until, after=came)
             return over(view, End("failed", endings.refused_by_provider(came), came.result))
         case "never_left":
-            return _again(view) or over(view, End("failed", endings.unavailable(came.message)))
+            return _again(view, came) or over(view, End("failed", endings.unavailable(came.message)))
         case "lost":
             if view.retry == "never":
                 return End("unknown", endings.LOST)
-            return _again(view, lost=True) or unanswered(view, came.message)
+            return _again(view, came) or unanswered(view, came.message)
 
 
 def over(view: View, end: End) -> End:
@@ -59,11 +59,11 @@ def unanswered(view: View, message: str) -> End:
     return End("unknown", endings.LOST)
 
 
-def _again(view: View, *, lost: bool = False) -> Wait | None:
+def _again(view: View, came: Came) -> Wait | None:
     """The next try, 1 s, 2 s, 4 s ... at most 30 s from now; None where patience is at its end."""
     until = view.now + min(LONGEST_PAUSE, 1000 << min(view.execution.tries, 5))
-    limit = _since(view) + RETRY_FOR if lost or view.execution.lost else _patience(view)
-    return Wait(until) if until <= limit else None
+    limit = _since(view) + RETRY_FOR if came.kind == "lost" or view.execution.lost else _patience(view)
+    return Wait(until, after=came) if until <= limit else None
 
 
 def _since(view: View) -> Millis:

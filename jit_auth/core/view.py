@@ -86,6 +86,8 @@ class Wait:
 
     until: Millis | None
     settled: tuple[Ask, ...] = ()
+    after: Came | None = None
+    """The attempt that did not end it, and is put down with this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ MOST = 1024
 class Pool:
     """Idle connections by key, newest last. Every connection of one Egress is known here until it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._idle: dict[Key, list[Connection]] = {}
         self._count = 0
         self._live: set[Connection] = set()
@@ -51,7 +52,7 @@ class Pool:
 
     def free(self, connection: Connection) -> None:
         """A connection's exchange has ended with nothing in doubt: keep it for a while."""
-        if self._closed or self._count >= MOST:
+        if self._closed or self._count >= self._most:
             connection.close()
             return
         loop = asyncio.get_running_loop()
@@ -59,7 +60,7 @@ class Pool:
         self._idle.setdefault(connection.key, []).append(connection)
         self._count += 1
         if self._sweeper is None:
-            self._sweeper = loop.call_later(1.0, self._sweep, loop)
+            self._sweeper = loop.call_later(1.0, self.sweep, loop)
 
     def gone(self, connection: Connection) -> None:
         """A connection is closed for good."""
@@ -78,7 +79,8 @@ class Pool:
             _abort(self._live)
             await self._empty.wait()
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+    def sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close what was idle too long; runs every second while anything is idle."""
         oldest = loop.time() - IDLE
         for key, idle in list(self._idle.items()):
             kept = [c for c in idle if c.open and c.idle_since > oldest]
@@ -90,7 +92,7 @@ class Pool:
                 self._idle[key] = kept
             else:
                 del self._idle[key]
-        self._sweeper = loop.call_later(1.0, self._sweep, loop) if self._idle else None
+        self._sweeper = loop.call_later(1.0, self.sweep, loop) if self._idle else None
 
 
 def _abort(connections: Iterable[Connection]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from jit_auth.core.step import next_step
-from jit_auth.core.view import Asking, End, Send, Step, Wait
+from jit_auth.core.view import Asking, Came, End, Send, Step, Wait
 from jit_auth.engine.attempt import Attempts
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
@@ -115,7 +115,7 @@ class Dispatcher:
             written = self._written(judged, step, idem, prepared=prepared)
             if written is None:
                 return judged.execution
-            applied = await self._apply(written.unit, must=judged.view.came is not None)
+            applied = await self._apply(written.unit, must=written.unit.at is None)
             if isinstance(applied, Stale):
                 stale += 1
                 judged = await self._anew(judged, applied, stale)
@@ -156,7 +156,7 @@ class Dispatcher:
                 if failed is not None:
                     return judged.after(execution, failed)
                 return await self._reload(execution.id)
-            case Wait(until=until) if judged.view.came is not None and until is not None and until <= judged.view.now:
+            case Wait(after=Came(), until=until) if until is not None and until <= judged.view.now:
                 return await self._reload(execution.id)
             case _:
                 return None

@@ -117,7 +117,7 @@ class Writer:
 
     def waiting(self, judged: Judged, step: Wait) -> Written | None:
         """An attempt that did not happen is put down, or the next look is moved; None: nothing to write."""
-        view, execution, came = judged.view, judged.execution, judged.view.came
+        view, execution, came = judged.view, judged.execution, step.after
         if came is None:
             if not execution.version or (not step.settled and execution.due == step.until):
                 return None

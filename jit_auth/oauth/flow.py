@@ -32,9 +32,6 @@ from jit_auth.storage.store import Store
 LIFETIME: Millis = 600_000
 """How long a round trip may take (CONTRACT 5, Defaults)."""
 
-MAX_TABS = 8
-"""How many round trips of one browser can be under way; the oldest is forgotten."""
-
 _READ = ("state", "code", "iss", "error", "error_description")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -83,13 +80,11 @@ class Flows:
         *,
         redirect_uri: str,
         epoch: int,
-        kept: str | None = None,
     ) -> Begun:
         """Open a round trip for a consent ask, in this browser.
 
         `scopes` is all that the token shall hold (the provider's `base_scopes` are added); `epoch` is where the person
-        was when they pressed the button; `kept` is the cookie this browser has already, so that round trips in several
-        tabs do not end each other. Raises Away, Misconfigured, StorageError.
+        was when they pressed the button. Raises Away, Misconfigured, StorageError.
         """
         provider = await self._discovery.complete(provider)
         state, secret, nonce = (secrets.token_urlsafe(32) for _ in range(3))
@@ -117,8 +112,7 @@ class Flows:
         )
         fact = {"do": "connect.begin", "ask": ask.id, "provider": provider.id, "scopes": list(asked)}
         await self._store.apply(Unit(None, (Insert(flow),), _audit(flow, fact, ask.execution, ask.agent)))
-        others = [part for part in (kept or "").split(".") if _SECRET.fullmatch(part)]
-        return Begun(url=url, cookie=".".join([secret, *others][:MAX_TABS]), flow_id=flow.id)
+        return Begun(url=url, cookie=secret, flow_id=flow.id)
 
     async def finish(
         self, provider: Provider, query: Mapping[str, str], cookie: str | None, *, redirect_uri: str
@@ -166,15 +160,15 @@ class Flows:
             raise FlowRefused("This callback belongs to no request of ours.", code="unknown_state", hint=_AGAIN)
         if flow.provider != provider.id:
             raise FlowRefused("This callback came by another provider's path.", code="other_provider", hint=_AGAIN)
-        here = [self._cookie_mac(part) for part in (cookie or "").split(".")[:MAX_TABS]]
-        if not any(hmac.compare_digest(mac, flow.cookie) for mac in here):
+        if flow.done:
+            # Before the cookie, which may be gone by now: whoever knows the state may know that it is spent.
+            raise FlowRefused("This was finished already.", code="already_finished")
+        if cookie is None or not hmac.compare_digest(self._cookie_mac(cookie), flow.cookie):
             raise FlowRefused(
                 "This was started in another browser.",
                 code="foreign_browser",
                 hint="Open the link again in this browser and finish it here.",
             )
-        if flow.done:
-            raise FlowRefused("This was finished already.", code="already_finished")
         if self._store.now() >= flow.until:
             raise FlowRefused("This took too long.", code="expired", hint=_AGAIN)
         return flow

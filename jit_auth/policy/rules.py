@@ -57,7 +57,7 @@ def load(
         rules += judge.rules(document, file, zone)
     cases: list[Case] = []
     for (document, file), (_, zone) in zip(loaded, settled.zones, strict=True):
-        cases += read_cases(document, file, actions, {rule.id for rule in rules}, zone, faults.append)
+        cases += read_cases(document, file, actions, judge.ids, zone, faults.append)
     if faults:
         raise Faults(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column)))
     content = {
@@ -123,7 +123,8 @@ class _Judge:
         self._aliases = aliases
         self._groups = groups
         self._faults = faults
-        self._ids: set[str] = set()
+        self.ids: set[str] = set()
+        """Of all rules, faulty ones included."""
         self._fitting: dict[str, tuple[str, ...]] = {}
         self._params: dict[frozenset[str], tuple[Type, dict[str, str]]] = {}
 
@@ -178,9 +179,9 @@ class _Judge:
     def _names(self, document: Document, path: Path, table: RuleTable) -> None:
         if not _ID.fullmatch(table.id):
             self._fault(document, (*path, "id"), f"id: {table.id!r} is not 1 to 100 of A-Z a-z 0-9 . _ -")
-        elif table.id in self._ids:
+        elif table.id in self.ids:
             self._fault(document, (*path, "id"), f"id: there is another rule {table.id!r}")
-        self._ids.add(table.id)
+        self.ids.add(table.id)
         for key, value, names in (("effect", table.effect, EFFECTS), ("mode", table.mode, _MODES)):
             self._faults += one_of(document, (*path, key), key, value, names)
 

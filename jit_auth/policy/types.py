@@ -127,7 +127,7 @@ def params_type(params: Sequence[Sequence[Param]]) -> tuple[Type, dict[str, str]
 
     `params[i]` are the parameters of the i-th action. A field is optional if it is in one of them.
     """
-    tables = [{param.name: _field(param.name, param.schema, param.required, _DEEPEST) for param in of} for of in params]
+    tables = [{param.name: _param(param) for param in of} for of in params]
     every = {name for table in tables for name in table}
     fields: list[Field] = []
     why: dict[str, str] = {}
@@ -141,6 +141,11 @@ def params_type(params: Sequence[Sequence[Param]]) -> tuple[Type, dict[str, str]
         else:
             fields.append(Field(name, found[0].type, any(field.optional for field in found)))
     return record(fields), why
+
+
+def _param(param: Param) -> Field:
+    found = _field(param.name, param.schema, param.required, _DEEPEST)
+    return replace(found, type=INT) if param.integer else found
 
 
 def comparable(left: Type, right: Type) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -69,9 +69,11 @@ class Compiler:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.dialect: Dialect = (
-            postgres_dialect.dialect() if name == "postgresql" else sqlite_dialect.dialect(paramstyle="qmark")
-        )
+        known: dict[str, Callable[[], Dialect]] = {
+            "postgresql": postgres_dialect.dialect,
+            "sqlite": lambda: sqlite_dialect.dialect(paramstyle="qmark"),
+        }
+        self.dialect = known[name]()
         self._writes: dict[tuple[Any, ...], Write] = {}
 
     def text(self, statement: ClauseElement, table: str = "") -> Text:

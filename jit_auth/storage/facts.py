@@ -38,7 +38,7 @@ def line(audit: Audit, people: People) -> Line:
     """The row of `audit`. Raises Unknown where a person must be read or made first."""
     user = None if audit.user is None else people.known(audit.user)
     what = pack.encode([_fact(fact, audit, user, people) for fact in audit.what]).decode()
-    return Line(actor(audit.actor, people), user and user.pid, audit.agent, audit.execution, what)
+    return Line(actor(audit.actor, people), None if user is None else user.pid, audit.agent, audit.execution, what)
 
 
 def actor(name: str, people: People) -> str:

@@ -1,4 +1,4 @@
-"""A unit, finished for the journal: bound values and statements, so that the writer only judges, compares and writes."""
+"""A unit, finished for the journal: bound values and statements, so that the writer only judges and writes."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def now_on_postgres() -> Any:
 
 
 class Head:
-    """Where this process's chain ends. It moves only after COMMIT; after a commit of unknown fate a new chain begins."""
+    """Where this process's chain ends. Moves only after COMMIT; after one of unknown fate a new chain begins."""
 
     def __init__(self, vault: Vault, writer: str) -> None:
         self.writer = writer
@@ -104,6 +104,11 @@ class Head:
         """Nobody knows whether the last rows are there: go on under a new writer, whose first row says what is."""
         self.writer = new_id("prc", now, os.urandom(10))
         self._seq, self._before = 0, chain.START
+
+
+def oldest(jobs: Sequence[Job], epoch: int) -> int:
+    """The oldest epoch that a unit of the batch was decided at; `epoch` where none is older."""
+    return min((job.at.epoch for job in jobs if job.at is not None), default=epoch)
 
 
 def pick(waiting: deque[Job]) -> list[Job]:

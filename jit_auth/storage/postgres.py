@@ -20,7 +20,7 @@ from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.compiled import Text, Write
 from jit_auth.storage.job import Answer, Job
-from jit_auth.storage.journal import HEADS, Head, Moved, Texts, pick
+from jit_auth.storage.journal import HEADS, Head, Moved, Texts, oldest, pick
 from jit_auth.storage.judge import Ground, Which, stale
 from jit_auth.storage.reader import settle
 
@@ -137,10 +137,7 @@ class PostgresJournal:
                     self._head.lost(self.now())
                 elif isinstance(error, LOST) and attempt == 0:
                     continue  # an idle connection had died: nothing was written, a new one may work
-                answers = [failed(error) for _ in jobs]
-                for answer in answers:
-                    answer.unknown = committing
-                return answers
+                return [failed(error, unknown=committing) for _ in jobs]
             else:
                 if moved is not None:
                     self._head.moved(moved)
@@ -234,10 +231,10 @@ class PostgresJournal:
         return Applied(epoch, ground.now)
 
     async def _stops(self, connection: Any, jobs: Sequence[Job], ground: Ground) -> dict[tuple[str, str], int]:
-        oldest = min((job.at.epoch for job in jobs if job.at is not None), default=ground.epoch)
-        if oldest >= ground.epoch:
+        since = oldest(jobs, ground.epoch)
+        if since >= ground.epoch:
             return {}
-        return {(row[0], row[1]): row[2] for row in await connection.fetch(self._texts.stops.sql, oldest)}
+        return {(row[0], row[1]): row[2] for row in await connection.fetch(self._texts.stops.sql, since)}
 
     async def _record(
         self, connection: Any, jobs: Sequence[Job], answers: Sequence[Answer], ground: Ground
@@ -287,11 +284,13 @@ async def connect(url: str) -> Any:
     return await asyncpg.connect(url, timeout=CONNECT, command_timeout=COMMAND, statement_cache_size=300)
 
 
-def failed(error: BaseException) -> StorageError:
-    """The driver's error as ours, without its text: that may hold values."""
+def failed(error: BaseException, *, unknown: bool = False) -> StorageError:
+    """The driver's error as ours, without its text: that may hold values. `unknown`: it was lost while committing."""
     state = getattr(error, "sqlstate", None)
     named = type(error).__name__ + (f", SQLSTATE {state}" if state else "")
-    return StorageError(f"The database is away or refused ({named}).", hint="Look at the database server.")
+    problem = StorageError(f"The database is away or refused ({named}).", hint="Look at the database server.")
+    problem.unknown = unknown
+    return problem
 
 
 def _columns(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:

@@ -120,7 +120,8 @@ class _SqliteSnapshot:
 
     async def fetch(self, query: Query) -> Rows:
         text, args = query
-        return await self._run(lambda: self._connection.execute(text.sql, args).fetchall())
+        rows: Rows = await self._run(lambda: self._connection.execute(text.sql, args).fetchall())
+        return rows
 
     async def stream(self, query: Query, size: int = 2_000) -> AsyncIterator[Rows]:
         text, args = query
@@ -143,9 +144,11 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def failed(error: BaseException) -> StorageError:
-    """The driver's error as ours. Its text names no values."""
-    return StorageError(f"The database refused: {error}", hint="Look at the disk, or at the database server.")
+def failed(error: BaseException, *, unknown: bool = False) -> StorageError:
+    """The driver's error as ours: SQLite's texts name no values. `unknown`: it came while committing."""
+    problem = StorageError(f"The database refused: {error}", hint="Look at the disk and the database file.")
+    problem.unknown = unknown
+    return problem
 
 
 def settle(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -21,7 +21,7 @@ from jit_auth.errors import StorageError
 from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.job import Answer, Job
-from jit_auth.storage.journal import HEADS, Head, Texts, pick
+from jit_auth.storage.journal import HEADS, Head, Texts, oldest, pick
 from jit_auth.storage.judge import Ground, Which, stale
 from jit_auth.storage.reader import failed, settle
 
@@ -208,10 +208,12 @@ class SqliteJournal:
     def _single(self, connection: sqlite3.Connection, job: Job, ground: Ground) -> Answer:
         taken: Which = "exists"
         try:
-            for write, values, taken in job.compares:
+            for write, values, if_taken in job.compares:
+                taken = if_taken
                 if connection.execute(write.one, values).rowcount != 1:
                     return Stale("version", ground.epoch)
-            for write, values, taken in job.inserts:
+            for write, values, if_taken in job.inserts:
+                taken = if_taken
                 connection.execute(write.one, values)
             for text, values in job.loose:
                 connection.execute(text.sql, values)
@@ -233,10 +235,10 @@ class SqliteJournal:
         return Applied(epoch, ground.now)
 
     def _stops(self, connection: sqlite3.Connection, jobs: Sequence[Job], ground: Ground) -> dict[tuple[str, str], int]:
-        oldest = min((job.at.epoch for job in jobs if job.at is not None), default=ground.epoch)
-        if oldest >= ground.epoch:
+        since = oldest(jobs, ground.epoch)
+        if since >= ground.epoch:
             return {}
-        return {(kind, name): epoch for kind, name, epoch in connection.execute(self._texts.stops.sql, (oldest,))}
+        return {(kind, name): epoch for kind, name, epoch in connection.execute(self._texts.stops.sql, (since,))}
 
     def _record(
         self, connection: sqlite3.Connection, lines: Sequence[object], ground: Ground
@@ -291,10 +293,7 @@ class SqliteJournal:
             connection.close()
         if committing:
             self._head.lost(self._clock())
-        answers = [failed(error) for _ in jobs]
-        for answer in answers:
-            answer.unknown = unknown
-        return answers
+        return [failed(error, unknown=unknown) for _ in jobs]
 
 
 def open_to_write(path: Path, *, patience: Millis = 0) -> sqlite3.Connection:

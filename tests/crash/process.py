@@ -45,10 +45,11 @@ class Running:
 @asynccontextmanager
 async def serving(kit: Kit, **environment: str) -> AsyncIterator[Running]:
     """`python -m tests.crash.serve` with these variables; ended hard if it has not ended itself."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.crash.serve", "-c", str(kit.folder / "config.toml"), cwd=ROOT,
-        env=os.environ | environment, stdout=PIPE, stderr=(kit.folder / "stderr.txt").open("ab"),
-    )  # fmt: skip
+    with (kit.folder / "stderr.txt").open("ab") as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.crash.serve", "-c", str(kit.folder / "config.toml"), cwd=ROOT,
+            env=os.environ | environment, stdout=PIPE, stderr=errors,
+        )  # fmt: skip
     running = Running(process, kit)
     reader = asyncio.create_task(running.read())
     try:

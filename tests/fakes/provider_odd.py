@@ -85,6 +85,10 @@ class OddProvider:
         """Close the connection at the next token requests: before, or after the token was rotated."""
         self.gate: asyncio.Event | None = None
         """While set and unset: the token endpoint waits for it, after it has counted the request."""
+        self.late_gate: asyncio.Event | None = None
+        """While set and unset: answers of the token endpoint wait for it, after the token was rotated."""
+        self.rotated = asyncio.Event()
+        """Set when a token request was done, and its answer is on its way."""
         self.reached = asyncio.Event()
         """Set when a token request has come in."""
         self.authenticate: Callable[[dict[str, str], str], bool] | None = None
@@ -183,6 +187,9 @@ class OddProvider:
             return self._error(request, "unsupported_grant_type")
         if reply is None:
             return self._error(request, self.odd.broken_code)
+        self.rotated.set()
+        if self.late_gate is not None:
+            await self.late_gate.wait()
         if hang_up == "after":
             return self._hang_up(request)
         return self._reply(request, reply, 200)

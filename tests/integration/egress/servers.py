@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
 
 Script = Callable[["Peer"], Awaitable[None]]
@@ -46,6 +48,12 @@ class Peer:
     def abort(self) -> None:
         """Close without the forms of it: no close_notify, no waiting."""
         self._writer.transport.abort()
+
+    def reset(self) -> None:
+        """Close by RST: what was sent may never be read."""
+        linger = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.abort()
 
 
 class Server:

@@ -105,14 +105,14 @@ class Desk:
     def redirect_uri(self, provider: Provider) -> str:
         return f"{self.url}/oauth/callback/{provider.id}"
 
-    async def begin(self, provider: Provider, *scopes: str, kept: str | None = None) -> Begun:
+    async def begin(self, provider: Provider, *scopes: str) -> Begun:
         now = self.store.now()
         ask = Ask(id="cns_1", execution="exe_1", kind="consent", agent="mailbot", user=USER, provider=provider.id,
                   created=now, expires=now + 3_600_000)  # fmt: skip
         if await self.store.ask("cns_1") is None:
             await write(self.store, Insert(ask))
         return await self.flows.begin(
-            ask, provider, scopes, redirect_uri=self.redirect_uri(provider), epoch=self.store.epoch, kept=kept
+            ask, provider, scopes, redirect_uri=self.redirect_uri(provider), epoch=self.store.epoch
         )
 
     async def finish(self, provider: Provider, query: Mapping[str, str], cookie: str | None) -> Landed:

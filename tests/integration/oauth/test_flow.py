@@ -62,6 +62,7 @@ async def test_a_second_run_says_so_and_spends_nothing(desk: Desk, odd: OddProvi
     provider = hub(odd)
     await desk.finish(provider, query, cookie)
     assert await refused(desk, provider, query, cookie) == "already_finished"
+    assert await refused(desk, provider, query, None) == "already_finished"  # the page may have taken the cookie away
     assert odd.counts["authorization_code"] == 1
 
 
@@ -331,19 +332,12 @@ async def test_an_id_token_carries_our_nonce(
 
 
 async def test_two_tabs_do_not_end_each_other(desk: Desk, odd: OddProvider, browser: Browser) -> None:
-    first = await desk.begin(hub(odd), "mail.read")
-    second = await desk.begin(hub(odd), "mail.send", kept=first.cookie)
-    assert second.cookie != first.cookie
-    for begun in (first, second):
+    tabs = [await desk.begin(hub(odd), "mail.read"), await desk.begin(hub(odd), "mail.send")]
+    for begun in tabs:
         await browser.get(begun.url)
         await browser.consent(user="alice")
-    for query in desk.came:
-        assert (await desk.finish(hub(odd), query, second.cookie)).account == "odd-alice"
-    many = second
-    for _ in range(20):
-        many = await desk.begin(hub(odd), "mail.read", kept=many.cookie + ".<script>.x")
-    assert len(many.cookie.split(".")) == 8
-    assert "script" not in many.cookie
+    for begun, query in zip(tabs, desk.came, strict=True):
+        assert (await desk.finish(hub(odd), query, begun.cookie)).account == "odd-alice"
 
 
 async def test_a_refused_address_is_the_operators_fault(desk: Desk, odd: OddProvider, browser: Browser) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from jit_auth.egress import Egress
-from jit_auth.errors import Away, Broken, Misconfigured, ProviderError, VaultError
-from jit_auth.model import Change, Grant, Provider, Raise, Stop, Token
+from jit_auth.errors import Away, Broken, Misconfigured, ProviderError, StorageError, VaultError
+from jit_auth.model import Applied, Change, Grant, Provider, Raise, Stale, Stop, Token, Unit
 from jit_auth.oauth.refresh import CLAIM, Refresher
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
+from jit_auth.vault import Vault
 from tests.fakes.provider_odd import OddProvider
 from tests.integration.oauth.conftest import SUBJECTS, USER, granted, hub, opened, write
 
@@ -420,6 +421,59 @@ async def test_slack_rotation_answers_flatly_or_nested(refresher: Refresher, sto
     slack = hub(odd, token_path="/authed_user", token_auth="client_secret_post")
     grant = await granted(store, family)
     assert (await store.reveal(await fresh(refresher, grant, slack))).access == family.access
+
+
+class Flaky(Store):
+    """A store whose database goes away for the next `away` writes, before or after it has committed them."""
+
+    away = 0
+    commits = False
+
+    async def apply(self, unit: Unit) -> Applied | Stale:
+        if self.away:
+            self.away -= 1
+            if self.commits:
+                await super().apply(unit)
+            raise StorageError("The database is away.")
+        return await super().apply(unit)
+
+
+@pytest.mark.parametrize("commits", [False, True])
+async def test_a_database_that_is_away_does_not_lose_the_token(
+    egress: Egress, odd: OddProvider, clock: Clock, tmp_path: Path, commits: bool
+) -> None:
+    store = await Flaky.open("sqlite:///jit.db", Vault([("k1", b"\1" * 32)]), clock=clock, base=tmp_path, serve=False)
+    assert isinstance(store, Flaky)
+    odd.gate = asyncio.Event()
+    family = odd.issue("alice", "mail.read")
+    grant = await granted(store, family)
+    running = asyncio.create_task(fresh(Refresher(store, egress, pause=asyncio.sleep), grant, hub(odd)))
+    await odd.reached.wait()
+    store.away, store.commits = 1 if commits else 3, commits
+    odd.gate.set()
+    assert (await store.reveal(await running)).access == family.access
+    assert odd.counts["refresh_token"] == 1
+    await store.close()
+
+
+async def test_a_database_that_stays_away_is_said_to_be(
+    egress: Egress, odd: OddProvider, clock: Clock, tmp_path: Path
+) -> None:
+    store = await Flaky.open("sqlite:///jit.db", Vault([("k1", b"\1" * 32)]), clock=clock, base=tmp_path, serve=False)
+    assert isinstance(store, Flaky)
+    odd.gate = asyncio.Event()
+    grant = await granted(store, odd.issue("alice", "mail.read"))
+
+    async def pause(_seconds: float) -> None:
+        clock.offset += 10_000
+
+    running = asyncio.create_task(fresh(Refresher(store, egress, pause=pause), grant, hub(odd)))
+    await odd.reached.wait()
+    store.away = 1000
+    odd.gate.set()
+    with pytest.raises(StorageError):
+        await running
+    await store.close()
 
 
 async def test_a_separate_refresh_url(refresher: Refresher, store: Store, odd: OddProvider) -> None:

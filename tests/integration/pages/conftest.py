@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 import pytest
@@ -50,7 +53,7 @@ class Site:
 
     async def form(self, path: str, values: Any, **headers: str) -> Answer:
         """A browser's form post from our own page, unless `headers` say otherwise."""
-        own = {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"} if not headers else headers
+        own = headers if headers else {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"}
         return await self.ask("POST", path, data=values, headers=own)
 
     async def vote(self, decision: str, **values: str) -> Answer:
@@ -72,15 +75,28 @@ async def _read(response: ClientResponse) -> Answer:
     )
 
 
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
+def words(html: str) -> str:
+    """The text of a page, as a reader has it."""
+    html = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    html = re.sub(r"</?(dt|dd|dl|h[1-6]|p|li|ul|ol|div|section|header|form|button)\b[^>]*>", " ", html)
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
+
+
+@asynccontextmanager
+async def serving(doors: Standin, public_url: str | None = None) -> AsyncIterator[Site]:
+    """The pages on a free port; `public_url` is what they take for their own address (default: where they are)."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        doors = Standin()
-        runner = web.AppRunner(application(doors, origin))
+        runner = web.AppRunner(application(doors, public_url or origin))
         await runner.setup()
         await web.SockSite(runner, listening).start()
         async with ClientSession(cookie_jar=DummyCookieJar()) as session:
             yield Site(doors, origin, session)
         await runner.cleanup()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    async with serving(Standin()) as found:
+        yield found

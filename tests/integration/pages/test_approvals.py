@@ -9,16 +9,10 @@ from msgspec.structs import replace
 
 from jit_auth.errors import Conflict, StorageError
 from jit_auth.model import Request, Want
-from tests.integration.pages.conftest import Site
+from tests.integration.pages.conftest import Site, words
 from tests.integration.pages.standin import APPROVAL_TICKET, BODY, DIGEST, STRANGE_TICKET, gone
 
 OPEN, CLOSE = "\u27e8", "\u27e9"
-
-
-def words(html: str) -> str:
-    """The text of a page."""
-    html = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
-    return " ".join(re.sub(r"<[^>]+>", "", html).replace("&#34;", '"').replace("&#39;", "'").split())
 
 
 async def test_the_page_shows_all_that_will_be_sent(site: Site) -> None:
@@ -294,7 +288,7 @@ async def test_a_claimed_user_and_an_unknown_account_are_named_so(site: Site) ->
         site.doors.execution, verified=False, account=None, account_name=None, chain=("planner", "mailbot")
     )
     text = words((await site.get(site.approval)).text)
-    assert "alice@example.com (claimed by planner)" in text
+    assert "alice@example.com (claimed by mailbot)" in text
     assert "The account that alice@example.com connects. None is connected yet." in text
     assert "Through mailbot" in text
 

@@ -1,0 +1,196 @@
+"""The model of a card, and the terminal that prints its line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from jit_auth.channels import CHANNELS
+from jit_auth.channels.card import Card, build, masked, moment
+from jit_auth.channels.terminal import Terminal
+from jit_auth.model import (
+    Action,
+    Ask,
+    Decision,
+    Execution,
+    Param,
+    Request,
+    Result,
+    State,
+    Trouble,
+    Verdict,
+    Vote,
+    Want,
+)
+from jit_auth.model import Card as Row
+
+NOW = 1_764_064_800_000
+URL = "http://127.0.0.1:8080/approvals/jat_secret"
+ACTION = Action(
+    name="bank.pay",
+    connector="bank",
+    provider="bank",
+    title="Pay",
+    summary="Pay {amount} with {pin}",
+    show=("amount",),
+    method="POST",
+    path="/pay",
+    risk="high",
+    effect="create",
+    retry="never",
+    params=(Param(name="amount", schema={}), Param(name="pin", schema={}, sensitive=True)),
+)
+EXECUTION = Execution(
+    id="exe_1",
+    state="paused",
+    agent="mailbot",
+    chain=("planner", "mailbot"),
+    user="alice@example.com",
+    verified=False,
+    action="bank.pay",
+    params={"pin": "1234", "amount": 5.0},
+    reason="Please\u202e",
+    account="a-1",
+    account_name="Alice",
+    digest="sha256:x",
+    decision=Decision("require_approval", ("r",), ("Pay by two.",)),
+    created=NOW,
+    updated=NOW,
+    expires=NOW + 1,
+)
+ROUND = Ask(
+    id="apr_1",
+    execution="exe_1",
+    kind="approval",
+    agent="planner",
+    user="alice@example.com",
+    digest="sha256:x",
+    wants=(Want(("requester", "user:ana@example.com"), need=2),),
+    created=NOW,
+    expires=NOW + 1,
+)
+ROW = Row(id="crd_1", ask="apr_1", execution="exe_1", person="ana@example.com", via="terminal", expires=NOW + 1)
+
+
+def card(**given: Any) -> Card:
+    values: dict[str, Any] = {
+        "environment": "dev",
+        "card": ROW,
+        "ask": ROUND,
+        "execution": EXECUTION,
+        "action": ACTION,
+        "connector_name": "Bank",
+        "provider_name": "Bank",
+        "request": Request("POST", "https://b\u00e4nk.example/pay"),
+        "url": URL,
+    }
+    return build(**values | given)
+
+
+def vote(person: str, verdict: Verdict, feedback: str | None = None) -> Vote:
+    return Vote(
+        ask="apr_1", person=person, verdict=verdict, digest="sha256:x", seen="", how="link", feedback=feedback, at=NOW
+    )
+
+
+def test_a_card_says_what_a_person_needs_to_decide() -> None:
+    made = card()
+    assert made.line == "Pay 5 with \u27e8masked\u27e9"
+    assert (made.method, made.host, made.account) == ("POST", "xn--bnk-qla.example", "Alice (id a-1)")
+    assert (made.chain, made.user) == (("planner", "mailbot"), "alice@example.com (claimed by mailbot)")
+    assert made.wants == ("2 approvals of alice@example.com (for whom it is done) or ana@example.com",)
+    assert made.reasons == ("Pay by two.",)
+    assert made.says == "Please\u27e8U+202E\u27e9"
+    assert [field.name for field in made.fields] == ["amount", "pin"]
+    assert "cannot be taken back" in made.consequence
+    assert made.open
+    assert not made.cut
+    assert moment(made.expires) == "25 Nov 2025, 10:00:00 UTC"
+
+
+def test_a_verified_user_and_no_account_read_differently() -> None:
+    verified = replace(EXECUTION, verified=True, account=None)
+    assert card(execution=verified).user == "alice@example.com (verified)"
+    assert "None is connected yet" in card(execution=verified).account
+    assert "no accounts of users" in card(execution=verified, connects=False).account
+    assert card(execution=replace(EXECUTION, user=None)).user == "nobody in particular"
+    assert card(execution=replace(EXECUTION, account_name=None)).account == "a-1"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("paused", "still waits"),
+        ("executing", "on its way to Bank"),
+        ("succeeded", "Bank answered 201"),
+        ("failed", "It broke."),
+        ("denied", "It broke."),
+        ("expired", "Time ran out"),
+        ("cancelled", "Withdrawn"),
+        ("unknown", "nobody knows yet"),
+    ],
+)
+def test_the_outcome_is_told_for_every_state(state: State, words: str) -> None:
+    ended = replace(EXECUTION, state=state, result=Result(201, {}, None), error=Trouble("x", "It broke."))
+    assert words in card(execution=ended).outcome
+
+
+def test_who_decided_is_told() -> None:
+    made = card(votes=[vote("ana@example.com", "deny", "No\u200b")], ask=replace(ROUND, state="denied"))
+    assert not made.open
+    assert [(d.who, d.verdict, d.feedback) for d in made.decided] == [
+        ("ana@example.com", "deny", "No\u27e8U+200B\u27e9")
+    ]
+
+
+def test_masking_counts_as_cut_and_takes_the_buttons_at_high_risk() -> None:
+    whole, safe = card(), masked(card())
+    assert whole.decidable
+    assert safe.cut
+    assert not safe.decidable
+    assert masked(card(action=replace(ACTION, risk="medium"))).decidable
+    assert "1234" not in repr([field.value_text for field in safe.fields])
+    assert [field.cut for field in safe.fields] == [False, True]
+    plain = replace(ACTION, params=(ACTION.params[0],))
+    assert not masked(card(action=plain)).cut
+
+
+def test_the_link_is_not_in_a_card_that_is_logged() -> None:
+    assert "jat_secret" not in repr(card()) + str(card())
+
+
+def test_what_was_seen_changes_with_the_facts_alone() -> None:
+    seen = card().seen
+    assert seen == card(votes=[vote("bo@example.com", "approve")]).seen == card(url="").seen
+    assert seen != card(request=Request("POST", "https://other.example/pay")).seen
+    assert seen != card(execution=replace(EXECUTION, params={"pin": "1235", "amount": 5.0})).seen
+    assert seen != card(environment="prod").seen
+    assert seen != card(action=replace(ACTION, risk="low")).seen
+
+
+async def test_the_terminal_prints_one_line_once() -> None:
+    lines: list[str] = []
+    async with CHANNELS["terminal"].open(lines.append) as port:
+        ref = await port.show(card(), None)
+        assert await port.show(card(), ref) == ref
+        await port.show(card(ask=replace(ROUND, state="met")), None)
+    assert lines == [f"approve apr_1 ana@example.com {URL}\n"]
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError("I/O operation on closed file"), OSError(28, "full")])
+async def test_a_closed_standard_output_stops_nothing(error: Exception) -> None:
+    def write(text: str) -> None:
+        raise error
+
+    assert await Terminal(write).show(card(), None) == "lost"
+
+
+async def test_standard_output_is_written_and_flushed(capsys: pytest.CaptureFixture[str]) -> None:
+    await Terminal().show(card(), None)
+    assert capsys.readouterr().out == f"approve apr_1 ana@example.com {URL}\n"
+
+
+def test_the_map_names_each_channel_by_its_own_name() -> None:
+    assert {name: channel.name for name, channel in CHANNELS.items()} == {"terminal": "terminal"}
