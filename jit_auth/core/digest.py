@@ -188,21 +188,23 @@ def digest(
     from the execution's id are replaced by a fixed word, so that an equal call has an equal digest.
     """
     derived = derived_key(execution_id)
+    headers = [(name, FROM_EXECUTION if value == derived else value) for name, value in request.headers]
+    # Names in RFC 8785's order and no number but FORMAT: encoding as it stands is the canonical form.
     document = {
-        "format": FORMAT,
-        "action": action,
-        "provider": provider,
-        "params": params,
-        "user": user,
-        "verified": verified,
-        "chain": list(chain),
         "account": account,
+        "action": action,
+        "chain": chain,
+        "format": FORMAT,
+        "params": msgspec.Raw(canonical(params)),
+        "places": [(place.where, place.name) for place in places],
+        "provider": provider,
         "request": {
+            "body": hashlib.sha256(request.body).hexdigest(),
+            "headers": headers,
             "method": request.method,
             "url": request.url,
-            "headers": [[name, FROM_EXECUTION if value == derived else value] for name, value in request.headers],
-            "body": hashlib.sha256(request.body).hexdigest(),
         },
-        "places": [[place.where, place.name] for place in places],
+        "user": user,
+        "verified": verified,
     }
-    return sha256_text(canonical(document))
+    return sha256_text(_encode(document))

@@ -21,6 +21,7 @@ TEMPLATE = re.compile(r"\{([^{}]*)\}")
 """A `{name}` in a path, or an `{account.field}` in a base URL."""
 
 _BASE = re.compile(r"(https?)://([^/?#@\\\s:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?((?:/[^?#\\\s]*)?)")
+_DOT = re.compile(r"\.(?![^{}]*\})")  # one between labels, not the one in {account.field}
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
@@ -39,7 +40,7 @@ def base_of(connector: Connector) -> tuple[Callable[[Account], str], frozenset[s
     scheme, host, port, path = parts[1], parts[2], parts[3] or "", parts[4].rstrip("/")
     hosts = connector.provider.hosts
     literal_v6 = host.startswith("[")
-    labels = [] if literal_v6 else [_account_field(label) or label.lower() for label in host.split(".")]
+    labels = [] if literal_v6 else [_account_field(label) or label.lower() for label in _DOT.split(host)]
     segments = [_account_field(segment) or segment for segment in path.split("/")[1:]]
     whole = len(labels) == 1 and isinstance(labels[0], _Field)
     for label in labels:

@@ -89,7 +89,7 @@ def _schema_type(schema: Any, levels: int) -> Type:
     properties = schema.get("properties")
     if names != "object" or not isinstance(properties, Mapping) or not properties:
         return ANY
-    required = schema.get("required", ())
+    required = _strings(schema.get("required"))
     fields = [_field(name, part, name in required, levels) for name, part in properties.items()]
     return replace(record(fields), nullable=nullable)
 
@@ -109,10 +109,14 @@ def _names(schema: Mapping[str, Any]) -> tuple[str | None, bool]:
         if found - {"null"} == {"integer", "number"}:
             found = (found - {"integer"}) | {"number"}
     else:
-        found = {declared} if isinstance(declared, str) else {str(name) for name in declared}
+        found = {declared} if isinstance(declared, str) else _strings(declared)
     nullable = "null" in found
     found = found - {"null"}
     return (found.pop() if len(found) == 1 else None), nullable
+
+
+def _strings(value: Any) -> set[str]:
+    return {one for one in value if isinstance(one, str)} if isinstance(value, list | tuple) else set()
 
 
 def _named(value: Any) -> str:

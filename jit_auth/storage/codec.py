@@ -211,8 +211,8 @@ class TableCodec:
     def _seal(
         self, group: _Sealed, values: tuple[Any, ...], row_id: str, person: Person, provider: str, number: int
     ) -> bytes | None:
-        if group.optional and not any(value is not None for value in values):
-            return None
+        if group.optional and (person.key is None or not any(value is not None for value in values)):
+            return None  # what is told of an erased person's execution is gone with them
         if person.key is None:
             raise VaultError(f"The key of {row_id} was erased.")
         return person.key.seal(

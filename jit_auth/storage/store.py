@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import and_, bindparam, delete, literal_column, select, update
 
 from jit_auth.core.ids import new_id
-from jit_auth.errors import StorageError
+from jit_auth.errors import StorageError, VaultError
 from jit_auth.model import (
     Applied,
     Ask,
@@ -274,8 +274,13 @@ class Store:
 
     async def reveal(self, row: Grant | Outbox) -> Token:
         """The token of a row that was read, in the clear. Raises VaultError where it was altered, moved or erased."""
-        await self._people.find(row.user)
-        return self._codec.of(type(row)).reveal(row)
+        codec = self._codec.of(type(row))
+        try:
+            return codec.reveal(row)
+        except Unknown as unknown:
+            if await self._people.find(unknown.id) is None:
+                raise VaultError(f"Nobody is known who holds the key of {row.id}.") from None
+            return codec.reveal(row)
 
     async def due(self, limit: int = 100) -> tuple[str, ...]:
         """Ids of executions to look at, longest due first: due, and not executing in another living process."""

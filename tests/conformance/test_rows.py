@@ -100,7 +100,7 @@ async def test_asks_votes_and_cards_come_with_their_execution(world: World) -> N
 
 async def test_grants_come_with_their_consents_and_without_their_tokens(world: World) -> None:
     store = await world.open()
-    one, two = grant(store), grant(store, account="5678", scopes=())
+    one, two = grant(store, id="grt_1"), grant(store, id="grt_2", account="5678", scopes=())
     gone = grant(store, account="9", state="revoked")
     foreign = grant(store, user=BO)
     may = Consent(grant=one.id, agent="mailbot", scopes=("mail.read",), at=store.now())

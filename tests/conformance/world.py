@@ -54,7 +54,7 @@ class World:
         self.vault = Vault([("k1", self.key)])
         self.clock = Clock()
         self.sqlite = url.startswith("sqlite")
-        self._stores: list[Store] = []
+        self.stores: list[Store] = []
 
     @property
     def path(self) -> Path:
@@ -66,7 +66,7 @@ class World:
         store = await Store.open(
             self.url, vault or self.vault, clock=self.clock, base=self.base, serve=serve, bundle=bundle
         )
-        self._stores.append(store)
+        self.stores.append(store)
         return store
 
     async def second(self) -> Store:
@@ -89,7 +89,7 @@ class World:
             await direct.close()
 
     async def close(self) -> None:
-        for store in self._stores:
+        for store in self.stores:
             await store.close()
 
 

@@ -38,7 +38,6 @@ TRUE = [
     "action.connector == 'demo' && action.risk == 'low' && action.effect == 'read'", "agent.id == 'bot'", "agent.depth == 0",
     "agent.chain == ['bot']", "now.hour == 11", "now.weekday == 'mon'", "now.date == '2026-01-05'", "user.verified",
     "user.id == 'alice@example.com'", "size(user.groups) == 0", "!('vip' in user.groups)", "user.groups == []",
-    "(true ? 'x' : null) == 'x'", "(params.b ? params.s : account) == 'hello'", "!(params.b ? account : params.s) == null || true",
 ]  # fmt: skip
 
 

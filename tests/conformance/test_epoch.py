@@ -1,0 +1,143 @@
+"""What a deciding unit rests on is judged inside its transaction (SECURITY 9, 10, 25, 39)."""
+
+from __future__ import annotations
+
+import pytest
+
+from jit_auth.model import Applied, Change, Insert, Raise, Stale
+from tests.conformance.world import (
+    AGENT,
+    ALICE,
+    World,
+    at,
+    execution,
+    refused,
+    stopped,
+    together,
+    unit,
+    written,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("agent", AGENT), ("user", ALICE), ("provider", "mailhub"), ("connector", "mailhub"), ("all", "")]
+)  # fmt: skip
+async def test_a_stop_of_a_subject_refuses_what_was_decided_before(world: World, kind: str, name: str) -> None:
+    store = await world.open()
+    before = at(store)
+    epoch = await stopped(store, kind, name)
+    assert store.epoch == epoch == before.epoch + 1
+    row = execution(store)
+    assert await refused(store, Insert(row), at=before) == "stopped"
+    assert await store.execution(row.id) is None
+    await written(store, Insert(row), at=at(store))  # who has seen the stop decides for himself
+    # A restored subject: what was decided before the stop stays refused.
+    lifted = await stopped(store, kind, name, active=False)
+    assert lifted == epoch + 1
+    _, _, (stop,) = await store.stops()
+    assert (stop.epoch, stop.active) == (epoch, False)
+    assert await refused(store, Insert(execution(store)), at=before) == "stopped"
+    await written(store, Insert(execution(store)), at=at(store, epoch=epoch))
+
+
+async def test_a_stop_of_somebody_else_refuses_nothing(world: World) -> None:
+    store = await world.open()
+    before = at(store)
+    await stopped(store, "agent", "otherbot")
+    await stopped(store, "user", "cy@example.com")
+    await stopped(store, "grant", "grt_other")
+    await written(store, Insert(execution(store)), at=before)
+
+
+async def test_facts_are_recorded_whatever_was_stopped(world: World) -> None:
+    store = await world.open()
+    row = execution(store)
+    await written(store, Insert(row), at=at(store))
+    await stopped(store, "all", "")
+    await written(store, Change(row, {"state": "succeeded"}))
+
+
+async def test_another_bundle_refuses(world: World) -> None:
+    store = await world.open(bundle="sha256:one")
+    assert store.bundle == "sha256:one"
+    before = at(store)
+    epoch = store.epoch
+    assert await store.publish("sha256:one", "operator") == epoch
+    assert await store.publish("sha256:two", "operator") == epoch + 1
+    assert store.bundle == "sha256:two"
+    assert await refused(store, Insert(execution(store)), at=before) == "bundle"
+    await written(store, Insert(execution(store)), at=at(store))
+    published = [entry async for entry in store.audit.rows() if entry.what[0]["do"] == "bundle"]
+    assert [(entry.what[0]["bundle"], entry.actor) for entry in published] == [
+        ("sha256:one", "engine"), ("sha256:two", "operator")
+    ]  # fmt: skip
+
+
+async def test_a_decision_of_another_newer_store_is_refused(world: World) -> None:
+    store = await world.open()
+    assert await refused(store, Insert(execution(store)), at=at(store, epoch=store.epoch + 5)) == "stopped"
+
+
+async def test_lateness_is_judged_by_the_database(world: World) -> None:
+    store = await world.open()
+    deadline = store.now() + 10_000
+    await written(store, Insert(execution(store)), at=at(store, not_after=deadline))
+    world.clock.offset = 20_000
+    assert await refused(store, Insert(execution(store)), at=at(store, not_after=deadline)) == "late"
+    await written(store, Insert(execution(store)))
+
+
+async def test_an_intent_needs_this_process_lease(world: World) -> None:
+    store = await world.open()
+    await written(store, Insert(execution(store)), at=at(store, send=True))
+    world.clock.offset = 20_000
+    assert await refused(store, Insert(execution(store)), at=at(store, send=True)) == "lease"
+    await written(store, Insert(execution(store)), at=at(store))  # not an intent
+    await store.renew()
+    await written(store, Insert(execution(store)), at=at(store, send=True))
+    await world.sql("DELETE FROM process")
+    assert await refused(store, Insert(execution(store)), at=at(store, send=True)) == "lease"
+
+
+async def test_a_command_has_no_lease(world: World) -> None:
+    store = await world.open(serve=False)
+    assert await refused(store, Insert(execution(store)), at=at(store, send=True)) == "lease"
+    await written(store, Insert(execution(store)), at=at(store))
+
+
+async def test_time_does_not_run_back_on_sqlite(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.clock.offset = 3_600_000
+    store = await world.open()
+    answer = await written(store, Insert(execution(store)))
+    await store.close()
+    world.clock.offset = 0
+    later = await world.open()
+    assert later.now() >= answer.at
+    assert await refused(later, Insert(execution(later)), at=at(later, not_after=answer.at)) == "late"
+
+
+async def test_a_raise_between_units_is_seen_by_those_after_it(world: World) -> None:
+    store = await world.open()
+    await stopped(store, "agent", "otherbot")
+    await written(store, Insert(execution(store)))  # every person is known
+    before = at(store)
+    answers = await together(
+        *(store.apply(unit(Insert(execution(store)), at=before)) for _ in range(5)),
+        stopped(store, "agent", AGENT),
+        *(store.apply(unit(Insert(execution(store)), at=before)) for _ in range(5)),
+    )
+    raised = answers[5]
+    assert all(isinstance(answer, Applied) and answer.epoch == raised - 1 for answer in answers[:5])
+    assert answers[6:] == [Stale("stopped", raised)] * 5
+
+
+async def test_each_raise_is_one_step(world: World) -> None:
+    store = await world.open()
+    other = await world.second()
+    begun = store.epoch
+    answers = await together(*(one.apply(unit(Raise())) for one in (store, other) for _ in range(10)))
+    assert sorted(answer.epoch for answer in answers) == list(range(begun + 1, begun + 21))
+    await other.renew()
+    assert max(store.epoch, other.epoch) == begun + 20
+    assert (await other.stops())[0] == other.epoch == begun + 20

@@ -1,0 +1,1 @@
+"""Connectors and providers: loaded, judged, compiled."""

@@ -1,0 +1,1 @@
+"""Ids of people and of our own."""

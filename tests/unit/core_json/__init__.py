@@ -1,0 +1,1 @@
+"""JSON strictly in, one form out, and the digest."""
