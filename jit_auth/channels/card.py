@@ -13,7 +13,8 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from jit_auth.core.digest import canonical, sha256_text
-from jit_auth.core.text import Field, Part, fields, hidden, host_shown, summary_parts, visible
+from jit_auth.core.fields import Field, fields
+from jit_auth.core.text import Part, hidden, host_shown, summary_parts, visible
 from jit_auth.model import Action, Ask, Effect, Execution, Millis, Request, Risk, State, Verdict, Vote
 from jit_auth.model import Card as CardRow
 

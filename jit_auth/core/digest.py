@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import rfc8785
 
-from jit_auth.core.ids import derived_key
+from jit_auth.core.ids import DERIVED_LENGTH, derived_key
 from jit_auth.errors import BadRequest
 from jit_auth.model import Place, Request
 
@@ -187,8 +187,10 @@ def digest(
     `params` are those after defaults; `places` are where the credential will be added. Header values that are derived
     from the execution's id are replaced by a fixed word, so that an equal call has an equal digest.
     """
-    derived = derived_key(execution_id)
-    headers = [(name, FROM_EXECUTION if value == derived else value) for name, value in request.headers]
+    headers: Sequence[tuple[str, str]] = request.headers
+    if any(len(value) == DERIVED_LENGTH for _, value in headers):
+        derived = derived_key(execution_id)
+        headers = [(name, FROM_EXECUTION if value == derived else value) for name, value in headers]
     # Names in RFC 8785's order and no number but FORMAT: encoding as it stands is the canonical form.
     document = {
         "account": account,

@@ -16,6 +16,9 @@ from jit_auth.model import Millis
 RESERVED = frozenset({"*", "requester", "delegated"})
 """Words that mean something where a person's id may stand: no person is called so."""
 
+DERIVED_LENGTH = 36
+"""Characters of a `derived_key`."""
+
 _LONGEST = 254
 _BARE = re.compile(r"[a-z0-9._|+-]+")
 _ATEXT = r"[a-z0-9!#$%&'*+=?^_`{|}~-]+"  # RFC 5322 atext but "/", which no id holds

@@ -35,6 +35,7 @@ class Lack:
     provider: str
     scopes: tuple[str, ...]
     new_agent: bool
+    """The user has an account connected, but this agent was not named to them for what it needs."""
 
 
 def usable(grant: Grant | None, now: Millis) -> bool:
@@ -60,7 +61,7 @@ def lack(
     if provider.kind != "oauth2":
         return None
     if grant is None or not usable(grant, now):
-        return Lack(provider.id, lacking(action, extra, frozenset()), consent is None)
+        return Lack(provider.id, lacking(action, extra, frozenset()), False)
     missing = lacking(action, extra, expand(grant.scopes, provider.implies))
     named = consent is not None and not lacking(action, extra, expand(consent.scopes, provider.implies))
-    return Lack(provider.id, missing, not named) if missing or not named else None
+    return Lack(provider.id, missing, consent is None or not missing) if missing or not named else None

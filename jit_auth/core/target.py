@@ -23,6 +23,7 @@ TEMPLATE = re.compile(r"\{([^{}]*)\}")
 _BASE = re.compile(r"(https?)://([^/?#@\\\s:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?((?:/[^?#\\\s]*)?)")
 _DOT = re.compile(r"\.(?![^{}]*\})")  # one between labels, not the one in {account.field}
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
+_HARMLESS = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 
@@ -134,21 +135,26 @@ def path_of(template: str, names: set[str]) -> Callable[[Mapping[str, Any]], str
     if all(len(pieces) == 1 for pieces in segments):
         return lambda params: template
 
-    def path(params: Mapping[str, Any]) -> str:
-        made = []
-        for pieces in segments:
-            if len(pieces) == 1:
-                made.append(pieces[0])
-                continue
-            values = [_path_value(name, params) for name in pieces[1::2]]
-            filled = [*values, ""]
-            segment = "".join(literal + value for literal, value in zip(pieces[::2], filled, strict=True))
-            if _steps(segment):  # two harmless halves can make one "..": judge the whole
-                raise unfit(pieces[1], "is no path segment")
-            made.append("".join(x + encoded(y) for x, y in zip(pieces[::2], filled, strict=True)))
-        return "/" + "/".join(made)
+    made = [_filled(pieces) for pieces in segments]
+    return lambda params: "/" + "/".join([fill if isinstance(fill, str) else fill(params) for fill in made])
 
-    return path
+
+def _filled(pieces: tuple[str, ...]) -> str | Callable[[Mapping[str, Any]], str]:
+    """One segment: as it stands, or how it is made of parameters."""
+    if len(pieces) == 1:
+        return pieces[0]
+    literals, names = pieces[::2], pieces[1::2]
+    if not any(literals) and len(names) == 1:
+        return lambda params: encoded(_path_value(names[0], params))
+
+    def fill(params: Mapping[str, Any]) -> str:
+        values = [*(_path_value(name, params) for name in names), ""]
+        pairs = list(zip(literals, values, strict=True))
+        if _steps("".join(literal + value for literal, value in pairs)):  # harmless parts can make one ".."
+            raise unfit(names[0], "is no path segment")
+        return "".join(literal + encoded(value) for literal, value in pairs)
+
+    return fill
 
 
 def _path_value(name: str, params: Mapping[str, Any]) -> str:
@@ -162,6 +168,8 @@ def _path_value(name: str, params: Mapping[str, Any]) -> str:
 
 def _steps(value: str) -> bool:
     """Whether a server could read `value` as a step in the path: empty, or with a dot segment, however encoded."""
+    if _HARMLESS.fullmatch(value):
+        return False
     for _ in range(4):
         decoded = unquote(value)
         if decoded == value:

@@ -7,16 +7,15 @@ Whatever a reader could not see, or could take for something else, becomes a mar
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Collection, Mapping
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 import rfc8785
 from msgspec import Struct
 
 from jit_auth.core import glyphs
-from jit_auth.model import Action, Param, Shown
+from jit_auth.model import Action
 
 _PLAIN = re.compile(r"[\n\x20-\x7e]*")
 _LONG_RUN = re.compile(r" {4}|\n(?: {0,3}\n){3}")
@@ -26,9 +25,7 @@ _WORD = re.compile(r"[^ \n]+")
 # Over the letters of glyphs.in_name: an address, a host, or a plain word.
 _NAME = re.compile(r"(?:l[ld]*@)?l+(?:dl+)*")
 _TLD = re.compile(r"[A-Za-z]{2,}|xn--.+", re.ASCII | re.IGNORECASE)
-_HOSTS = frozenset(("hostname", "idn-hostname"))
 _HOLE = re.compile(r"\{([^{}]+)\}")
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 NONE = "\u27e8none\u27e9"
 MASKED = "\u27e8masked\u27e9"
@@ -137,7 +134,7 @@ class Part(Struct, frozen=True):
 def summary(template: str, params: Mapping[str, Any], *, sensitive: Collection[str]) -> str:
     """One line for people: `{name}` replaced by values made visible, `sensitive` ones masked. Values are not templates.
 
-    Long values and lists say how many more there are; `fields` shows all.
+    Long values and lists say how many more there are; `core/fields` shows all.
     """
     return "".join(part.text for part in summary_parts(template, params, sensitive=sensitive))
 
@@ -162,134 +159,36 @@ def summary_parts(template: str, params: Mapping[str, Any], *, sensitive: Collec
         elif piece in sensitive:
             parts.append(Part(MASKED))
         else:
-            parts.append(Part(_brief(params.get(piece)), foreign=True))
+            parts += _told(params.get(piece))
     return tuple(parts)
+
+
+def _told(value: Any) -> list[Part]:
+    """A value as one part, a list as a part per item: items of two directions must not change places."""
+    if not isinstance(value, list):
+        return [Part(_brief(value), foreign=True)]
+    shown = [_brief(item) for item in value[: LONGEST // 10]] or [NONE]
+    if len(value) > len(shown):
+        shown.append(f"\u27e8{len(value) - len(shown)} more\u27e9")
+    parts: list[Part] = []
+    for number, item in enumerate(shown, 1):
+        if number > 1:
+            parts.append(Part(" and " if number == len(shown) else ", "))
+        parts.append(Part(item, foreign=True))
+    return parts
 
 
 def _brief(value: Any) -> str:
     if isinstance(value, str):
         more = len(value) - LONGEST
         return visible(value[:LONGEST], one_line=True) + (f"\u27e8{more} more characters\u27e9" if more > 0 else "")
-    if isinstance(value, list):
-        shown = [_brief(item) for item in value[: LONGEST // 10]]
-        if len(value) > len(shown):
-            shown.append(f"\u27e8{len(value) - len(shown)} more\u27e9")
-        return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown) or NONE
-    if isinstance(value, dict):
+    if isinstance(value, dict | list):
         return f"\u27e8{len(value)} values\u27e9"
-    return NONE if value is None else _scalar(value)
+    return NONE if value is None else scalar(value)
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
     """A number, boolean or null exactly as it is sent (RFC 8785)."""
     if type(value) is int:
         return str(value)
     return rfc8785.dumps(value).decode("ascii")
-
-
-class Line(Struct, frozen=True):
-    """One value inside a list or object: where it stands, what it is, and how it is shown (one line)."""
-
-    path: str
-    text: str
-    kind: str
-
-
-class Field(Struct, frozen=True):
-    """One parameter as people see it. `value_text` is the whole value, whatever its length."""
-
-    name: str
-    value_text: str
-    length: int
-    """Characters of a text as sent, items of a list, members of an object; 0 for anything else."""
-    sensitive: bool
-    shown: Shown
-    cut: bool = False
-    kind: str = "text"
-    """text, number, true or false, null, list, object."""
-    decoded: bool = False
-    """`value_text` is what the base64 that is sent stands for."""
-    lines: tuple[Line, ...] = ()
-    """The values of a list or object, one by one; `value_text` is the same as text."""
-
-
-Kind = Literal["text", "number", "true or false", "nothing", "list", "object"]
-
-
-def fields(action: Action, params: Mapping[str, Any]) -> tuple[Field, ...]:
-    """All parameters of a call: those of `show` first, in its order, then every other one. Nothing is left out."""
-    known = {param.name: param for param in action.params}
-    order = [name for name in action.show if name in params]
-    order += [name for name in params if name not in action.show]
-    return tuple(_field(name, params[name], known.get(name)) for name in dict.fromkeys(order))
-
-
-def _field(name: str, value: Any, param: Param | None) -> Field:
-    shown: Shown = param.shown if param else "text"
-    plain, kind = value, _kind(value)
-    if shown == "base64" and isinstance(value, str):
-        plain = _decoded(value)
-    lines = tuple(_lines("", value)) if isinstance(value, list | dict) else ()
-    if isinstance(plain, str):
-        text = host_shown(plain) if param and param.schema.get("format") in _HOSTS else visible(plain)
-    elif lines:
-        text = "\n".join(f"{line.path}: {line.text}" for line in lines)
-    else:
-        text = _nested(value)
-    return Field(
-        name=visible(name, one_line=True),
-        value_text=text,
-        length=len(value) if isinstance(value, str | list | dict) else 0,
-        sensitive=bool(param and param.sensitive),
-        shown=shown,
-        kind=kind,
-        decoded=plain is not value,
-        lines=lines,
-    )
-
-
-def _kind(value: Any) -> Kind:
-    if isinstance(value, str):
-        return "text"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, list):
-        return "list"
-    if isinstance(value, dict):
-        return "object"
-    return "nothing" if value is None else "number"
-
-
-def _lines(path: str, value: Any) -> list[Line]:
-    """The values inside, depth first. A line feed inside one is marked: it cannot pose as the next."""
-    if not value or not isinstance(value, list | dict):
-        return [Line(path, _nested(value), _kind(value))] if path else []
-    inside = enumerate(value, 1) if isinstance(value, list) else value.items()
-    found: list[Line] = []
-    for key, item in inside:
-        step = str(key) if not isinstance(key, str) else _step(key)
-        found += _lines(f"{path}.{step}" if path else step, item)
-    return found
-
-
-def _step(key: str) -> str:
-    if _PLAIN_NAME.fullmatch(key) and not key.isdigit():
-        return key
-    return '"' + visible(key, one_line=True).replace('"', "\u27e8U+0022\u27e9") + '"'
-
-
-def _nested(value: Any) -> str:
-    if isinstance(value, str):
-        return visible(value, one_line=True) or "\u27e8empty text\u27e9"
-    if isinstance(value, list | dict):
-        return f"\u27e8empty {_kind(value)}\u27e9"
-    return _scalar(value)
-
-
-def _decoded(value: str) -> str:
-    """What base64 or base64url text stands for, where that is text; else the text itself."""
-    try:
-        raw = b64decode(value.translate(str.maketrans("-_", "+/")) + "=" * (-len(value) % 4), validate=True)
-        return raw.decode("utf-8")
-    except ValueError:
-        return value

@@ -52,6 +52,7 @@ _TESTS = {"startsWith": functions.starts, "endsWith": functions.ends, "contains"
 _LOOPS = {"exists": functions.exists, "all": functions.every, "exists_one": functions.exists_one}
 _FUNCTIONS = ["size", "email_domain", "has"]
 _METHODS = ["size", *_TESTS, *_LOOPS]
+_ADDED = NUMBERS | {"string", "list", "nothing"}
 _CONSTANTS: Mapping[type, Type] = {bool: BOOL, int: INT, float: DOUBLE, str: STRING, type(None): NULL}
 _LIST = Type("list")
 _RECORD = Type("record")
@@ -127,6 +128,8 @@ class _Compiler:
     def of(self, node: Node, type_: Type, why: str) -> Code:
         """The code of `node`, which must be of this kind."""
         code = self.known(node)
+        if code.type == NOTHING:
+            return replace(code, type=type_)
         if code.type.kind != type_.kind:
             raise Mistake(f"{why}: this is {a(code.type)}, not {a(type_)}{_untyped(code.type)}", start(node))
         return code
@@ -175,7 +178,7 @@ class _Compiler:
         if node.op == "!":
             return _condition(ops.negation(self.of(node.value, BOOL, "'!' negates a condition").run))
         code = self.known(node.value)
-        if code.type.kind not in NUMBERS:
+        if code.type.kind not in NUMBERS | {"nothing"}:
             raise Mistake(f"'-' takes a number: this is {a(code.type)}", node.at)
         return Code(code.type, ops.negative(code.run, whole=code.type == INT), "a number")
 
@@ -189,7 +192,7 @@ class _Compiler:
                 return _condition(ops.equal(left.run, right.run, negate=node.op == "!="))
         else:
             left, right = self.known(node.left), self.known(node.right)
-            kinds = {left.type.kind, right.type.kind}
+            kinds = {left.type.kind, right.type.kind} - {"nothing"}
             if not (kinds <= NUMBERS or kinds == {"string"}):
                 raise Mistake(_unlike(node.op, left, right), node.at)
         if left.slot is not None and right.value is not COMPUTED:
@@ -221,7 +224,7 @@ class _Compiler:
         for op, part, at in node.steps:
             code = self.known(part)
             joined = join(type_, code.type)
-            if joined is None or joined.kind not in (NUMBERS | {"string", "list"} if op == "+" else NUMBERS):
+            if joined is None or joined.kind not in (_ADDED if op == "+" else NUMBERS | {"nothing"}):
                 hint = " (a double is written 2.0)" if {type_.kind, code.type.kind} == NUMBERS else ""
                 raise Mistake(f"'{op}' does not go with {a(type_)} and {a(code.type)}{hint}", at)
             type_ = joined
@@ -264,7 +267,7 @@ class _Compiler:
             return _condition(_TESTS[name](whole.run, part.run))
         if name == "size" and len(node.args) == 1:
             code = self.known(node.args[0])
-            if code.type.kind not in ("string", "list"):
+            if code.type.kind not in ("string", "list", "nothing"):
                 raise Mistake(f"size() takes a string or a list: this is {a(code.type)}", start(node.args[0]))
             return Code(INT, functions.size(code.run), "a number")
         if name == "email_domain" and not node.method and len(node.args) == 1:

@@ -16,7 +16,7 @@ class Type:
     """What a condition knows of a value before it runs.
 
     `any` is a value without a type of its own (anyOf, oneOf, untyped): only `has`, `==` and `!=`. `nothing` is the
-    element of `[]`. `nullable`: null is one of its values (elements of lists, `account`).
+    element of `[]`: no value, so of every type. `nullable`: null is one of its values (elements of lists, `account`).
     """
 
     kind: Kind
@@ -36,11 +36,10 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a record. `optional`: it may be absent (or null, which counts as absent unless it is untyped)."""
+    """A field of a record. It may be absent, and then reading it is an error; null is absence, unless it is untyped."""
 
     name: str
     type: Type
-    optional: bool = False
 
 
 BOOL = Type("bool")
@@ -89,15 +88,12 @@ def _schema_type(schema: Any, levels: int) -> Type:
     properties = schema.get("properties")
     if names != "object" or not isinstance(properties, Mapping) or not properties:
         return ANY
-    required = _strings(schema.get("required"))
-    fields = [_field(name, part, name in required, levels) for name, part in properties.items()]
+    fields = [_field(name, part, levels) for name, part in properties.items()]
     return replace(record(fields), nullable=nullable)
 
 
-def _field(name: str, schema: Any, required: bool, levels: int) -> Field:
-    """A field: where its schema admits null it is optional, and null counts as absent."""
-    found = _schema_type(schema, levels - 1)
-    return Field(name, replace(found, nullable=False), found.nullable or not required)
+def _field(name: str, schema: Any, levels: int) -> Field:
+    return Field(name, replace(_schema_type(schema, levels - 1), nullable=False))
 
 
 def _names(schema: Mapping[str, Any]) -> tuple[str | None, bool]:
@@ -129,7 +125,7 @@ def _named(value: Any) -> str:
 def params_type(params: Sequence[Sequence[Param]]) -> tuple[Type, dict[str, str]]:
     """The record of the parameters that all of several actions have with one type; and why others are not in it.
 
-    `params[i]` are the parameters of the i-th action. A field is optional if it is in one of them.
+    `params[i]` are the parameters of the i-th action.
     """
     tables = [{param.name: _param(param) for param in of} for of in params]
     every = {name for table in tables for name in table}
@@ -143,12 +139,12 @@ def params_type(params: Sequence[Sequence[Param]]) -> tuple[Type, dict[str, str]
             kinds = ", ".join(sorted({str(field.type) for field in found}))
             why[name] = f"the actions that this rule matches have it with different types ({kinds})"
         else:
-            fields.append(Field(name, found[0].type, any(field.optional for field in found)))
+            fields.append(found[0])
     return record(fields), why
 
 
 def _param(param: Param) -> Field:
-    found = _field(param.name, param.schema, param.required, _DEEPEST)
+    found = _field(param.name, param.schema, _DEEPEST)
     return replace(found, type=INT) if param.integer else found
 
 

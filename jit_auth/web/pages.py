@@ -25,7 +25,7 @@ from jit_auth.web.problem import PROBLEM, document
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_OURS = re.compile("\u27e8[^\u27e8\u27e9]*\u27e9")
+_OURS = re.compile("(?:\u27e8[^\u27e8\u27e9]*\u27e9)+")
 _FLOW_STATUS = {"already_finished": 409, "wrong_path": 404}
 _HEADINGS = {
     "already_decided": "Somebody has decided already",
@@ -60,7 +60,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._jinja.filters.update(
-            shown=shown, moment=moment, stamp=rfc3339, span=span, foreign=foreign, visible=visible
+            shown=shown, moment=moment, stamp=rfc3339, span=span, foreign=foreign, visible=visible, way=way
         )
         style = loader.get_source(self._jinja, "style.css")[0]
         self._jinja.globals.update(style=Markup(style), environment=visible(environment, one_line=True))  # noqa: S704 - ours
@@ -134,9 +134,17 @@ def shown(text: str) -> Markup:
     return Markup(_OURS.sub(lambda mark: f'<mark class="hid">{mark[0]}</mark>', str(escape(text))))  # noqa: S704 - escaped
 
 
+def way(text: str) -> str:
+    """The direction of a box of foreign text: its own for words, left to right for an address, a host or an id, whose
+    parts would else change places where it begins with a Hebrew or Arabic letter."""
+    words = _OURS.sub("", text)
+    return "auto" if " " in words or "\n" in words else "ltr"
+
+
 def foreign(text: str) -> Markup:
     """Text that is not ours, not made visible before: on one line, and isolated in direction."""
-    return Markup("<bdi>{}</bdi>").format(shown(visible(text, one_line=True)))
+    seen = visible(text, one_line=True)
+    return Markup('<bdi dir="{}">{}</bdi>').format(way(seen), shown(seen))
 
 
 def span(duration: Millis) -> str:

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from jit_auth.app import build, load_bundle
 from jit_auth.config.load import load
 from tests.fakes.provider_dot import PASSWORD, DotProvider
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+expect.set_options(timeout=20_000)  # a loaded machine is slow, not wrong
 TOKEN = "jat_agt_" + "a" * 43
 ALICE = "alice@example.com"
 
@@ -64,6 +65,12 @@ class Site:
     url: str
     session: ClientSession
     printed: list[str] = field(default_factory=list)
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def write(self, text: str) -> None:
+        """What the terminal prints."""
+        self.printed.append(text)
+        self.more.set()
 
     async def execute(self, action: str, params: dict[str, Any], **body: Any) -> Any:
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -83,13 +90,14 @@ class Site:
     async def approval(self, execution: Any) -> str:
         """The link that the terminal printed for the approver."""
         ids = [item["id"] for item in execution["waiting_for"] if item["kind"] == "approval"]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while True:
+                self.more.clear()
                 for line in self.printed:
                     _, ask, _, url = line.split()
                     if ask in ids:
                         return url
-                await asyncio.sleep(0)
+                await self.more.wait()
 
 
 @pytest.fixture
@@ -107,17 +115,16 @@ async def _service(provider: DotProvider, folder: Path) -> AsyncIterator[Site]:
         provider.client("jit-auth", "client-secret", f"{url}/oauth/callback/mailhub")
         _write(folder, provider, url, port)
         settings = load(folder / "config.toml")
-        printed: list[str] = []
         async with (
-            build(settings, load_bundle(settings), write=printed.append) as service,
             ClientSession() as session,
+            build(settings, load_bundle(settings), write=(site := Site(url, session)).write) as service,
         ):
             runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=1)
             await runner.setup()
             await web.SockSite(runner, listening).start()
             worker = asyncio.create_task(service.worker.run())
             try:
-                yield Site(url, session, printed)
+                yield site
             finally:
                 worker.cancel()
                 await asyncio.gather(worker, return_exceptions=True)

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from jit_auth.egress import Egress
@@ -126,6 +127,20 @@ async def test_a_refused_token_is_replaced_once(refresher: Refresher, store: Sto
     again = await fresh(refresher, grant, hub(odd), force=True, used=used)
     assert (await store.reveal(again)).access == family.access
     assert odd.counts["refresh_token"] == 1
+
+
+async def test_a_caller_is_not_put_off_with_what_another_wanted(
+    refresher: Refresher, store: Store, odd: OddProvider
+) -> None:
+    family = odd.issue("alice", "mail.read")
+    refused = family.access
+    grant = await granted(store, family, left=3_000_000)
+    remembered = msgspec.structs.replace(grant, expires=0)  # an old memory: the row is fresh by now
+    first, second = await asyncio.gather(
+        fresh(refresher, remembered, hub(odd)), fresh(refresher, grant, hub(odd), force=True, used=refused)
+    )
+    assert (first.token, odd.counts["refresh_token"]) == (grant.token, 1)
+    assert (await store.reveal(second)).access == family.access != refused
 
 
 async def test_force_without_the_token_goes_by_the_row(refresher: Refresher, store: Store, odd: OddProvider) -> None:

@@ -171,7 +171,15 @@ async def test_sixty_kilobytes_of_spaces_hide_nothing(site: Site) -> None:
 async def test_each_foreign_value_stands_in_its_own_box(site: Site) -> None:
     page = (await site.get(site.approval)).text
     assert '<div class="box" dir="auto">Quarterly numbers</div>' in page
-    assert "<li><bdi>x@y.example</bdi></li>" in page
+    assert '<li><bdi dir="ltr">x@y.example</bdi></li>' in page
+
+
+async def test_an_address_in_hebrew_letters_keeps_its_order(site: Site) -> None:
+    address = "\u05d0\u05d1@example.com"
+    site.doors.execution = replace(site.doors.execution, params={"to": [address, "\u05e9\u05dc\u05d5\u05dd x"]})
+    page = (await site.get(site.approval)).text
+    assert f'<li><bdi dir="ltr">{address}' in page
+    assert '<li><bdi dir="auto">\u05e9' in page
 
 
 def test_marks_stand_out_and_text_stays_text() -> None:

@@ -15,7 +15,7 @@ async def test_a_read_pauses_for_consent_and_resumes_by_itself(world: Kit) -> No
     assert answer.headers["Location"] == f"/executions/{answer.json['id']}"
     (item,) = answer.json["waiting_for"]
     assert (item["kind"], item["provider"], item["missing_scopes"], item["new_agent"]) == (
-        "consent", "mailhub", ["mail.read"], True,
+        "consent", "mailhub", ["mail.read"], False,
     )  # fmt: skip
     browser = await world.connect(answer)
     assert browser.page.status == 200, browser.page.text

@@ -181,6 +181,8 @@ def test_two_halves_do_not_make_a_dot_segment() -> None:
     with pytest.raises(Unprocessable):
         send(made, {"a": "%2", "b": "e"})
     assert send(made, {"a": "a", "b": ".b"}).url.endswith("/x/a.b")
+    with pytest.raises(Unprocessable):
+        send(build("/x/.{a}", {"a": "path"}), {"a": "%2e%25"[:3]})
 
 
 @pytest.mark.parametrize("value", [None, {}, [], ["a"], {"a": 1}])

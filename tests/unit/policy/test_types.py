@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jit_auth.errors import Faults
 from jit_auth.policy.types import schema_type
 
-from .world import faults, mistake, policy, quoted, rule
+from .world import faults, mistake, quoted, rule
 
 MISTAKES = [
     ("params.amout > 1", "8: no field 'amout' (there are: "),
@@ -33,13 +33,13 @@ MISTAKES = [
     # types
     ("params.n", "1: a condition is true or false: this is an int, not a bool"),
     ("'x'", "1: a condition is true or false: this is a string, not a bool"),
-    ("params.any", "1: a condition is true or false: this is an untyped value, not a bool (an untyped value can only be"),
+    ("params.any", "1: a condition is true or false: this is an untyped value, not a bool (an untyped value"),
     ("params.n == 'x'", "10: '==' does not compare an int with a string"),
     ("params.n != true", "10: '!=' does not compare an int with a bool"),
     ("params.s == null", "10: '==' does not compare a string with null (has() asks whether a field is there)"),
     ("params.s < 1", "10: '<' does not compare a string with an int"),
     ("true < false", "6: '<' does not compare a bool with a bool"),
-    ("params.any < 1", "12: '<' does not compare an untyped value with an int (an untyped value can only be compared by"),
+    ("params.any < 1", "12: '<' does not compare an untyped value with an int (an untyped value can only"),
     ("params.other.size() == 1", "1: size() takes a string or a list: this is an untyped value"),
     ("params.card == 'x'", "13: '==' does not compare a record with a string"),
     ("null < 1", "1: null can only be compared by == and !="),
@@ -218,19 +218,16 @@ TOKENS = [
 @settings(max_examples=600, deadline=None)
 def test_whatever_is_written_is_loaded_or_refused_with_faults(text: str) -> None:
     condition = text.encode("utf-8", "replace").decode()
-    try:
-        policy('[[rule]]\nid = "x"\nmatch = ["demo.everything"]\neffect = "deny"\nwhen = ' + quoted(condition) + "\n")
-    except Faults as wrong:
-        assert all(fault.line == 5 and fault.column > 0 for fault in wrong.faults)
+    found = faults(
+        '[[rule]]\nid = "x"\nmatch = ["demo.everything"]\neffect = "deny"\nwhen = ' + quoted(condition) + "\n"
+    )
+    assert all(re.match(r"policies\.toml:5:[1-9]", one) for one in found)
 
 
 @given(st.text(max_size=200))
 @settings(max_examples=150, deadline=None)
 def test_whatever_a_file_holds_it_is_loaded_or_refused_with_faults(text: str) -> None:
-    try:
-        policy(text.encode("utf-8", "replace").decode())
-    except Faults as wrong:
-        assert wrong.faults
+    assert all(one.startswith("policies.toml:") for one in faults(text.encode("utf-8", "replace").decode()))
 
 
 def test_columns_in_every_kind_of_string() -> None:
@@ -258,7 +255,8 @@ def test_a_rule_over_several_actions_sees_what_all_of_them_have() -> None:
     found = faults('[[rule]]\nid = "x"\nmatch = ["pay.transfer", "pay.refund"]\neffect = "deny"\n'
                    'when = "params.currency == \'EUR\' && params.amount > 1.0"\n')  # fmt: skip
     assert found == [
-        "policies.toml:5:44: no field 'amount': the actions that this rule matches have it with different types (double, int)"
+        "policies.toml:5:44: no field 'amount': the actions that this rule matches have it with different types "
+        "(double, int)"
     ]
     assert faults(rule("x", "deny", both, when="params.amount > 1.0")) == [
         "policies.toml:5:16: no field 'amount': not every action that this rule matches has it"

@@ -125,7 +125,7 @@ def rule(id: str, effect: str, match: str = "demo.everything", **keys: str) -> s
 Outcome = Literal["error"] | bool
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _deciding(condition: str) -> Policy:
     return policy("[groups]\nvip = []\n" + rule("asked", "deny", when=condition) + rule("else", "allow"))
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jit_auth.core.text import MASKED, NONE, Field, fields, summary, summary_of, summary_parts
+from jit_auth.core.fields import Field, fields
+from jit_auth.core.text import MASKED, NONE, summary, summary_of, summary_parts
 from jit_auth.model import Action, Param
 
 OPEN, CLOSE = "\u27e8", "\u27e9"

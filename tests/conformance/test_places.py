@@ -1,0 +1,257 @@
+"""Files, locks, schemas and other processes: what the database is made of, and who may be there at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect
+
+from jit_auth.errors import StorageError
+from jit_auth.model import Insert, Stale
+from jit_auth.storage import place, schema, tables
+from jit_auth.storage.clock import Clock
+from jit_auth.storage.store import Store
+from tests.conformance.world import AGENT, World, at, execution, refused, together, unit, written
+
+NEWER = '''"""A later revision."""
+from alembic import op
+import sqlalchemy as sa
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    op.create_table("later", sa.Column("id", sa.Text, primary_key=True))
+'''
+
+
+async def test_the_files_of_sqlite_are_the_owners_alone(sqlite_world: World) -> None:
+    before = os.umask(0)
+    try:
+        store = await sqlite_world.open()
+        await written(store, Insert(execution(store)))
+        files = sorted(path.name for path in sqlite_world.base.iterdir())
+        assert files == ["store.db", "store.db-shm", "store.db-wal", "store.db.lock"]
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in sqlite_world.base.iterdir()}
+        assert modes == {0o600}
+        assert place.exposed(sqlite_world.path) == ()
+        sqlite_world.path.chmod(0o640)
+        assert place.exposed(sqlite_world.path) == (sqlite_world.path,)
+    finally:
+        os.umask(before)
+
+
+async def test_sqlite_keeps_every_commit(sqlite_world: World) -> None:
+    store = await sqlite_world.open()
+    await written(store, Insert(execution(store)))
+    assert await sqlite_world.sql("PRAGMA journal_mode") == [("wal",)]
+
+
+async def test_a_second_serve_on_one_file_is_refused(sqlite_world: World) -> None:
+    store = await sqlite_world.open()
+    with pytest.raises(StorageError, match="Another `jit-auth serve`"):
+        await sqlite_world.open()
+    command = await sqlite_world.open(serve=False)
+    await written(command, Insert(execution(command)))
+    await store.close()
+    await sqlite_world.open()
+
+
+async def test_a_closed_store_says_so_and_closes_twice(world: World) -> None:
+    store = await world.open()
+    unwritten = [store.apply(unit(Insert(execution(store)))) for _ in range(5)]
+    answers = asyncio.gather(*unwritten)
+    await asyncio.sleep(0)
+    await store.close()
+    assert len(await answers) == 5  # what was queued is written
+    await store.close()
+    with pytest.raises(StorageError, match="closed"):
+        await store.apply(unit(Insert(execution(store))))
+    with pytest.raises(StorageError):
+        await store.execution("exe_1")
+    assert await (await world.open()).execution("exe_1") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://x/y", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///a?mode=ro", "file.db", "sqlite:///no/x.db"],
+)  # fmt: skip
+async def test_a_url_of_no_use_is_refused(url: str, sqlite_world: World) -> None:
+    with pytest.raises(StorageError):
+        await Store.open(url, sqlite_world.vault, clock=Clock(), base=sqlite_world.base, serve=True)
+
+
+def test_urls_name_files_beside_the_configuration() -> None:
+    base = Path("/srv/jit")
+    assert place.sqlite_path("sqlite:///jit-auth.db", base) == base / "jit-auth.db"
+    assert place.sqlite_path("sqlite:////var/lib/jit.db", base) == Path("/var/lib/jit.db")
+    assert place.sqlite_path("sqlite:///a%20b.db", base) == base / "a b.db"
+    assert place.sqlite_path("postgresql://h/d?sslmode=disable", base) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "bad"),
+    [
+        ("postgresql://u:p@127.0.0.1/d", False),
+        ("postgresql://u:p@[::1]:5432/d", False),
+        ("postgresql://localhost/d", False),
+        ("postgresql:///d", False),
+        ("postgresql:///d?host=/var/run/postgresql", False),
+        ("postgresql://u@%2Ftmp%2Fsocket/d", False),
+        ("postgresql://u:p@db.example.com/d", True),
+        ("postgresql://u:p@db.example.com/d?sslmode=require", True),
+        ("postgresql://u:p@db.example.com/d?sslmode=verify-full", False),
+        ("postgresql://u:p@127.0.0.1,db.example.com/d", True),
+        ("postgresql:///d?host=127.0.0.1,db.example.com", True),
+        ("postgresql://10.0.0.5/d", True),
+    ],
+)
+async def test_a_way_over_the_network_must_be_verified(
+    url: str, bad: bool, sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGHOST", raising=False)
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    assert place.insecure(url) is bad
+    if bad:
+        with pytest.raises(StorageError, match="not safe") as raised:
+            await Store.open(url, sqlite_world.vault, clock=Clock(), base=sqlite_world.base, serve=False)
+        assert "verify-full" in raised.value.hint
+        assert "u:p" not in str(raised.value)
+
+
+async def test_an_empty_database_may_be_opened_by_many_at_once(world: World) -> None:
+    stores = await together(*(world.second() for _ in range(4)))
+    ids = [store.process for store in stores]
+    assert len(set(ids)) == 4
+    for store in stores:
+        await written(store, Insert(execution(store)))
+    assert (await stores[0].audit.verify()).writers == 4
+
+
+def migrations(tmp_path: Path) -> Path:
+    """The project's revisions and one more."""
+    folder = tmp_path / "revisions"
+    shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "r0002.py").write_text(NEWER)
+    return folder
+
+
+async def test_an_older_schema_is_upgraded_on_sqlite(sqlite_world: World, tmp_path: Path) -> None:
+    store = await sqlite_world.open()
+    row = execution(store)
+    await written(store, Insert(row))
+    await store.close()
+    newer = migrations(tmp_path)
+    await asyncio.to_thread(
+        schema.prepare_sqlite, sqlite_world.path, sqlite_world.vault, head="0002", migrations=newer
+    )
+    assert await sqlite_world.sql("SELECT version_num FROM alembic_version") == [("0002",)]
+    assert await sqlite_world.sql("SELECT count(*) FROM later") == [(0,)]
+    with pytest.raises(StorageError, match="newer version"):
+        await sqlite_world.open()
+
+
+async def test_an_older_schema_on_postgresql_waits_for_its_command(postgres_world: World, tmp_path: Path) -> None:
+    world = postgres_world
+    await (await world.open()).close()
+    newer = migrations(tmp_path)
+
+    async def prepare(upgrade: bool) -> None:
+        await schema.prepare_postgres(world.url, world.vault, upgrade=upgrade, head="0002", migrations=newer)
+
+    with pytest.raises(StorageError, match="older schema") as raised:
+        await prepare(False)
+    assert "jit-auth db migrate" in raised.value.hint
+    await prepare(True)
+    assert await world.sql("SELECT version_num FROM alembic_version") == [("0002",)]
+    await prepare(False)
+    with pytest.raises(StorageError, match="newer version"):
+        await world.open()
+
+
+async def test_tables_without_a_stamp_are_left_alone(sqlite_world: World) -> None:
+    with sqlite3.connect(sqlite_world.path) as connection:
+        connection.execute("CREATE TABLE execution (id TEXT)")
+    connection.close()
+    with pytest.raises(StorageError, match="something else"):
+        await sqlite_world.open()
+
+
+def test_the_revisions_make_the_tables_of_today(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    engine = create_engine(f"sqlite:///{tmp_path / 'made.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == schema.HEAD
+        made = {name: inspect(connection).get_indexes(name) for name in tables.metadata.tables}
+    fresh = create_engine(f"sqlite:///{tmp_path / 'fresh.db'}")
+    with fresh.begin() as connection:
+        tables.metadata.create_all(connection)
+        assert {name: inspect(connection).get_indexes(name) for name in tables.metadata.tables} == made
+    engine.dispose()
+    fresh.dispose()
+
+
+async def test_a_command_writes_beside_a_busy_service(sqlite_world: World) -> None:
+    store = await sqlite_world.open()
+    before = at(store)
+    await written(store, Insert(execution(store)), at=before)
+    ended = asyncio.Event()
+
+    async def busy() -> int:
+        count = 0
+        while not ended.is_set():
+            await written(store, Insert(execution(store)))
+            count += 1
+        return count
+
+    tasks = [asyncio.create_task(busy()) for _ in range(32)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.conformance.command", str(sqlite_world.base), sqlite_world.key.hex(), AGENT,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    ended.set()
+    assert sum(await asyncio.gather(*tasks)) > 0
+    assert process.returncode == 0
+    assert int(out) == before.epoch + 1
+    # It holds for the very next unit, though nobody told the service.
+    assert await store.apply(unit(Insert(execution(store)), at=before)) == Stale("stopped", before.epoch + 1)
+    assert (await store.audit.verify()).breaks == ()
+
+
+async def test_a_hundred_thousand_paused_executions_cost_a_start_nothing(sqlite_world: World) -> None:
+    world = sqlite_world
+    store = await world.open()
+    row = execution(store, state="paused", due=store.now() + 86_400_000, process="prc_dead")
+    await written(store, Insert(row))
+    await store.close()
+    columns = ", ".join(name for name in tables.execution.c.keys() if name != "id").replace("grant", '"grant"')
+    await world.sql(
+        f"INSERT INTO execution (id, {columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "  # noqa: S608 - no input
+        f"WHERE i < 100000) SELECT 'exe_' || printf('%026d', i), {columns} FROM execution, n"
+    )
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    again = await world.open()
+    took = loop.time() - begun
+    assert took < 0.75
+    begun = loop.time()
+    assert await again.due() == ()
+    assert loop.time() - begun < 0.1
+    assert await refused(again, Insert(row)) == "exists"
