@@ -58,7 +58,11 @@ SEND_WINDOW = 5.0
 """Seconds from the intent to the first byte."""
 
 
-@dataclass(frozen=True)
+MOST_SKEW = 5_000
+"""Milliseconds that this machine's clock may differ from the database's before it is not ready."""
+
+
+@dataclass
 class Service:
     """A running service: its HTTP application, and what has to happen beside it."""
 
@@ -66,6 +70,8 @@ class Service:
     engine: Engine
     worker: Worker
     store: Store
+    draining: bool = False
+    """It was told to stop: calls under way end, no new ones should come."""
 
 
 def load_bundle(settings: Settings) -> Bundle:
@@ -185,12 +191,17 @@ async def build(
         ]
 
         async def ready() -> tuple[int, str]:
+            if service.draining:
+                return 503, "draining"
+            if abs(store.skew) > MOST_SKEW:
+                return 503, "clock_skew"
             if store.bundle != bundle.hash:
                 return 503, "stale_bundle"
             return (503, "halted") if memory.belief.halted else (200, "ok")
 
         app = application(routes, {settings.server.host, *settings.server.hosts}, ready)
-        yield Service(app, engine, worker, store)
+        service = Service(app, engine, worker, store)
+        yield service
         await dispatcher.drain(30)
 
 

@@ -70,6 +70,7 @@ async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> N
         await asyncio.wait({stopped, worker}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
     finally:
+        service.draining = True
         await runner.cleanup()
         worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -28,7 +28,6 @@ from jit_auth.policy.strings import milliseconds
 AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GLOB = re.compile(r"[A-Za-z0-9._*-]+")
-_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[0-9a-f:]+")
 
 OFF_LOOPBACK = (
     "this release runs on loopback only: public_url and listen must both be loopback addresses or localhost, "
@@ -113,7 +112,7 @@ class Resolver:
 
     def _server(self, server: tables.ServerTable, host: str, listen: tuple[str, int]) -> made.Server:
         for number, name in enumerate(server.hosts):
-            if not _HOST.fullmatch(name.lower()):
+            if not urls.is_host(name.lower()):
                 self._fault(("server", "hosts", number), f"server.hosts: {name!r} is no host name without port")
         for number, proxy in enumerate(server.trusted_proxies):
             try:
@@ -228,7 +227,7 @@ class Resolver:
             try:
                 ipaddress.ip_network(host, strict=False)
             except ValueError:
-                if not _HOST.fullmatch(host.lower().removeprefix("*.")) or ":" in host or "/" in host:
+                if not urls.is_host(host.lower().removeprefix("*.")):
                     at = ("connectors", "allow_private_hosts", number)
                     self._fault(at, f"{host!r} is no host name, address or network")
         return made.Connectors(

@@ -13,6 +13,7 @@ from jit_auth.engine.consents import Consents
 from jit_auth.engine.own import Own
 from jit_auth.engine.pages import ApprovalPage, ConsentPage, Finished, Leaving, Voted
 from jit_auth.engine.submit import Call, Submit
+from jit_auth.errors import TooMany
 from jit_auth.model import Execution, Opened, Verdict
 
 
@@ -49,7 +50,11 @@ class Engine:
 
         self.dispatcher.spawn(drive())
         execution = await first
-        return await self.own.wait(call.agent.name, execution.id, seconds)
+        try:
+            return await self.own.wait(call.agent.name, execution.id, seconds)
+        except TooMany:
+            # It is admitted: a refusal now would hide that. The agent gets what there is.
+            return await self.own.get(call.agent.name, execution.id)
 
     async def approval_page(self, ticket: str) -> ApprovalPage:
         return await self.approvals.page(ticket)

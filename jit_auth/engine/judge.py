@@ -17,6 +17,8 @@ from jit_auth.policy.facts import Call
 from jit_auth.storage.store import Store
 
 _NOTHING = Decision("deny")
+MOST_SKEW: Millis = 60_000
+"""A process whose clock is further from the database's than this sends nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Judge:
             asks=asks,
             votes=votes,
             barred=barred,
-            halted=belief.halted,
+            halted=belief.halted or abs(self._store.skew) > MOST_SKEW,
             held=held,
         )
         at = At(belief.epoch, self.bundle.hash, tuple(subjects))

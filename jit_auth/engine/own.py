@@ -58,7 +58,8 @@ class Own:
             return opened
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        event = self.waits.enter(agent, execution_id)
+        # A call in flight is no wait: it ends by itself, and counts against nothing.
+        event = self.waits.enter(agent, execution_id, counted=opened.execution.state == "paused")
         try:
             while True:
                 opened = await self.get(agent, execution_id)
@@ -67,7 +68,7 @@ class Own:
                     return opened
                 await self.waits.pause(event, left)
         finally:
-            self.waits.leave(agent, execution_id, event)
+            self.waits.leave(execution_id, event)
 
     async def cancel(self, agent: str, execution_id: str) -> Opened:
         """Withdraw a paused call. A cancelled one stays so. Raises Conflict: already_finished, executing."""

@@ -22,6 +22,7 @@ class Waits:
     def __init__(self) -> None:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._agents: defaultdict[str, int] = defaultdict(int)
+        self._counted: dict[asyncio.Event, str] = {}
 
     def moved(self, execution_id: str) -> None:
         """An execution was changed: wake who waits for it."""
@@ -29,9 +30,9 @@ class Waits:
             for event in self._waiting[execution_id]:
                 event.set()
 
-    def enter(self, agent: str, execution_id: str) -> asyncio.Event:
-        """Begin to wait. Raises TooMany beyond the agent's limit."""
-        if self._agents[agent] >= PER_AGENT:
+    def enter(self, agent: str, execution_id: str, *, counted: bool) -> asyncio.Event:
+        """Begin to wait. Raises TooMany where `counted` and the agent has as many waits open as it may."""
+        if counted and self._agents[agent] >= PER_AGENT:
             raise TooMany(
                 f"This agent has {PER_AGENT} waits open.",
                 code="too_many_waits",
@@ -39,15 +40,19 @@ class Waits:
                 headers={"Retry-After": "1"},
             )
         event = asyncio.Event()
-        self._agents[agent] += 1
         self._waiting[execution_id].add(event)
+        if counted:
+            self._agents[agent] += 1
+            self._counted[event] = agent
         return event
 
-    def leave(self, agent: str, execution_id: str, event: asyncio.Event) -> None:
+    def leave(self, execution_id: str, event: asyncio.Event) -> None:
         """Stop waiting."""
-        self._agents[agent] -= 1
-        if not self._agents[agent]:
-            del self._agents[agent]
+        agent = self._counted.pop(event, None)
+        if agent is not None:
+            self._agents[agent] -= 1
+            if not self._agents[agent]:
+                del self._agents[agent]
         self._waiting[execution_id].discard(event)
         if not self._waiting[execution_id]:
             del self._waiting[execution_id]

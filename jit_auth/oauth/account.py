@@ -26,7 +26,7 @@ async def who_connected(
 
     "" where the provider does not identify accounts at all: all its grants of one user are then one account.
     Raises Away; ProviderError (`account_unknown`) where the provider has userinfo or a pointer and neither tells:
-    an account that is not known must not take another one's place (SECURITY 17).
+    an account that is not known must not take another one's place (THREAT_MODEL 17).
     """
     if provider.userinfo_url is None:
         told, guess = reply, False

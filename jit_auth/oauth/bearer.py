@@ -34,7 +34,7 @@ def with_token(provider: Provider, request: Request, access: str) -> Request:
     """The request with the token added, every other byte as it was.
 
     Raises Misconfigured where the place is taken already (a parameter may never stand in the credential's place,
-    SECURITY 31) or the token is no header value.
+    THREAT_MODEL 31) or the token is no header value.
     """
     if not usable(access):
         raise Misconfigured(f"The access token of {provider.id} cannot be sent.")

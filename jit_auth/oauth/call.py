@@ -17,7 +17,7 @@ class Unanswered(Away):
 
 
 async def call(egress: Egress, request: Request, provider: Provider) -> Reply:
-    """Send once, to the provider's hosts only (SECURITY 5); no redirect is followed.
+    """Send once, to the provider's hosts only (THREAT_MODEL 5); no redirect is followed.
 
     Raises Away (nothing left), Unanswered (an Away: it left), Misconfigured (the address is refused;
     code `address_refused`).

@@ -1,9 +1,9 @@
 """The consent round trip: send a browser to a provider, and take only its own answer back, once.
 
-How this would be attacked, and what stops it (SECURITY 2, 5, 6, 15): a callback forged or replayed in another browser
-(the flow knows MACs of `state` and of that browser's cookie, never the values); a code of one provider delivered to
-another (the path names the provider, the flow too, and `iss` is compared); a code spent twice (the flow is marked done
-by compare-and-set before the code leaves); a parameter given twice so that two readers see two values.
+How this would be attacked, and what stops it (THREAT_MODEL 2, 5, 6, 15): a callback forged or replayed in another
+browser (the flow knows MACs of `state` and of that browser's cookie, never the values); a code of one provider
+delivered to another (the path names the provider, the flow too, and `iss` is compared); a code spent twice (the flow is
+marked done by compare-and-set before the code leaves); a parameter given twice so that two readers see two values.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from jit_auth.oauth.replies import Fresh, read_token
 from jit_auth.storage.store import Store
 
 LIFETIME: Millis = 600_000
-"""How long a round trip may take (CONTRACT 5, Defaults)."""
+"""How long a round trip may take."""
 
 _READ = ("state", "code", "iss", "error", "error_description")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -148,7 +148,7 @@ class Flows:
 
     async def _belonging(self, provider: Provider, query: Mapping[str, str], cookie: str | None) -> Flow:
         """The open flow that this callback belongs to."""
-        # A multidict lists a repeated name repeatedly. Unknown ones are let be: rewriters add them (CONTRACT 5).
+        # A multidict lists a repeated name repeatedly. Unknown ones are let be: providers and rewriters add them.
         names = [name for name, _ in query.items() if name in _READ]
         if len(names) != len(set(names)):
             raise FlowRefused("The callback names a parameter twice.", code="bad_callback")

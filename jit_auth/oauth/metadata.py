@@ -37,7 +37,7 @@ class Discovery:
         """The provider with its endpoints. Those of the metadata fill in where authorize or token URL is left out.
 
         Raises Away (metadata cannot be read now), Misconfigured (there is none, it is another issuer's, or it names a
-        host that is not the provider's: nothing is sent there, SECURITY 5).
+        host that is not the provider's: nothing is sent there, THREAT_MODEL 5).
         """
         if provider.issuer is None or (provider.authorize_url and provider.token_url):
             return provider

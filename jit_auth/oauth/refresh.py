@@ -1,9 +1,9 @@
 """Keep access tokens fresh: one refresh of one grant at a time, across processes, with nothing lost on the way.
 
-A refresh token may be good once, and using it twice may end the whole grant. So (FACTS 1): callers in one process share
+A refresh token may be good once, and using it twice may end the whole grant. So: callers in one process share
 one refresh; across processes the row names its refresher by compare-and-set, for longer than the exchange can take;
 the mark is durable before the token leaves, and the new token before anybody uses it; the write is refused where the
-row or its owner was stopped meanwhile (SECURITY 25), and what then cannot be kept goes to the revocation outbox.
+row or its owner was stopped meanwhile (THREAT_MODEL 25), and what then cannot be kept goes to the revocation outbox.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ class Refresher:
                 await self._pause(_POLL[1])
 
     async def _too_late(self, claimed: Grant, fresh: Fresh, job: _Job) -> None:
-        """Revoked or stopped while we were at it: the token is given back, and the old one is dead (SECURITY 25)."""
+        """Revoked or stopped while we were at it: the token is given back, the old one is dead (THREAT_MODEL 25)."""
         row = await self._store.grant(claimed.id)
         while True:
             now = self._store.now()

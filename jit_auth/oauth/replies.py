@@ -21,7 +21,7 @@ from jit_auth.model import Millis, Provider, Reply, Token
 from jit_auth.oauth.bearer import usable
 
 YEAR: Millis = 365 * 24 * 3600 * 1000
-"""The longest lifetime that is believed (SECURITY 36)."""
+"""The longest lifetime that is believed (THREAT_MODEL 36)."""
 
 _OURS = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request",
                    "invalid_scope"})  # fmt: skip

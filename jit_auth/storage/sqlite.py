@@ -34,6 +34,8 @@ _OWN_FAULT = (
     TypeError, ValueError,
 )  # fmt: skip
 
+_NOT_COMMITTED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR_WRITE)
+
 
 class _Collision(Exception):
     """The batch cannot be written as one."""
@@ -284,12 +286,12 @@ class SqliteJournal:
 
     def _failed(self, jobs: Sequence[Job], error: Exception, committing: bool) -> Sequence[Answer]:
         connection, self._connection = self._connection, None
-        unknown = committing
+        # Frames that were not all written are no commit; frames that were, and could not be synced, may be one.
+        unknown = committing and getattr(error, "sqlite_errorcode", None) not in _NOT_COMMITTED
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                    unknown = False
             connection.close()
         if committing:
             self._head.lost(self._clock())

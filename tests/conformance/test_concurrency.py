@@ -1,4 +1,4 @@
-"""A thousand units that collide at random, from two processes: what is written is what some order would have written."""
+"""A thousand units that collide at random, from two processes: what is written is what some order would give."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ class Player:
             case "vote":
                 return kind, (Insert(vote(self.store, self.ask, person=f"voter{number}@example.com")), Insert(fresh))
             case "mixed":
-                return kind, (Change(row, {"tries": row.tries + 1}), Insert(fresh), Insert(idem(fresh, f"key-{number}")))
+                return kind, (
+                    Change(row, {"tries": row.tries + 1}),
+                    Insert(fresh),
+                    Insert(idem(fresh, f"key-{number}")),
+                )
             case _:
                 return "insert", (Insert(fresh),)
 

@@ -20,8 +20,9 @@ from tests.conformance.world import (
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("agent", AGENT), ("user", ALICE), ("provider", "mailhub"), ("connector", "mailhub"), ("all", "")]
-)  # fmt: skip
+    ("kind", "name"),
+    [("agent", AGENT), ("user", ALICE), ("provider", "mailhub"), ("connector", "mailhub"), ("all", "")],
+)
 async def test_a_stop_of_a_subject_refuses_what_was_decided_before(world: World, kind: str, name: str) -> None:
     store = await world.open()
     before = at(store)

@@ -9,7 +9,20 @@ import msgspec
 import pytest
 
 from jit_auth.errors import VaultError
-from jit_auth.model import Audit, Change, Committed, Decision, Execution, Insert, Raise, Result, Stop, Trouble, Unit, Who
+from jit_auth.model import (
+    Audit,
+    Change,
+    Committed,
+    Decision,
+    Execution,
+    Insert,
+    Raise,
+    Result,
+    Stop,
+    Trouble,
+    Unit,
+    Who,
+)
 from jit_auth.vault import Vault
 from tests.conformance.world import (
     AGENT,
@@ -35,8 +48,8 @@ replace = msgspec.structs.replace
 
 SECRETS = (
     "x@example.com", "subject-plain", ALICE, BO, "at-secret", "rt-secret", "late-secret", "pkce-verifier", "the-nonce",
-    "alice@mailhub.example", "because-plain", "body-plain", "feedback-plain", "key-plain", "Seen odd mail", "open-plain",
-    "lead@example.com", "resolved-plain",
+    "alice@mailhub.example", "because-plain", "body-plain", "feedback-plain", "key-plain", "Seen odd mail",
+    "open-plain", "lead@example.com", "resolved-plain",
 )  # fmt: skip
 
 
@@ -136,7 +149,8 @@ async def test_a_token_opens_only_in_its_grant(world: World) -> None:
     assert two is not None
     for odd in (
         replace(one, token=two.token), replace(one, token=three.token), replace(one, user=BO),
-        replace(one, provider="evil"), replace(one, id=two.id), replace(one, token=None), replace(three, token=one.token),
+        replace(one, provider="evil"), replace(one, id=two.id), replace(one, token=None),
+        replace(three, token=one.token),
     ):  # fmt: skip
         with pytest.raises(VaultError):
             await store.reveal(odd)

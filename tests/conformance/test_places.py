@@ -10,10 +10,14 @@ import stat
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Connection, create_engine, select
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from jit_auth.errors import StorageError
 from jit_auth.model import Insert, Stale
@@ -21,6 +25,7 @@ from jit_auth.storage import place, schema, tables
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from tests.conformance.world import AGENT, World, at, execution, refused, together, unit, written
+from tests.postgres import Server
 
 NEWER = '''"""A later revision."""
 from alembic import op
@@ -58,14 +63,15 @@ async def test_a_second_serve_on_one_file_is_refused(sqlite_world: World) -> Non
     store = await sqlite_world.open()
     with pytest.raises(StorageError, match="Another `jit-auth serve`"):
         await sqlite_world.open()
-    command = await sqlite_world.open(serve=False)
-    await written(command, Insert(execution(command)))
+    beside = await sqlite_world.open(serve=False)
+    await written(beside, Insert(execution(beside)))
     await store.close()
     await sqlite_world.open()
 
 
 async def test_a_closed_store_says_so_and_closes_twice(world: World) -> None:
     store = await world.open()
+    await written(store, Insert(execution(store)))  # everybody is known
     unwritten = [store.apply(unit(Insert(execution(store)))) for _ in range(5)]
     answers = asyncio.gather(*unwritten)
     await asyncio.sleep(0)
@@ -149,9 +155,7 @@ async def test_an_older_schema_is_upgraded_on_sqlite(sqlite_world: World, tmp_pa
     await written(store, Insert(row))
     await store.close()
     newer = migrations(tmp_path)
-    await asyncio.to_thread(
-        schema.prepare_sqlite, sqlite_world.path, sqlite_world.vault, head="0002", migrations=newer
-    )
+    await asyncio.to_thread(schema.prepare_sqlite, sqlite_world.path, sqlite_world.vault, head="0002", migrations=newer)
     assert await sqlite_world.sql("SELECT version_num FROM alembic_version") == [("0002",)]
     assert await sqlite_world.sql("SELECT count(*) FROM later") == [(0,)]
     with pytest.raises(StorageError, match="newer version"):
@@ -184,27 +188,45 @@ async def test_tables_without_a_stamp_are_left_alone(sqlite_world: World) -> Non
         await sqlite_world.open()
 
 
-def test_the_revisions_make_the_tables_of_today(tmp_path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    engine = create_engine(f"sqlite:///{tmp_path / 'made.db'}")
+def by_revisions(connection: Connection) -> None:
+    """Run all revisions, from nothing."""
     config = Config()
     config.set_main_option("script_location", str(schema.MIGRATIONS))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    with engine.begin() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, tables.metadata) == []
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == schema.HEAD
-        made = {name: inspect(connection).get_indexes(name) for name in tables.metadata.tables}
-    fresh = create_engine(f"sqlite:///{tmp_path / 'fresh.db'}")
-    with fresh.begin() as connection:
-        tables.metadata.create_all(connection)
-        assert {name: inspect(connection).get_indexes(name) for name in tables.metadata.tables} == made
-    engine.dispose()
-    fresh.dispose()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    assert connection.execute(select(tables.stamp.c.version_num)).scalar() == schema.HEAD
+
+
+def test_the_revisions_make_the_tables_of_today_on_sqlite(tmp_path: Path) -> None:
+    found = []
+    for name, make in (("made", by_revisions), ("fresh", tables.metadata.create_all)):
+        engine = create_engine(f"sqlite:///{tmp_path / name}.db")
+        with engine.begin() as connection:
+            make(connection)
+            assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+            rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE tbl_name != 'alembic_version'")
+            found.append({row[0]: "".join(str(row[1]).split()) for row in rows})
+        engine.dispose()
+    assert found[0] == found[1]
+
+
+async def test_the_revisions_make_the_tables_of_today_on_postgresql(postgres_server: Server) -> None:
+    found = []
+    for make in (by_revisions, tables.metadata.create_all):
+        url = postgres_server.database()
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda url=url: asyncpg.connect(url))
+        async with engine.begin() as connection:
+            await connection.run_sync(make)
+        await engine.dispose()
+        direct = await asyncpg.connect(url)
+        columns = await direct.fetch(
+            "SELECT table_name, column_name, data_type, is_nullable, collation_name, ordinal_position "
+            "FROM information_schema.columns WHERE table_schema = 'public' AND table_name != 'alembic_version'"
+        )
+        indexes = await direct.fetch("SELECT indexdef FROM pg_indexes WHERE tablename != 'alembic_version'")
+        await direct.close()
+        found.append(sorted(map(repr, map(tuple, [*columns, *indexes]))))
+    assert found[0] == found[1]
 
 
 async def test_a_command_writes_beside_a_busy_service(sqlite_world: World) -> None:
@@ -241,7 +263,7 @@ async def test_a_hundred_thousand_paused_executions_cost_a_start_nothing(sqlite_
     row = execution(store, state="paused", due=store.now() + 86_400_000, process="prc_dead")
     await written(store, Insert(row))
     await store.close()
-    columns = ", ".join(name for name in tables.execution.c.keys() if name != "id").replace("grant", '"grant"')
+    columns = ", ".join(f'"{column.name}"' for column in tables.execution.columns if column.name != "id")
     await world.sql(
         f"INSERT INTO execution (id, {columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "  # noqa: S608 - no input
         f"WHERE i < 100000) SELECT 'exe_' || printf('%026d', i), {columns} FROM execution, n"

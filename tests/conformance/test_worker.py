@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from jit_auth.errors import BadRequest
 from jit_auth.model import Change, Insert
@@ -162,9 +163,6 @@ async def test_lists_are_the_agents_own_newest_first(world: World) -> None:
 async def test_a_foreign_cursor_is_refused(world: World) -> None:
     store = await world.open()
     for cursor in ("", "x", "ü", "ZXhlX3g", "Y25zXzAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw"):
-        try:
+        with pytest.raises(BadRequest) as raised:
             await store.executions(AGENT, cursor=cursor)
-        except BadRequest as error:
-            assert error.code == "bad_query"
-        else:
-            raise AssertionError(cursor)
+        assert raised.value.code == "bad_query"

@@ -18,13 +18,11 @@ from jit_auth.model import (
     At,
     Audit,
     Card,
-    Change,
     Decision,
     Execution,
     Flow,
     Grant,
     Idem,
-    Insert,
     Op,
     Outbox,
     Raise,
@@ -225,5 +223,3 @@ async def stopped(store: Store, kind: str, name: str, *, active: bool = True) ->
 async def together(*awaitables: Any, return_exceptions: bool = False) -> list[Any]:
     """All at once."""
     return list(await asyncio.gather(*awaitables, return_exceptions=return_exceptions))
-
-

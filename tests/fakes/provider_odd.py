@@ -1,4 +1,4 @@
-"""An OAuth server that can be as odd as real ones are (FACTS 4), in the test's own process and event loop."""
+"""An OAuth server that can be as odd as real ones are, in the test's own process and event loop."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def written(rules: list[tuple[str, str, Tree]], chosen: int, way: tuple[int, ...
 
 
 @given(rules_with_a_hole(), st.sampled_from(["allow", "deny"]), st.booleans(), st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=6000, deadline=None)
 def test_an_error_in_place_of_any_part_is_never_weaker_than_a_value(
     hole: tuple[list[tuple[str, str, Tree]], int, tuple[int, ...]], no_match: str, verified: bool, open_: bool
 ) -> None:

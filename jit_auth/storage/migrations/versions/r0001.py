@@ -32,7 +32,13 @@ def upgrade() -> None:
         sa.Column("asked", sa.LargeBinary(), nullable=False),
     )
     op.create_index("ask_execution", "ask", ["execution"])
-    op.create_index("ask_open", "ask", ["agent", "person", "provider"], sqlite_where=sa.text("state = 'open'"), postgresql_where=sa.text("state = 'open'"))
+    op.create_index(
+        "ask_open",
+        "ask",
+        ["agent", "person", "provider"],
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
     op.create_table(
         "audit",
         sa.Column("writer", TEXT, primary_key=True, nullable=False),
@@ -62,7 +68,13 @@ def upgrade() -> None:
         sa.Column("person", TEXT, nullable=False),
     )
     op.create_index("card_ask", "card", ["ask"])
-    op.create_index("card_due", "card", ["due"], sqlite_where=sa.text("due IS NOT NULL"), postgresql_where=sa.text("due IS NOT NULL"))
+    op.create_index(
+        "card_due",
+        "card",
+        ["due"],
+        sqlite_where=sa.text("due IS NOT NULL"),
+        postgresql_where=sa.text("due IS NOT NULL"),
+    )
     op.create_table(
         "consent",
         sa.Column("grant", TEXT, primary_key=True, nullable=False),
@@ -106,8 +118,21 @@ def upgrade() -> None:
         sa.Column("told", sa.LargeBinary(), nullable=True),
     )
     op.create_index("execution_agent", "execution", ["agent", "id"])
-    op.create_index("execution_due", "execution", ["due", "state", "process"], sqlite_where=sa.text("due IS NOT NULL"), postgresql_where=sa.text("due IS NOT NULL"))
-    op.create_index("execution_open", "execution", ["open_key"], unique=True, sqlite_where=sa.text("open_key IS NOT NULL"), postgresql_where=sa.text("open_key IS NOT NULL"))
+    op.create_index(
+        "execution_due",
+        "execution",
+        ["due", "state", "process"],
+        sqlite_where=sa.text("due IS NOT NULL"),
+        postgresql_where=sa.text("due IS NOT NULL"),
+    )
+    op.create_index(
+        "execution_open",
+        "execution",
+        ["open_key"],
+        unique=True,
+        sqlite_where=sa.text("open_key IS NOT NULL"),
+        postgresql_where=sa.text("open_key IS NOT NULL"),
+    )
     op.create_table(
         "flow",
         sa.Column("id", TEXT, primary_key=True, nullable=False),
@@ -142,7 +167,14 @@ def upgrade() -> None:
         sa.Column("asked", sa.LargeBinary(), nullable=False),
         sa.Column("token", sa.LargeBinary(), nullable=True),
     )
-    op.create_index("grant_live", "grant", ["live_key"], unique=True, sqlite_where=sa.text(""grant".live_key IS NOT NULL"), postgresql_where=sa.text(""grant".live_key IS NOT NULL"))
+    op.create_index(
+        "grant_live",
+        "grant",
+        ["live_key"],
+        unique=True,
+        sqlite_where=sa.text("live_key IS NOT NULL"),
+        postgresql_where=sa.text("live_key IS NOT NULL"),
+    )
     op.create_index("grant_person", "grant", ["person", "provider"])
     op.create_table(
         "idem",
