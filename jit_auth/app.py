@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
+from jit_auth.catalog.globs import match
 from jit_auth.catalog.load import Catalog
 from jit_auth.catalog.load import load as load_catalog
-from jit_auth.catalog.globs import match
 from jit_auth.channels import CHANNELS
 from jit_auth.channels.terminal import stdout
 from jit_auth.config.load import policy_texts
@@ -85,7 +85,11 @@ def load_bundle(settings: Settings) -> Bundle:
     )
     actions = {name: operation.action for name, operation in catalog.actions.items()}
     policy = load_policy(
-        policy_texts(settings), actions, settings.people.ids, groups=settings.people.groups, aliases=settings.people.names
+        policy_texts(settings),
+        actions,
+        settings.people.ids,
+        groups=settings.people.groups,
+        aliases=settings.people.names,
     )
     return _bundle(settings, catalog, policy)
 

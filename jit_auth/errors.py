@@ -4,11 +4,13 @@
 
     JitAuthError
     ├── Problem                      answered to a caller as RFC 9457 problem+json
-    │   ├── BadRequest        400    bad_json, bad_user, unknown_field, bad_query
+    │   ├── BadRequest        400    bad_json, bad_user, bad_key, unknown_field, bad_query, bad_decision, bad_form,
+    │   │                            bad_content_type
     │   ├── Unauthenticated   401    unauthenticated
-    │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin
+    │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible
     │   ├── NotFound          404    unknown_action, not_found
-    │   ├── Conflict          409    already_finished, executing, already_decided, superseded, not_unknown
+    │   ├── Conflict          409    already_finished, executing, already_decided, digest_mismatch, superseded,
+    │   │                            not_unknown
     │   ├── Gone              410    expired, cancelled
     │   ├── TooLarge          413    too_large
     │   ├── Misdirected       421    wrong_host

@@ -75,6 +75,8 @@ class Demo:
     async def _reads(self) -> None:
         self.show.step("The agent reads alice's mail: allowed by the policy, once she has consented")
         done = await self._act("mailhub.list_messages", {"limit": 2}, "To see whether somebody waits for an answer")
+        if done["status"] != "succeeded":
+            return
         for message in done["result"]["body"]["messages"]:
             self.show.line("read", f'"{message["subject"]}" from {message["from"]}')
         again = await _in_thread(
@@ -86,8 +88,13 @@ class Demo:
     async def _sends(self) -> None:
         self.show.step("The agent answers carol: this needs a scope alice never gave, and bo's approval")
         self._crash_due = True
-        await self._act("mailhub.send_message", MESSAGE, "Carol asked for a time, alice's calendar is free")
+        done = await self._act("mailhub.send_message", MESSAGE, "Carol asked for a time, alice's calendar is free")
         sent = self.world.hub.api.sent
+        if done["status"] != "succeeded":
+            if sent:
+                raise Unexpected(f"a person said no, and yet the mail API has {sent}")
+            self.show.line("MailHub", "received nothing")
+            return
         if len(sent) != 1 or any(sent[0][name] != value for name, value in MESSAGE.items()):
             raise Unexpected(f"the mail API should have received exactly the approved message once, but has {sent}")
         self.show.line("MailHub", f"received 1 message, to {', '.join(MESSAGE['to'])}: what bo saw, once")
@@ -122,6 +129,9 @@ class Demo:
         execution = await _in_thread(lambda: self.agent.follow(execution, self._tell, patience))
         if self._offer is not None:
             self._offer.cancel()
+        if execution["status"] == "denied" and not self.auto:
+            self.show.line("result", f"denied: {_why(execution)}")
+            return execution
         self._expect(execution, end)
         if end == "succeeded":
             self.show.good("result", f"{end}: MailHub answered {execution['result']['status']}")

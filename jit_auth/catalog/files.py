@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Struct)
 
 @dataclass(frozen=True)
 class Found(Generic[T]):
-    """One file: `id` is its folder's name, `entry` the path entry it was found under."""
+    """One file: `id` is its folder's name, `entry` the folder in which that lies: the path entry it came with."""
 
     id: str
     entry: Path
@@ -57,13 +57,9 @@ def find(entries: Sequence[Path], faults: list[Fault]) -> Files:
             if folder.resolve() in seen:
                 continue
             seen.add(folder.resolve())
-            if (folder / CONNECTOR).is_file() and (
-                connector := _read(folder, CONNECTOR, ConnectorTable, entry, faults)
-            ):
+            if (folder / CONNECTOR).is_file() and (connector := _read(folder, CONNECTOR, ConnectorTable, faults)):
                 connectors.append(connector)
-            if (folder / PROVIDER).is_file() and (
-                provider := _read(folder, PROVIDER, SharedProviderTable, entry, faults)
-            ):
+            if (folder / PROVIDER).is_file() and (provider := _read(folder, PROVIDER, SharedProviderTable, faults)):
                 providers.append(provider)
     _once("connector", connectors, faults)
     _once("provider", providers, faults)
@@ -81,10 +77,10 @@ def _folders(entry: Path) -> list[Path]:
     return sorted(child for child in entry.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
-def _read(folder: Path, name: str, kind: type[T], entry: Path, faults: list[Fault]) -> Found[T] | None:
+def _read(folder: Path, name: str, kind: type[T], faults: list[Fault]) -> Found[T] | None:
     try:
         document = document_of(folder / name)
-        return Found(folder.resolve().name, entry.resolve(), document, convert(document, kind))
+        return Found(folder.resolve().name, folder.resolve().parent, document, convert(document, kind))
     except Faults as wrong:
         faults.extend(wrong.faults)
         return None

@@ -37,6 +37,11 @@ class Operation:
     """Parameters in, parameters with defaults out; raises Unprocessable (`invalid_params`) with `faults`."""
     build: Build
 
+    @property
+    def provider_name(self) -> str:
+        """What people call the provider: its connector's name, where it lives inside one."""
+        return self.connector.name if self.provider.id == self.connector.id else self.provider.id
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:

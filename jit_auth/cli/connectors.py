@@ -102,12 +102,10 @@ def _judged(args: argparse.Namespace) -> tuple[list[Fault], list[str]]:
     path: Path = args.path.parent if args.path.name in (CONNECTOR, PROVIDER) else args.path
     if not path.is_dir():
         raise JitAuthError(f"{path} is no folder")
-    # One connector is judged among its neighbours: its shared provider lies beside it.
-    single = (path / CONNECTOR).is_file() or (path / PROVIDER).is_file()
     settings = _settings(args)
     try:
         catalog = load(
-            [path.absolute().parent if single else path],
+            [path, *_beside(path)],
             {},
             public_url=_PUBLIC_URL,
             allow_private=settings.connectors.allow_private_hosts if settings else (),
@@ -119,6 +117,13 @@ def _judged(args: argparse.Namespace) -> tuple[list[Fault], list[str]]:
     if not checked and not (path / PROVIDER).is_file():
         return [Fault(shown(path), 0, "holds no connector")], []
     return [fault for name in checked for fault in unreadable(catalog, name)], checked
+
+
+def _beside(path: Path) -> list[Path]:
+    """The shared providers beside one connector's folder: it may use one of them."""
+    if not (path / CONNECTOR).is_file():
+        return []
+    return sorted(folder.parent for folder in path.absolute().parent.glob(f"*/{PROVIDER}"))
 
 
 def _below(file: Path, folder: Path) -> bool:

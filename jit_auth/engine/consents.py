@@ -72,7 +72,7 @@ class Consents:
             action=operation.action,
             connector_name=operation.connector.name,
             provider_id=provider.id,
-            provider_name=provider.id,
+            provider_name=operation.provider_name,
             provider_host=(urlsplit(provider.authorize_url or provider.issuer or "").hostname or "")
             if ask.scopes
             else "",
@@ -105,7 +105,7 @@ class Consents:
             cookie=begun.cookie,
             lifetime=COOKIE_KEPT,
             environment=self.environment,
-            provider_name=provider.id,
+            provider_name=operation.provider_name,
         )
 
     async def refuse(self, link_ticket: str) -> Finished:
@@ -219,7 +219,7 @@ class Consents:
             agent=ask.agent,
             user=ask.user or "",
             provider_id=provider.id,
-            provider_name=provider.id,
+            provider_name=operation.provider_name,
             scope_titles=provider.scope_titles,
             granted=connection.granted if connection else (),
             missing=connection.missing if connection else (),

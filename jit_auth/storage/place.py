@@ -1,57 +1,25 @@
-"""Where the database is: what a storage URL names, and whether that place is safe (SECURITY 40)."""
+"""Where the database is: its file, who may read it, and the lock that keeps a second service out (SECURITY 40)."""
 
 from __future__ import annotations
 
 import fcntl
-import ipaddress
 import os
 import stat
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
+from jit_auth.config.database import POSTGRESQL, sqlite_path
 from jit_auth.errors import StorageError
 
-_HINT = 'Write "sqlite:///FILE" or "postgresql://user:password@host/database".'
 
-
-def sqlite_path(url: str, base: Path) -> Path | None:
+def file_of(url: str, base: Path) -> Path | None:
     """The file of an SQLite URL (relative ones against `base`), or None for PostgreSQL. Raises StorageError."""
-    if url.startswith(("postgresql://", "postgres://")):
-        return None
-    if not url.startswith("sqlite:///"):
-        raise StorageError("This is no URL of a database that is supported.", hint=_HINT)
-    name = unquote(url.removeprefix("sqlite:///"))
-    if not name or name.startswith(":") or "?" in name or "\0" in name:
-        raise StorageError("An SQLite URL names a file.", hint=_HINT)
-    return base / name
-
-
-def insecure(url: str) -> bool:
-    """Whether a PostgreSQL URL leaves this machine without checking who answers (less than sslmode=verify-full)."""
-    parts = urlsplit(url)
-    options = parse_qs(parts.query)
-    named = parts.netloc.rpartition("@")[2]
-    hosts = [_host(one) for one in named.split(",") if one] or [
-        one for value in options.get("host", []) for one in value.split(",")
-    ]
-    hosts = hosts or [one for one in os.environ.get("PGHOST", "").split(",") if one]
-    mode = options.get("sslmode", [os.environ.get("PGSSLMODE", "prefer")])[-1]
-    return mode != "verify-full" and not all(_near(unquote(host)) for host in hosts)
-
-
-def _host(text: str) -> str:
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]
-
-
-def _near(host: str) -> bool:
-    if host.startswith("/") or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    path = sqlite_path(url, base)
+    if path is None and url.partition("://")[0] not in POSTGRESQL:
+        raise StorageError(
+            "This is no URL of a database that is supported.",
+            hint='Write "sqlite:///FILE" or "postgresql://user:password@host/database".',
+        )
+    return path
 
 
 def exposed(path: Path) -> tuple[Path, ...]:

@@ -40,7 +40,7 @@ from jit_auth.storage.job import Builder, Job
 from jit_auth.storage.journal import Head, Texts
 from jit_auth.storage.lists import Lists
 from jit_auth.storage.people import Keys, People, Unknown
-from jit_auth.storage.place import Lock, insecure, make_private, sqlite_path
+from jit_auth.storage.place import Lock, file_of, make_private
 from jit_auth.storage.pool import PostgresReader
 from jit_auth.storage.postgres import PostgresJournal
 from jit_auth.storage.read import Holdings, Reads, Situation
@@ -131,12 +131,7 @@ class Store:
         another `serve`, an older PostgreSQL schema (the hint names `jit-auth db migrate`), a newer schema.
         """
         process = new_id("prc", clock(), os.urandom(10))
-        path = sqlite_path(url, base)
-        if path is None and insecure(url) and not insecure_db:
-            raise StorageError(
-                "The way to this PostgreSQL server is not safe.",
-                hint="Add ?sslmode=verify-full to [storage] url (and sslrootcert, where its CA is your own).",
-            )
+        path = file_of(url, base)
         compiler = Compiler("postgresql" if path is None else "sqlite")
         texts, head = Texts(compiler), Head(vault, process)
         lock: Lock | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jit_auth.channels import Port
 from jit_auth.channels.card import build
 from jit_auth.core.links import ticket
+from jit_auth.credentials import KINDS
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.judge import Judge
 from jit_auth.model import Audit, Card, Change, Stale, Unit
@@ -56,8 +57,9 @@ class Shows:
             execution=execution,
             action=operation.action,
             connector_name=operation.connector.name,
-            provider_name=operation.provider.id,
+            provider_name=operation.provider_name,
             request=judged.request,
+            connects=KINDS[operation.provider.kind].connects,
             votes=[vote for vote in opened.votes if vote.ask == ask.id],
             url=f"{self.public_url}/approvals/{mark}",
         )

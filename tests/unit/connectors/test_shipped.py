@@ -1,0 +1,130 @@
+"""The shipped connectors: sound, sourced, readable, and with the risk that their effect has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jit_auth.catalog.check import unreadable
+from jit_auth.catalog.files import shipped_path
+from jit_auth.catalog.load import Catalog, load
+from jit_auth.catalog.validate import compiled, composed
+from jit_auth.core.scopes import expand
+from jit_auth.credentials import KINDS
+from jit_auth.model import Action
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "connectors"
+CATALOG: Catalog = load([], {}, public_url="http://127.0.0.1:8080", allow_private=(), kinds=tuple(KINDS))
+ACTIONS = [operation.action for operation in CATALOG.actions.values()]
+SOURCE = re.compile(r"^# source: https://(docs\.github\.com|docs\.slack\.dev|developers\.google\.com)/\S+$")
+
+
+def test_these_are_shipped() -> None:
+    assert shipped_path() == FOLDER
+    assert set(CATALOG.connectors) == {"gmail", "gcal", "github", "slack"}
+    assert set(CATALOG.providers) == {"google", "github", "slack"}
+    assert all(6 <= len(connector.actions) <= 12 for connector in CATALOG.connectors.values())
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*.toml")), ids=lambda path: path.parent.name)
+def test_every_scope_list_carries_its_source(path: Path) -> None:
+    lines = path.read_text().split("\n")
+    for number, line in enumerate(lines):
+        if re.match(r"(any_|base_)?scopes = |implies = |\[implies\]", line):
+            assert SOURCE.match(lines[number - 1]), f"{path}:{number + 1}"
+
+
+@pytest.mark.parametrize("folder", sorted(path for path in FOLDER.iterdir()), ids=lambda path: path.name)
+def test_every_folder_explains_itself(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    assert "client_id" in text or "provider `google`" in text
+    if (folder / "connector.toml").is_file():
+        for action in CATALOG.connectors[folder.name].actions:
+            assert action.name.partition(".")[2] in text, f"{action.name} is not in its README"
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+def test_an_action_is_what_it_says(action: Action) -> None:
+    assert action.effect == "read" or action.risk != "low" or action.retry != "never" or action.effect == "create"
+    assert (action.method in ("GET", "HEAD")) <= (action.effect == "read")
+    assert action.effect != "delete" or action.risk in ("high", "critical")
+    assert action.effect != "read" or action.retry == "safe"
+    assert action.effect not in ("create", "delete") or action.retry == "never" or action.name == "gmail.trash_message"
+    assert len(action.name.replace(".", "__")) <= 64
+    assert action.title[0].isupper()
+    for param in action.params:
+        for schema in _strings(param.schema):
+            assert "maxLength" in schema or "pattern" in schema or "format" in schema, f"{param.name} has no bound"
+
+
+def _strings(schema: Any) -> list[dict[str, Any]]:
+    if isinstance(schema, list):
+        return [found for inner in schema for found in _strings(inner)]
+    if not isinstance(schema, dict):
+        return []
+    found = [inner for value in schema.values() for inner in _strings(value)]
+    return [*found, schema] if schema.get("type") == "string" else found
+
+
+def test_approvers_can_read_every_write() -> None:
+    assert [str(fault) for name in CATALOG.connectors for fault in unreadable(CATALOG, name)] == []
+
+
+def test_every_schema_is_closed() -> None:
+    for operation in CATALOG.actions.values():
+        check = compiled(composed(operation.action.params))
+        assert not check.is_valid({"nobody_knows_this": 1})
+
+
+def test_every_scope_has_a_title_for_people() -> None:
+    for connector in CATALOG.connectors.values():
+        for action in connector.actions:
+            for scope in (*action.scopes, *action.any_scopes):
+                assert connector.provider.scope_titles.get(scope), f"{action.name}: {scope}"
+
+
+def test_wider_scopes_stand_for_narrower_ones() -> None:
+    prefix = "https://www.googleapis.com/auth/"
+    google = CATALOG.providers["google"].implies
+    assert f"{prefix}gmail.readonly" in expand(["https://mail.google.com/"], google)
+    assert f"{prefix}calendar.events.readonly" in expand([f"{prefix}calendar.events"], google)
+    assert f"{prefix}gmail.modify" not in expand([f"{prefix}gmail.readonly", f"{prefix}gmail.labels"], google)
+    assert "public_repo" in expand(["repo"], CATALOG.providers["github"].implies)
+
+
+CALLS = [
+    ("gmail.list_messages", {"q": "from:ana", "labelIds": ["INBOX", "UNREAD"]},
+     "GET https://gmail.googleapis.com/gmail/v1/users/me/messages?q=from%3Aana&labelIds=INBOX&labelIds=UNREAD", b""),
+    ("gmail.trash_message", {"id": "18c"},
+     "POST https://gmail.googleapis.com/gmail/v1/users/me/messages/18c/trash", b""),
+    ("gmail.modify_message", {"id": "18c", "addLabelIds": ["X"]},
+     "POST https://gmail.googleapis.com/gmail/v1/users/me/messages/18c/modify",
+     b'{"addLabelIds":["X"],"removeLabelIds":[]}'),
+    ("gcal.create_event", {"summary": "s", "start": {"dateTime": "2026-11-24T10:00:00Z"}, "end": {"date": "2026-11-25"},
+                           "attendees": [{"email": "a@b.example"}]},
+     "POST https://www.googleapis.com/calendar/v3/calendars/primary/events?sendUpdates=none",
+     b'{"attendees":[{"email":"a@b.example"}],"end":{"date":"2026-11-25"},'
+     b'"start":{"dateTime":"2026-11-24T10:00:00Z"},"summary":"s"}'),
+    ("gcal.list_events", {"calendarId": "a/b@c"},
+     "GET https://www.googleapis.com/calendar/v3/calendars/a%2Fb%40c/events", b""),
+    ("github.create_issue", {"owner": "o", "repo": "r.x", "title": "t"},
+     "POST https://api.github.com/repos/o/r.x/issues", b'{"title":"t"}'),
+    ("github.merge_pull_request", {"owner": "o", "repo": "r", "pull_number": 3, "sha": "a" * 40},
+     "PUT https://api.github.com/repos/o/r/pulls/3/merge", b'{"sha":"' + b"a" * 40 + b'"}'),
+    ("slack.post_message", {"channel": "C012", "text": "hi"}, "POST https://slack.com/api/chat.postMessage",
+     b'{"channel":"C012","text":"hi","unfurl_links":false,"unfurl_media":false}'),
+    ("slack.find_user_by_email", {"email": "a@b.example"},
+     "GET https://slack.com/api/users.lookupByEmail?email=a%40b.example", b""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "params", "line", "body"), CALLS, ids=[call[0] for call in CALLS])
+def test_what_leaves_is_what_the_vendor_documents(name: str, params: dict[str, Any], line: str, body: bytes) -> None:
+    operation = CATALOG.actions[name]
+    request = operation.build(operation.validate(params), {}, "exe_1", 0)
+    assert f"{request.method} {request.url}" == line
+    assert request.body == body
