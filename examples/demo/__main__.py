@@ -12,10 +12,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from examples.demo import person
+from examples.demo import person, trail
 from examples.demo.agent import OPEN, Execution, JitAuth, Refused
 from examples.demo.show import Show
 from examples.demo.world import World, WorldError
@@ -109,8 +108,7 @@ class Demo:
         if code:
             raise Unexpected(f"audit export answered {code}: {out}")
         for row in map(json.loads, out.splitlines()):
-            at, actor, what = _told(row)
-            self.show.line(at, f"{actor:<24} {what}")
+            self.show.line(*trail.told(row))
         code, out = await self.world.command("audit", "verify")
         if code:
             raise Unexpected(f"audit verify answered {code}: {out}")
@@ -212,11 +210,6 @@ def _why(execution: Execution) -> str:
     rules = ", ".join(execution["decision"]["rules"])
     said = {"allow": "allows it", "require_approval": "wants an approval"}
     return f"rule {rules} {said[execution['decision']['effect']]}, and it waits for people"
-
-
-def _told(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    at = datetime.fromisoformat(str(row["at"]).replace("Z", "+00:00")).astimezone(UTC)
-    return f"{at:%H:%M:%S}", str(row["actor"]), ", ".join(str(fact["do"]) for fact in row["what"])
 
 
 async def _in_thread(function: Callable[[], T]) -> T:

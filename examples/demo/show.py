@@ -6,7 +6,7 @@ import os
 import sys
 import textwrap
 
-WIDTH = 100
+WIDTH = 110
 LABEL = 12
 
 
@@ -28,7 +28,9 @@ class Show:
         print(f"\n{self._paint(f'{self._step}. {text}', '1')}", flush=True)
 
     def line(self, label: str, text: str = "") -> None:
-        for number, part in enumerate(textwrap.wrap(text, WIDTH - LABEL - 3, break_long_words=False) or [""]):
+        for number, part in enumerate(
+            textwrap.wrap(text, WIDTH - LABEL - 3, break_long_words=False, replace_whitespace=False) or [""]
+        ):
             shown = f"{label if not number else '':<{LABEL}}"
             print(f"   {self._paint(shown, '2')}{part}", flush=True)
 

@@ -1,4 +1,4 @@
-"""What `jit-auth connectors check` finds beyond loading: actions whose approval nobody could read (threat 18)."""
+"""What `jit-auth connectors check` finds beyond loading: actions whose approval nobody could read (THREAT_MODEL 18)."""
 
 from __future__ import annotations
 

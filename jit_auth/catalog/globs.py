@@ -1,4 +1,4 @@
-"""Which actions a list of names and globs covers (threat 24)."""
+"""Which actions a list of names and globs covers (THREAT_MODEL 24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hosts a provider's secrets may go to, judged by their text when files are loaded (threat 5)."""
+"""The hosts a provider's secrets may go to, judged by their text when files are loaded (THREAT_MODEL 5)."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Catalog:
     """Per connector the file it comes from: for faults that only others can find."""
 
     def redirect_uri(self, provider: str) -> str:
-        """The one redirect URI of a provider, exactly as to be registered there (threat 6)."""
+        """The one redirect URI of a provider, exactly as to be registered there (THREAT_MODEL 6)."""
         return f"{self.public_url}/oauth/callback/{provider}"
 
 
@@ -210,7 +210,7 @@ class _Loader:
         return msgspec.structs.replace(connector, actions=tuple(made))
 
     def _provider_of(self, found: Found[ConnectorTable], fault: _Tell) -> Provider | None:
-        """Its own provider, or the shared one it may use (threat 5: only if that says so, or came with it)."""
+        """Its own provider, or the shared one it may use (THREAT_MODEL 5: only if that says so, or came with it)."""
         given = found.table.provider
         if isinstance(given, ProviderTable):
             if found.id in self._shared:

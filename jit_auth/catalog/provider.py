@@ -1,4 +1,4 @@
-"""Providers: from the tables of files, and what config.toml overrides, to model.Provider (threat 5)."""
+"""Providers: from the tables of files, and what config.toml overrides, to model.Provider (THREAT_MODEL 5)."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ EMAIL = (
     r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$"
 )
-"""`policy.strings.email_domain` as a pattern (threat 33); a test holds the two equal."""
+"""`policy.strings.email_domain` as a pattern (THREAT_MODEL 33); a test holds the two equal."""
 
 _INT64 = r"^(?:0|-?[1-9][0-9]{0,18})$"
 
@@ -80,7 +80,7 @@ def _values(schema: Mapping[str, Any]) -> list[Any]:
 
 
 def closed(schema: Any, *, in_place: bool = False) -> Any:
-    """The same schema with every object closed that does not say otherwise itself (threat 31).
+    """The same schema with every object closed that does not say otherwise itself (THREAT_MODEL 31).
 
     Where alternatives add properties (`anyOf`, ...), the object around them is closed by `unevaluatedProperties`.
     """
@@ -156,7 +156,7 @@ def is_int64(text: str) -> bool:
 
 
 def is_email(text: str) -> bool:
-    """`format = "email"`: exactly one plain address (threat 33)."""
+    """`format = "email"`: exactly one plain address (THREAT_MODEL 33)."""
     return email_domain(text) is not None
 
 

@@ -13,7 +13,7 @@ POSTGRESQL = ("postgresql", "postgres")
 def judge_url(url: str, *, insecure: bool) -> None:
     """Raises ValueError for an unknown database, and for PostgreSQL over a network without `verify-full`.
 
-    Threat 40: sslmode's default, `prefer`, gives the password to whoever answers. libpq's parameters are allowed,
+    THREAT_MODEL 40: sslmode's default, `prefer`, gives the password to whoever answers. libpq's parameters are allowed,
     several hosts too (https://www.postgresql.org/docs/current/libpq-connect.html, 34.1.1).
     """
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):

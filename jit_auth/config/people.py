@@ -1,4 +1,4 @@
-"""Who is who: one person per human, whatever name is used (threat 14)."""
+"""Who is who: one person per human, whatever name is used (THREAT_MODEL 14)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Secret = str | SecretTable
 
 
 def exposed(path: Path) -> bool:
-    """Whether group or others can read or change a file (threat 40). A missing file is not exposed."""
+    """Whether group or others can read or change a file (THREAT_MODEL 40). A missing file is not exposed."""
     try:
         return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
     except OSError:

@@ -1,7 +1,7 @@
 """JSON strictly in (RFC 7493), one form out (RFC 8785), and the digest of a call: what people approve.
 
 Everything later (digest, policy, card, request) reads the one value that `parse_json` returned: the received bytes are
-never forwarded, so there is no second reading of them to disagree with (threat 20).
+never forwarded, so there is no second reading of them to disagree with (THREAT_MODEL 20).
 """
 
 from __future__ import annotations

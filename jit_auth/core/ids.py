@@ -1,4 +1,4 @@
-"""Ids: people's ids in one form at every door (threat 14), and our own ids, which sort by time."""
+"""Ids: people's ids in one form at every door (THREAT_MODEL 14), and our own ids, which sort by time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The request that leaves, without its credential: one pure function per action, its shape decided at load.
 
-Nothing is normalised after this: the bytes built here are hashed, approved and sent (threat 4). No parameter can
-change scheme, host, the number of path segments or the set of headers (threat 31).
+Nothing is normalised after this: the bytes built here are hashed, approved and sent (THREAT_MODEL 4). No parameter can
+change scheme, host, the number of path segments or the set of headers (THREAT_MODEL 31).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FORBIDDEN_PREFIXES = ("content-", "proxy-", "x-forwarded-", "x-http-method")
 
 
 def forbidden(name: str, where: str, inject: Inject, retry: str = "never") -> str | None:
-    """Why no parameter may go by this name to this place (threat 31), or None where it may."""
+    """Why no parameter may go by this name to this place (THREAT_MODEL 31), or None where it may."""
     folded = name.casefold()
     if where != "path" and folded in {(inject.header or "").casefold(), (inject.query or "").casefold()} - {""}:
         return "is the name that carries the credential"

@@ -1,7 +1,7 @@
 """Where a request goes: base URL and path as templates, filled so that no value leaves the place it was given.
 
-A template of a base URL stands for one DNS label or path segment of the connected account (threat 5), a template of
-a path for (part of) one segment; a value that a server could read as a step in the path is refused (threat 31).
+A template of a base URL stands for one DNS label or path segment of the connected account (THREAT_MODEL 5), one of a
+path for (part of) one segment; a value that a server could read as a step in the path is refused (THREAT_MODEL 31).
 """
 
 from __future__ import annotations

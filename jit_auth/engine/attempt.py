@@ -56,7 +56,7 @@ class Attempts:
         except Away as away:
             return Came("never_left", message=away.message)
         except Misconfigured as fault:
-            return Came("misconfigured", message=fault.message)
+            return Came("refused" if fault.code == "address_refused" else "misconfigured", message=fault.message)
         finally:
             self.memory.forget(grant.user, grant.provider)
         return None

@@ -123,7 +123,11 @@ class Connects:
                 another = old is None and bool(grants)
                 return Connection(asked, right and not missing, given, missing, landed.account_name or None, another)
             if applied.which == "stopped":
-                await self._too_late(ask, landed, now)
+                subjects = frozenset(self._subjects(ask, operation))
+                newest, _, stops = await store.stops()
+                if any((stop.kind, stop.id) in subjects and stop.epoch > landed.flow.epoch for stop in stops):
+                    await self._too_late(ask, landed, now)
+                epoch = newest  # what was stopped concerns others, or is a halt: consents still count
             ask, execution = await self._again(ask, execution)
         raise Unavailable("Others are answering this very moment.", hint="Start again from the link.")
 

@@ -57,6 +57,11 @@ class Provider(Struct, frozen=True, kw_only=True):
     client_secret: str | None = None
     connectors: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Provider({self.id!r})"  # it holds a client secret
+
+    __str__ = __repr__
+
 
 class Param(Struct, frozen=True, kw_only=True):
     """One parameter: its JSON Schema (without our own keys), where it goes, and how people see it."""

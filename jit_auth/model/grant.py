@@ -78,3 +78,8 @@ class Flow(Struct, frozen=True, kw_only=True):
     epoch: int
     done: bool = False
     until: Millis
+
+    def __repr__(self) -> str:
+        return f"Flow(ask={self.ask!r})"  # it holds a verifier and a nonce
+
+    __str__ = __repr__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -70,8 +70,11 @@ class Record:
             .limit(bindparam("most"))
         )
 
-    async def verify(self) -> Verified:
-        """Check every chain, in one snapshot: works while the service writes. Raises StorageError."""
+    async def verify(self, progress: Callable[[int], None] | None = None) -> Verified:
+        """Check every chain, in one snapshot: works while the service writes. Raises StorageError.
+
+        `progress` is told now and then how many rows were read.
+        """
         macs: dict[str, Mac | None] = {}
 
         def mac_of(key: str) -> Mac | None:
@@ -92,6 +95,8 @@ class Record:
             verifier = chain.Verifier(promised, mac_of)
             async for rows in snapshot.stream((self._all, ())):
                 count += len(rows)
+                if progress is not None:
+                    progress(count)
                 breaks += verifier.feed(_links(rows))
             breaks += verifier.end()
         return Verified(count, verifier.writers, tuple(breaks))

@@ -5,6 +5,7 @@ alembic is imported only where the stamp differs: its import alone takes 0.7 s.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from jit_auth.errors import StorageError
 from jit_auth.storage import tables
+from jit_auth.storage.place import file_of, make_private
 from jit_auth.storage.postgres import LOST, connect, failed
 from jit_auth.storage.sqlite import BUSY, open_to_write
 from jit_auth.vault import Vault
@@ -46,6 +48,17 @@ def prepare_sqlite(path: Path, vault: Vault, *, head: str = HEAD, migrations: Pa
         raise StorageError(f"The database cannot be opened: {error}") from error
     finally:
         engine.dispose()
+
+
+async def migrate(url: str, base: Path, vault: Vault) -> str:
+    """Bring the database to the newest schema, from nothing or from an older one; the revision. Raises StorageError."""
+    path = file_of(url, base)
+    if path is None:
+        await prepare_postgres(url, vault, upgrade=True)
+    else:
+        make_private(path)
+        await asyncio.to_thread(prepare_sqlite, path, vault)
+    return HEAD
 
 
 async def prepare_postgres(

@@ -121,14 +121,13 @@ class Store:
 
     @classmethod
     async def open(
-        cls, url: str, vault: Vault, *, clock: Clock, base: Path, serve: bool, bundle: str | None = None,
-        insecure_db: bool = False,
-    ) -> Store:  # fmt: skip
+        cls, url: str, vault: Vault, *, clock: Clock, base: Path, serve: bool, bundle: str | None = None
+    ) -> Store:
         """Open `url` (SQLite paths against `base`), making the schema where the database is empty.
 
-        `serve`: take the lock of an SQLite file, and a lease. `bundle`: publish this one. `insecure_db`: accept a
-        PostgreSQL server elsewhere that is not asked who it is (SECURITY 40). Raises StorageError: away, in use by
-        another `serve`, an older PostgreSQL schema (the hint names `jit-auth db migrate`), a newer schema.
+        `serve`: take the lock of an SQLite file, and a lease. `bundle`: publish this one. Whether the way to the
+        server is safe was judged with the configuration. Raises StorageError: away, in use by another `serve`, an
+        older PostgreSQL schema (the hint names `jit-auth db migrate`), a newer schema.
         """
         process = new_id("prc", clock(), os.urandom(10))
         path = file_of(url, base)

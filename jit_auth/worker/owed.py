@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jit_auth.egress import Egress
 from jit_auth.model import Audit, Change, Delete, Millis, Op, Outbox, Provider, Unit
-from jit_auth.oauth.revoke import revoke
+from jit_auth.oauth.revoke import revocable, revoke
 from jit_auth.storage.store import Store
 
 FIRST_PAUSE: Millis = 1_000
@@ -32,11 +32,11 @@ class Owed:
     async def _revoke(self, row: Outbox) -> bool:
         provider = self.providers.get(row.provider)
         gone = False
-        if provider is not None and provider.revoke_url is not None:
+        if provider is not None and revocable(provider):
             gone = await revoke(self.egress, provider, await self.store.reveal(row))
         now = self.store.now()
         op: Op
-        if gone or provider is None or provider.revoke_url is None or now >= row.until:
+        if gone or provider is None or not revocable(provider) or now >= row.until:
             op, did = Delete(row), "token.revoked" if gone else "token.not_revoked"
         else:
             pause = min(LONGEST_PAUSE, FIRST_PAUSE << min(row.tries, 12))

@@ -42,7 +42,7 @@ def written(rules: list[tuple[str, str, Tree]], chosen: int, way: tuple[int, ...
 
 
 @given(rules_with_a_hole(), st.sampled_from(["allow", "deny"]), st.booleans(), st.booleans())
-@settings(max_examples=6000, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_an_error_in_place_of_any_part_is_never_weaker_than_a_value(
     hole: tuple[list[tuple[str, str, Tree]], int, tuple[int, ...]], no_match: str, verified: bool, open_: bool
 ) -> None:
@@ -52,7 +52,7 @@ def test_an_error_in_place_of_any_part_is_never_weaker_than_a_value(
     broken = decide(written(rules, chosen, way, GONE[type_]) + more, no_match, verified=verified)
     for value in VALUES[type_]:
         found = decide(written(rules, chosen, way, value) + more, no_match, verified=verified)
-        # A rule that asks counts as matched (CONTRACT 4), also where, unmatched, it would have left the call to no_match.
+        # A rule that asks counts as matched (CONTRACT 4), also where it would else have left the call to no_match.
         asked = broken.effect == "require_approval" and not found.rules
         assert STRICT[broken.effect] >= STRICT[found.effect] or asked, (value, found, broken)
         if broken.effect == found.effect != "allow":

@@ -1,0 +1,225 @@
+"""`jit-auth audit verify / export / tail` and `jit-auth db migrate`: the record, and the schema it lies in."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import csv
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import msgspec
+
+from jit_auth.cli.options import config_option, json_option, print_json, settings_of
+from jit_auth.config.settings import Settings
+from jit_auth.core.text import visible
+from jit_auth.errors import JitAuthError
+from jit_auth.model import Millis
+from jit_auth.storage.audit import Entry, Record
+from jit_auth.storage.clock import Clock
+from jit_auth.storage.place import file_of
+from jit_auth.storage.schema import migrate
+from jit_auth.storage.store import Store
+from jit_auth.vault import Vault
+
+T = TypeVar("T")
+
+COLUMNS = ("id", "at", "actor", "user", "agent", "execution", "what")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_EACH = 1.0
+"""Seconds between looks of `tail --follow`."""
+
+
+def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`audit verify`, `audit export`, `audit tail` and `db migrate`."""
+    audit = sub.add_parser("audit", help="the record of everything").add_subparsers(metavar="COMMAND", required=True)
+    check = audit.add_parser("verify", help="check that no row was altered, removed or added")
+    check.set_defaults(run=run_verify)
+    export = audit.add_parser("export", help="all rows in order of time, as JSON Lines or CSV")
+    export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default: jsonl")
+    export.add_argument("--since", metavar="TIME", type=_time, help="RFC 3339, as 2026-11-24T10:00:00Z")
+    export.add_argument("--execution", metavar="ID", help="rows of one execution")
+    export.add_argument("-o", "--output", metavar="FILE", type=Path, help="a new file, for its owner alone")
+    export.set_defaults(run=run_export)
+    tail = audit.add_parser("tail", help="the newest rows")
+    tail.add_argument("-n", "--lines", metavar="N", type=_count, default=20, help="how many (default 20)")
+    tail.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
+    tail.set_defaults(run=run_tail)
+    move = sub.add_parser("db", help="the database's schema").add_subparsers(metavar="COMMAND", required=True)
+    upgrade = move.add_parser("migrate", help="bring the schema to the newest version")
+    upgrade.set_defaults(run=run_migrate)
+    for parser in (check, export, tail, upgrade):
+        config_option(parser)
+    for parser in (check, tail, upgrade):
+        json_option(parser)
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Exit 0: whole; 1: broken, each break on a line."""
+    shown = sys.stderr.isatty() and not args.json
+
+    def progress(count: int) -> None:
+        if shown:
+            print(f"\r{count} rows", end="", file=sys.stderr, flush=True)
+
+    verified = _with_record(args, lambda record: record.verify(progress))
+    if shown:
+        print("\r\033[K", end="", file=sys.stderr)
+    if args.json:
+        breaks = [{"writer": one.writer, "seq": one.seq, "why": one.why} for one in verified.breaks]
+        print_json({"ok": not breaks, "rows": verified.rows, "writers": verified.writers, "breaks": breaks})
+    else:
+        for one in verified.breaks:
+            print(f"{visible(one.writer, one_line=True)}-{one.seq}: {visible(one.why, one_line=True)}")
+        word = f"broken in {len(verified.breaks)} places" if verified.breaks else "whole"
+        print(f"{verified.rows} rows of {verified.writers} writers: {word}")
+    return 1 if verified.breaks else 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Rows on stdout, or in a file that must be new."""
+
+    async def export(record: Record) -> int:
+        with _output(args.output) as out:
+            write = _csv(out) if args.format == "csv" else _jsonl(out)
+            async for entry in record.rows(since=args.since, execution=args.execution):
+                write(entry)
+        return 0
+
+    return _with_record(args, export)
+
+
+def run_tail(args: argparse.Namespace) -> int:
+    """The newest rows, one a line; with `--follow` until interrupted."""
+
+    async def tail(record: Record) -> int:
+        shown: set[str] = set()
+        async for entry in _newest(record, args.lines, args.follow):
+            if entry.id not in shown:
+                shown.add(entry.id)
+                print(json.dumps(as_data(entry), ensure_ascii=False) if args.json else line(entry), flush=True)
+        return 0
+
+    return _with_record(args, tail)
+
+
+def run_migrate(args: argparse.Namespace) -> int:
+    """Makes or upgrades the schema; says which it is now."""
+    os.umask(0o077)
+    settings = settings_of(args)
+    revision = asyncio.run(migrate(settings.storage.url, settings.base, Vault(settings.vault.keys)))
+    if args.json:
+        print_json({"schema": revision})
+    else:
+        print(f"the schema is {revision}")
+    return 0
+
+
+def as_data(entry: Entry) -> dict[str, Any]:
+    """A row as it is exported."""
+    data: dict[str, Any] = msgspec.to_builtins(entry)
+    return {name: _rfc3339(entry.at) if name == "at" else data[name] for name in COLUMNS}
+
+
+def line(entry: Entry) -> str:
+    """A row on a terminal: text that others wrote is made visible."""
+    facts = "; ".join(_fact(fact) for fact in entry.what)
+    parts = (_rfc3339(entry.at), entry.actor, f"for {entry.user}" if entry.user else "", entry.execution or "", facts)
+    return "  ".join(visible(part, one_line=True) for part in parts if part)
+
+
+def _fact(fact: dict[str, Any]) -> str:
+    said = " ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in fact.items()
+        if name != "do" and value not in (None, [], {})
+    )
+    return f"{fact.get('do', '?')} {said}".rstrip()
+
+
+def _jsonl(out: TextIO) -> Callable[[Entry], None]:
+    return lambda entry: print(json.dumps(as_data(entry)), file=out)
+
+
+def _csv(out: TextIO) -> Callable[[Entry], None]:
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+
+    def write(entry: Entry) -> None:
+        data = as_data(entry)
+        data["what"] = json.dumps(data["what"])
+        writer.writerow([_cell(data[name]) for name in COLUMNS])
+
+    return write
+
+
+def _cell(value: str | None) -> str:
+    """A cell that no spreadsheet takes for a formula (SECURITY 19)."""
+    text = value or ""
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Any:
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except OSError as error:
+        raise JitAuthError(f"{path}: {error.strerror}") from error
+    with open(made, "w", encoding="utf-8", newline="") as out:
+        yield out
+
+
+async def _newest(record: Record, count: int, follow: bool) -> AsyncIterator[Entry]:
+    for entry in await record.tail(count):
+        yield entry
+    while follow:
+        await asyncio.sleep(_EACH)
+        for entry in await record.tail(1_000):
+            yield entry
+
+
+def _with_record(args: argparse.Namespace, work: Callable[[Record], Awaitable[T]]) -> T:
+    os.umask(0o077)
+    settings = settings_of(args)
+    path = file_of(settings.storage.url, settings.base)
+    if path is not None and not path.exists():
+        raise JitAuthError(f"There is no database at {path} yet.", hint="`jit-auth serve` makes it.")
+    return asyncio.run(_run(settings, work))
+
+
+async def _run(settings: Settings, work: Callable[[Record], Awaitable[T]]) -> T:
+    vault = Vault(settings.vault.keys)
+    store = await Store.open(settings.storage.url, vault, clock=Clock(), base=settings.base, serve=False)
+    try:
+        return await work(store.audit)
+    finally:
+        await store.close()
+
+
+def _rfc3339(at: Millis) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _time(text: str) -> Millis:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time as 2026-11-24T10:00:00Z") from None
+    if at.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} names no zone: end it with Z or +01:00")
+    return round(at.timestamp() * 1000)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 100000")
+    return int(text)
