@@ -82,6 +82,7 @@ def load_bundle(settings: Settings) -> Bundle:
         public_url=settings.server.public_url,
         allow_private=settings.connectors.allow_private_hosts,
         kinds=tuple(KINDS),
+        config=settings.document,
     )
     actions = {name: operation.action for name, operation in catalog.actions.items()}
     policy = load_policy(

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -108,7 +109,7 @@ class Demo:
         if code:
             raise Unexpected(f"audit export answered {code}: {out}")
         for row in map(json.loads, out.splitlines()):
-            self.show.line(*trail.told(row))
+            self.show.line(*trail.told(row), indent=trail.ACTOR + 1)
         code, out = await self.world.command("audit", "verify")
         if code:
             raise Unexpected(f"audit verify answered {code}: {out}")
@@ -240,6 +241,10 @@ async def _in_thread(function: Callable[[], T]) -> T:
 
 
 async def run(auto: bool) -> int:
+    """Everything from start to stop; the exit code. SIGTERM and a closed terminal stop it like Ctrl-C."""
+    task = asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: task and task.cancel())
     show = Show()
     try:
         async with World.running() as world:
@@ -257,9 +262,10 @@ async def run(auto: bool) -> int:
 
 def main() -> int:
     auto = os.environ.get("AUTO", "") not in ("", "0") or not sys.stdin.isatty()
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"  # all of this is on this machine
     try:
         return asyncio.run(run(auto))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
 
 

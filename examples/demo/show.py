@@ -27,10 +27,10 @@ class Show:
         self._step += 1
         print(f"\n{self._paint(f'{self._step}. {text}', '1')}", flush=True)
 
-    def line(self, label: str, text: str = "") -> None:
-        for number, part in enumerate(
-            textwrap.wrap(text, WIDTH - LABEL - 3, break_long_words=False, replace_whitespace=False) or [""]
-        ):
+    def line(self, label: str, text: str = "", *, indent: int = 0) -> None:
+        width = WIDTH - LABEL - 3
+        parts = textwrap.wrap(text, width, break_long_words=False, subsequent_indent=" " * indent)
+        for number, part in enumerate(parts or [""]):
             shown = f"{label if not number else '':<{LABEL}}"
             print(f"   {self._paint(shown, '2')}{part}", flush=True)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Fact = Mapping[str, Any]
+ACTOR = 18
+"""Width of the column of who did it."""
 
 
 def _decision(fact: Fact) -> str:
@@ -41,8 +43,9 @@ WORDS: Mapping[str, Callable[[Fact], str]] = {
 def told(row: Mapping[str, Any]) -> tuple[str, str]:
     """A row as (time of day, who does what); facts without words stand under their own name."""
     at = str(row["at"])[11:19]
-    facts = [WORDS.get(fact["do"], lambda fact: str(fact["do"]))(fact) for fact in row["what"]]
-    return at, f"{str(row['actor']).removeprefix('person:'):<18} {'; '.join(facts)}"
+    facts = [WORDS[fact["do"]](fact) if fact["do"] in WORDS else str(fact["do"]) for fact in row["what"]]
+    actor = str(row["actor"]).removeprefix("person:")
+    return at, f"{actor:<{ACTOR}} {'; '.join(facts)}"
 
 
 def _short(digest: str) -> str:

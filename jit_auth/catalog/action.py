@@ -27,7 +27,8 @@ _PLACES: tuple[In, ...] = ("path", "query", "header", "body")
 _SHOWN: tuple[Shown, ...] = ("text", "html", "base64", "rfc822", "opaque")
 _OWN = ("required", "in", "sensitive", "as")
 _NEVER_EXPOSED = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "authorization", "proxy-authenticate"})
-_LONGEST = 600_000
+_LONGEST = 600_000  # milliseconds
+_LONGEST_TEXT = 300
 
 Path = tuple[str | int, ...]
 Fault = Callable[[Path, str], None]
@@ -57,6 +58,9 @@ def action_of(connector: str, name: str, table: ActionTable, provider: Provider,
         for key, given in table.params.items()
         if (param := _param(key, given, table, provider, retry, lambda path, why: tell(("params", *path), why)))
     )
+    headers = [param.name.casefold() for param in params if param.where == "header"]
+    if len(set(headers)) < len(headers):
+        tell(("params",), "two parameters go to one header")
     summary = table.title if table.summary is None else table.summary
     _judge_texts(table, summary, params, tell)
     if wrong:
@@ -121,6 +125,9 @@ def _judge_scopes(table: ActionTable, provider: Provider, tell: Fault) -> None:
 
 
 def _judge_texts(table: ActionTable, summary: str, params: tuple[Param, ...], tell: Fault) -> None:
+    for key, text in (("title", table.title), ("summary", summary)):
+        if not 0 < len(text) <= _LONGEST_TEXT or not text.isprintable():
+            tell((key,), f"{key}: one line of 1 to {_LONGEST_TEXT} printable characters")
     names = {name: next((p for p in params if p.name == name), None) for name in table.params}
     for name in table.show or ():
         if name not in names:

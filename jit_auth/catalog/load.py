@@ -23,6 +23,9 @@ from jit_auth.core.toml import Document, did_you_mean
 from jit_auth.errors import Fault, Faults
 from jit_auth.model import Action, Connector, Provider
 
+ACCOUNT_FIELDS = frozenset({"id", "name"})
+"""What is known of a connected account, and so may stand in a base URL as `{account.FIELD}`."""
+
 _Tell = Callable[[tuple[str | int, ...], str], None]
 
 
@@ -189,9 +192,12 @@ class _Loader:
             id=found.id, name=table.name, provider=provider, actions=(), docs=table.docs, base_url=table.base_url
         )
         try:
-            base_of(connector)
+            _, fields = base_of(connector)
         except ValueError as error:
             fault(("base_url",), str(error))
+        else:
+            if unknown := sorted(fields - ACCOUNT_FIELDS):
+                fault(("base_url",), f"base_url: an account has no field {unknown[0]!r}, only id and name")
         made: list[Action] = []
         for name, action_table in table.actions.items():
             at = ("actions", name)

@@ -40,9 +40,8 @@ def merge(provider_id: str, table: ProviderTable, client: Mapping[str, Any], bas
     fields: dict[str, Any] = {**given, **client, "id": provider_id}
     if "hosts" not in fields:
         literal = [host_of(fields[key]) for key in _URLS if key in fields]
-        if base_url is not None and "{" not in base_url:
-            literal.append(host_of(base_url))
-        fields["hosts"] = tuple(dict.fromkeys(host for host in literal if host))
+        literal.append(host_of(base_url or ""))
+        fields["hosts"] = tuple(dict.fromkeys(host for host in literal if host and "{" not in host))
     connectors = fields.get("connectors")
     return Provider(**{**fields, "connectors": connectors or ()})
 

@@ -86,12 +86,18 @@ class Validate:
                 yield _fault([*path, kind.property], "is required")
             elif isinstance(kind, Kind.AdditionalProperties | Kind.UnevaluatedProperties):
                 for name in kind.unexpected:
-                    near = did_you_mean(name[:64], self._names) if not path else ""
-                    yield _fault([*path, name], f"is no parameter{near}" if not path else "is not allowed here")
+                    yield self._unknown([*path, name])
+            elif isinstance(kind, Kind.FalseSchema):
+                yield self._unknown(path)
             elif isinstance(kind, Kind.Pattern) and kind.pattern == schemas.EMAIL:
                 yield _fault(path, "is not exactly one plain address (name@example.com)")
             else:
                 yield _fault(path, error.message[:500])
+
+    def _unknown(self, path: Sequence[str | int]) -> dict[str, str]:
+        if len(path) != 1:
+            return _fault(path, "is not allowed here")
+        return _fault(path, f"is no parameter{did_you_mean(str(path[0])[:64], self._names)}")
 
 
 def _fault(path: Sequence[str | int], message: str) -> dict[str, str]:

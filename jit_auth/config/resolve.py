@@ -44,6 +44,7 @@ class Resolver:
         self._environ = environ
         self._resolve_secrets = secrets
         self._secrets = Secrets(base, loopback=True, environ=environ)
+        self._origin = ""
         self.faults: list[Fault] = []
         self.warnings: list[str] = []
 
@@ -90,12 +91,10 @@ class Resolver:
             self._fault(at, str(error))
 
     def _addresses(self, server: tables.ServerTable) -> tuple[str, tuple[str, int], bool]:
-        host, listen, secure = "", ("127.0.0.1", 8080), False
+        host, listen = "", ("127.0.0.1", 8080)
         try:
-            parts = urls.parsed(server.public_url)
-            host, secure = (parts.hostname or "").lower(), parts.scheme == "https"
-            if parts.query or parts.path.strip("/"):
-                raise ValueError("it is scheme, host and port alone")
+            self._origin = urls.origin(server.public_url)
+            host = urls.parsed(self._origin).hostname or ""
         except ValueError as error:
             self._fault(("server", "public_url"), f"server.public_url: {error}")
         try:
@@ -106,7 +105,7 @@ class Resolver:
         if host and not loopback:
             key = "listen" if urls.is_loopback(host) else "public_url"
             self._fault(("server", key), f"server.{key}: {OFF_LOOPBACK}")
-            if not secure and not urls.is_loopback(host):
+            if not self._origin.startswith("https:") and not urls.is_loopback(host):
                 self._fault(("server", "public_url"), "server.public_url: https is required unless it is loopback")
         return host, listen, loopback
 
@@ -121,7 +120,7 @@ class Resolver:
                 self._fault(("server", "trusted_proxies", number), f"{proxy!r} is no address or network")
         tokens = [self._secret(t, ("server", "admin_tokens", n)) for n, t in enumerate(server.admin_tokens)]
         return made.Server(
-            public_url=server.public_url.rstrip("/"),
+            public_url=self._origin,
             host=host,
             listen=listen,
             environment=server.environment,

@@ -14,7 +14,7 @@ from jit_auth.model import Millis
 
 class Server(Struct, frozen=True, kw_only=True):
     public_url: str
-    """No slash at its end: links are this and a path that begins with one."""
+    """An origin as browsers write it, no slash at its end: links are this and a path that begins with one."""
     host: str
     """Of `public_url`, lower case, without port and brackets."""
     listen: tuple[str, int]

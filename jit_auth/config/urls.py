@@ -6,7 +6,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
-_SCHEMES = ("http", "https")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
@@ -18,6 +18,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def origin(url: str) -> str:
+    """The origin of an http(s) URL as browsers write it: lower case, no default port, no slash. Raises ValueError."""
+    parts = parsed(url)
+    if parts.query or url.endswith("?") or parts.path.strip("/"):
+        raise ValueError("it is scheme, host and port alone")
+    host = (parts.hostname or "").lower()
+    shown = f"[{host}]" if ":" in host else host
+    port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{shown}{port}"
 
 
 def is_host(text: str) -> bool:
@@ -45,7 +56,7 @@ def parsed(url: str) -> SplitResult:
     if not url.isascii() or any(c <= " " or c in '\x7f\\<>"{}|^`' for c in url):
         raise ValueError("a URL holds visible ASCII alone")
     parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES or not parts.hostname:
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise ValueError("expected an absolute http:// or https:// URL")
     if "@" in parts.netloc:
         raise ValueError("a user in a URL is refused")

@@ -58,6 +58,9 @@ def base_of(connector: Connector) -> tuple[Callable[[Account], str], frozenset[s
         return lambda account: constant, fields
     if literal_v6:
         raise ValueError("base_url: a template and an IPv6 address")
+    sample = ".".join("x" if isinstance(label, _Field) else label for label in labels)
+    if not whole and not host_allowed(sample, hosts):
+        raise ValueError(f"base_url: {host} can be none of the provider's hosts: list *.DOMAIN there")
     template = f"{scheme}://{host}{port}{path}"
 
     def base(account: Account) -> str:

@@ -25,6 +25,7 @@ T = TypeVar("T", bound=Struct)
 _AT = re.compile(r" \(at line (\d+), column (\d+)\)$| \(at end of document\)$")
 _WHERE = re.compile(r"(?s)^(.*?)(?: - at `(?:key in )?\$(.*)`)?$")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*')
 _TYPE = re.compile("`([a-z |]+)`")
 _WORDS = {
     "str": "a string", "int": "an integer", "float": "a number", "bool": "true or false",
@@ -104,23 +105,31 @@ def _statements(text: str) -> Iterable[tuple[int, str, dict[str, Any]]]:
         if not lines[at].strip() or lines[at].lstrip().startswith("#"):
             at += 1
             continue
-        end = at + 1
-        while True:
-            # A statement that goes on over lines can only end where a bracket or a long string closes.
-            last = lines[end - 1]
-            if end == at + 1 or end == len(lines) or any(mark in last for mark in ("]", "}", '"""', "'''")):
-                raw = "\n".join(lines[at:end])
-                try:
-                    read_as = tomllib.loads(raw)
-                except tomllib.TOMLDecodeError:
-                    pass
-                else:
-                    yield at + 1, raw, read_as
-                    break
-            if end == len(lines):  # cannot be: the whole has parsed
-                return
-            end += 1
+        end = _end(lines, at)
+        raw = "\n".join(lines[at:end])
+        yield at + 1, raw, tomllib.loads(raw)
         at = end
+
+
+def _end(lines: list[str], at: int) -> int:
+    """The line after the statement that begins at `at`: the fewest lines that parse."""
+    depth, long = 0, False
+    for end in range(at + 1, len(lines) + 1):
+        last = lines[end - 1]
+        long = long or '"""' in last or "'''" in last
+        bare = _QUOTED.sub("", last)
+        depth += bare.count("[") + bare.count("{") - bare.count("]") - bare.count("}")
+        # It can only end where its brackets are closed; where a long string is open, brackets count for nothing.
+        if depth > 0 and not long:
+            continue
+        if end > at + 1 and long and not any(mark in last for mark in ("]", "}", '"""', "'''")):
+            continue
+        try:
+            tomllib.loads("\n".join(lines[at:end]))
+        except tomllib.TOMLDecodeError:
+            continue
+        return end
+    return len(lines)  # cannot be: the whole has parsed
 
 
 def _open_table(

@@ -165,7 +165,10 @@ class Pins:
         self._below = tuple(below)
 
     def __contains__(self, host: object) -> bool:
-        return isinstance(host, str) and (host in self._exact or bool(self._below and host.endswith(self._below)))
+        if host in self._exact:
+            return True
+        # An address has no subdomains: "*.0.0.1" is no pattern for 127.0.0.1.
+        return isinstance(host, str) and host.endswith(self._below) and not _NUMERIC.fullmatch(host.rpartition(".")[2])
 
 
 class Private:

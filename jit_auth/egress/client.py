@@ -164,9 +164,12 @@ class Egress:
 
     def _idle(self, keys: tuple[Key, ...], fresh: bool, now: float) -> Connection | None:
         for key in keys:
-            connection = self._pool.take(key, IDLE_FRESH if fresh else IDLE, now)
-            if connection is not None:
-                return connection
+            while (connection := self._pool.take(key, IDLE_FRESH if fresh else IDLE, now)) is not None:
+                # A busy loop may not have read the server's EOF yet. Only for calls that must not be lost: to ask the
+                # system gives up the interpreter's lock once more.
+                if not fresh or connection.quiet():
+                    return connection
+                connection.close()
         return None
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, keys: tuple[Key, ...], deadline: float) -> Connection:

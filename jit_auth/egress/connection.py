@@ -7,6 +7,8 @@ connection: what follows could otherwise be read as the answer to the next reque
 from __future__ import annotations
 
 import asyncio
+import select
+import ssl
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -82,6 +84,14 @@ class Connection(asyncio.Protocol):
         self._final = self._complete = self._beyond = False
         self._transport.write(data)
 
+    def quiet(self) -> bool:
+        """Has nothing arrived that the event loop has not read yet, an EOF above all? For an idle connection."""
+        if self._transport is None:
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
+
     def give_up(self, why: str) -> None:
         """End a running exchange as cut off here (a timeout) and close. Nothing happens where none runs."""
         if self._answer is not None:
@@ -140,7 +150,7 @@ class Connection(asyncio.Protocol):
         self.open = False
         if self._answer is None:
             return
-        if self._final and self._framing == "close":
+        if self._final and self._framing == "close" and self._proven():
             self._finish()
         else:
             self._cut("The server closed the connection before the whole answer.")
@@ -148,7 +158,6 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.open = False
         if self._answer is not None:
-            # Without an EOF (TLS: close_notify) anybody may have cut the wire: the body's end is not proven.
             self._cut("The connection broke before the whole answer.")
         self.__dict__.pop("_parser", None)  # it refers back to us
         self._gone(self)
@@ -217,6 +226,17 @@ class Connection(asyncio.Protocol):
             self._complete = True
 
     # Ends of an exchange
+
+    def _proven(self) -> bool:
+        """Did the server itself end the stream? Under TLS anybody on the way can send a FIN, and asyncio tells no
+        difference; after a close_notify, and only then, reading gives an empty answer."""
+        secure = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        if secure is None:
+            return True
+        try:
+            return bool(secure.read(1) == b"")
+        except ssl.SSLError:
+            return False
 
     def _announced(self, text: str) -> None:
         for part in text.split(","):

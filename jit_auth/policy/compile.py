@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from jit_auth.policy import functions, ops
 from jit_auth.policy.facts import FACTS, ROOTS
@@ -187,6 +188,8 @@ class _Compiler:
             left, right = self.code(node.left), self.code(node.right)
             if not comparable(left.type, right.type):
                 raise Mistake(_unlike(node.op, left, right), node.at)
+            self.possible(left, (right.value,), start(node.right))
+            self.possible(right, (left.value,), start(node.left))
             if not (_plain(left.type) and _plain(right.type)):
                 self.spends = True
                 return _condition(ops.equal(left.run, right.run, negate=node.op == "!="))
@@ -199,6 +202,12 @@ class _Compiler:
             return _condition(ops.compare_slot(node.op, left.slot, right.value))
         return _condition(ops.compare(node.op, left.run, right.run))
 
+    def possible(self, code: Code, values: Iterable[Any], at: int) -> None:
+        """Refuse constants that a fact is never equal to."""
+        for value in values:
+            if why := self.scope.impossible(code.path, value):
+                raise Mistake(why, at)
+
     def membership(self, node: Compare) -> Code:
         left = self.code(node.left)
         right = self.known(node.right)
@@ -207,6 +216,8 @@ class _Compiler:
             raise Mistake(f"'in' looks into a list: this is {a(right.type)}{hint}", start(node.right))
         if not comparable(left.type, _item(right)):
             raise Mistake(f"{a(left.type)} is never in {a(right.type)}", node.at)
+        if right.value is not COMPUTED:
+            self.possible(left, right.value, start(node.right))
         if right.path == "user.groups":
             if isinstance(left.value, str) and left.value not in self.scope.groups:
                 hint = suggestion(left.value, sorted(self.scope.groups))

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
-from jit_auth.model import Action, Millis
+from jit_auth.model import Action, Effect, Millis, Risk
 from jit_auth.policy.types import BOOL, INT, STRING, Type, list_of
 from jit_auth.policy.values import Bad, text
 
@@ -48,6 +48,8 @@ class Fact:
     needs: Literal["call"] = "call"
     """What must be fetched before a decision that reads it."""
     doc: str = ""
+    values: tuple[str, ...] = ()
+    """All that it can be, where these are few: a comparison with anything else is a slip."""
 
 
 def local(call: Call, zone: tzinfo) -> datetime:
@@ -72,8 +74,8 @@ def _verified(call: Call, name: str) -> str:
     return call.user
 
 
-def _of_action(name: Literal["name", "connector", "risk", "effect"], doc: str) -> Fact:
-    return Fact(f"action.{name}", STRING, None, lambda call, zone: getattr(call.action, name), doc=doc)
+def _of_action(name: Literal["name", "connector", "risk", "effect"], doc: str, values: tuple[str, ...] = ()) -> Fact:
+    return Fact(f"action.{name}", STRING, None, lambda call, zone: getattr(call.action, name), doc=doc, values=values)
 
 
 def _depth(call: Call, zone: tzinfo) -> int:
@@ -83,8 +85,8 @@ def _depth(call: Call, zone: tzinfo) -> int:
 _ALL = (
     _of_action("name", "full name, `mailhub.send_message`"),
     _of_action("connector", "its connector's id"),
-    _of_action("risk", "`low`, `medium`, `high` or `critical`"),
-    _of_action("effect", "`read`, `create`, `update` or `delete`"),
+    _of_action("risk", "`low`, `medium`, `high` or `critical`", get_args(Risk)),
+    _of_action("effect", "`read`, `create`, `update` or `delete`", get_args(Effect)),
     Fact("user.id", STRING, "test@example.com", lambda call, zone: _verified(call, "user.id"),
          doc="whom the agent acts for; of an unverified user, or none, an error of the condition"),
     Fact("user.groups", list_of(STRING), [], lambda call, zone: tuple(sorted(groups(call))),
@@ -97,7 +99,7 @@ _ALL = (
          doc="from the first agent to the one that called"),
     Fact("now.hour", INT, None, lambda call, zone: local(call, zone).hour, doc="0 to 23, in the file's timezone"),
     Fact("now.weekday", STRING, None, lambda call, zone: WEEKDAYS[local(call, zone).weekday()],
-         doc="`mon` to `sun`, in the file's timezone"),
+         doc="`mon` to `sun`, in the file's timezone", values=WEEKDAYS),
     Fact("now.date", STRING, None, lambda call, zone: local(call, zone).date().isoformat(),
          doc="`2026-11-24`, in the file's timezone"),
     Fact("account", Type("string", nullable=True), None,

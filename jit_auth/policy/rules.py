@@ -212,7 +212,7 @@ class _Judge:
         if actions not in self._params:
             self._params[actions] = params_type([self._actions[name].params for name in sorted(actions)])
         params, hidden = self._params[actions]
-        return Scope(params, hidden, zone, self.slots, self._groups)
+        return Scope(params, hidden, zone, self.slots, self._groups, lambda text: person(text, self._aliases))
 
     def _condition(self, document: Document, path: Path, text: str | None, scope: Scope) -> Condition | None:
         if text is None:

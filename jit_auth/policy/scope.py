@@ -8,6 +8,7 @@ from datetime import tzinfo
 from typing import Any
 
 from jit_auth.core.toml import did_you_mean
+from jit_auth.errors import Problem
 from jit_auth.policy import ops
 from jit_auth.policy.facts import FACTS, ROOTS, Call, groups
 from jit_auth.policy.lex import Mistake
@@ -57,6 +58,8 @@ class Scope:
     slots: Slots
     groups: frozenset[str]
     """The groups that there are."""
+    person: Callable[[str], str]
+    """The one id of a person, whatever name is used. Raises Problem for what is none."""
     reads: set[str] = field(default_factory=set)
     """The facts and parameters that were named."""
 
@@ -70,6 +73,19 @@ class Scope:
     def group_set(self) -> int:
         """The slot of `user.groups` as a set."""
         return self.slots.of("user.groups as a set", groups)
+
+    def impossible(self, path: str, value: Any) -> str:
+        """Why the fact `path` is never equal to a constant; "" where it may be."""
+        if not isinstance(value, str):
+            return ""
+        if path == "user.id":
+            try:
+                form = self.person(value)
+            except Problem:
+                return ""
+            return "" if form == value else f"user.id is never {value!r} (did you mean {form!r}?)"
+        values = FACTS[path].values if path in FACTS else ()
+        return f"{path} is never {value!r}{suggestion(value, list(values))}" if values and value not in values else ""
 
     def root(self, name: str, variables: list[str], at: int) -> Code:
         """A name that stands alone. Raises Mistake."""

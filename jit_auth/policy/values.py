@@ -167,8 +167,10 @@ def same(frame: Frame, left: Any, right: Any) -> bool:
         frame.spend(1 + (len(left) >> 4))
         return all(same(frame, one, other) for one, other in zip(left, right, strict=True))
     if isinstance(left, Mapping) and isinstance(right, Mapping):
-        if left.keys() != right.keys():
+        if len(left) != len(right):
             return False
         frame.spend(1 + (len(left) >> 4))
+        if left.keys() != right.keys():
+            return False
         return all(same(frame, value, right[key]) for key, value in left.items())
     return left is None and right is None

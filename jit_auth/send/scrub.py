@@ -24,6 +24,8 @@ _SHORTEST = 4
 """Bytes. What is shorter is no secret, and taking it out would only destroy results."""
 _SHORTEST_CODED = 6
 """The same for base64 and hex: short ones turn up by chance."""
+_LONG = 16
+"""Of so many bytes or more every coded form has at least 20 characters (see `shapes.runs`)."""
 _RUN = re.compile(rb"[A-Za-z0-9]+")
 _LONG_RUN = re.compile(rb"[A-Za-z0-9]{12,}")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -32,28 +34,25 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 class Scrub:
     """Removes a set of credentials. `traces` are their bytes, as a kind's `traces` gives them."""
 
-    __slots__ = ("_anchors", "_traces")
+    __slots__ = ("_coded", "_plain", "_short", "_traces")
 
     def __init__(self, traces: Iterable[bytes]) -> None:
         self._traces = [trace for trace in traces if len(trace) >= _SHORTEST]
-        self._anchors: list[str] = []
-        for trace in self._traces:
-            self._anchors.append(_anchor(trace))
-            if len(trace) >= _SHORTEST_CODED:
-                coded = trace.hex()
-                self._anchors += (coded, coded.upper())
-                self._anchors += map(_anchor, _base64(trace))
+        self._plain = [_anchor(trace) for trace in self._traces]
+        self._short = any(len(trace) < _LONG for trace in self._traces)
+        self._coded: list[str] | None = None
 
     def __repr__(self) -> str:
         return "Scrub(...)"
 
     def suspect(self, text: str) -> bool:
         """Whether anything may have to be removed. May say yes for nothing; says no only where there is nothing."""
-        return self._near(text) or shapes.suspect(text)
+        long = shapes.runs(text)
+        return self._near(text, long) or shapes.suspect(text, long)
 
     def text(self, text: str) -> str:
         """The text with `[removed]` in place of every form of every credential, and of well-known token shapes."""
-        if self._near(text):
+        if self._near(text, shapes.runs(text)):
             forms = (form.decode(coding, "replace") for form in self._forms() for coding in ("utf-8", "latin-1"))
             text = _removed(text, tuple(dict.fromkeys(forms)))
         return shapes.remove(text)
@@ -61,7 +60,7 @@ class Scrub:
     def data(self, data: bytes) -> bytes:
         """The same for bytes of any kind; what is no part of a credential stays as it is."""
         text = data.decode("latin-1")
-        if self._near(text):
+        if self._near(text, shapes.runs(text)):
             text = _removed(text, tuple(form.decode("latin-1") for form in self._forms()))
         return shapes.remove(text).encode("latin-1")
 
@@ -78,14 +77,25 @@ class Scrub:
             return value if self.text(text) == text else REMOVED
         return value
 
-    def _near(self, text: str) -> bool:
-        return self._held(text) or (("\n" in text or "\\n" in text) and self._held(joined(text)))
-
-    def _held(self, text: str) -> bool:
-        for anchor in self._anchors:  # noqa: SIM110  (any() with a generator costs twice as much, on every answer)
-            if anchor in text:
-                return True
-        return False
+    def _near(self, text: str, long: bool) -> bool:
+        if not self._traces:
+            return False
+        if _held(self._plain, text):
+            return True
+        broken = "\n" in text or "\\n" in text
+        if not (long or broken or self._short):
+            return False  # no coded form of a long credential is that short
+        if self._coded is None:
+            self._coded = []
+            for trace in self._traces:
+                if len(trace) >= _SHORTEST_CODED:
+                    self._coded += (trace.hex(), trace.hex().upper(), *map(_anchor, _base64(trace)))
+        if _held(self._coded, text):
+            return True
+        if not broken:
+            return False
+        text = joined(text)
+        return _held(self._plain, text) or _held(self._coded, text)
 
     def _forms(self) -> Iterator[bytes]:
         for trace in self._traces:
@@ -95,6 +105,13 @@ class Scrub:
                 yield from (coded, coded.upper())
                 for form in _base64(trace):
                     yield from (form, form.translate(_URL_SAFE))
+
+
+def _held(anchors: list[str], text: str) -> bool:
+    for anchor in anchors:  # noqa: SIM110  (any() with a generator costs twice as much, on every answer)
+        if anchor in text:
+            return True
+    return False
 
 
 def _base64(trace: bytes) -> Iterator[bytes]:

@@ -25,6 +25,14 @@ class Sender:
     def __init__(self, egress: Egress) -> None:
         self._egress = egress
 
+    async def ready(self, request: Request, provider: Provider) -> Missed | None:
+        """What is slow before a connection (DNS) or refuses it: for before the intent. None: nothing is in the way."""
+        try:
+            await self._egress.judge(request.url, hosts=provider.hosts)
+        except EgressError as error:
+            return Missed(False, error.code, error.message)
+        return None
+
     async def attempt(
         self, request: Request, action: Action, provider: Provider, traces: Sequence[bytes], *, window: float
     ) -> Reply | Missed:

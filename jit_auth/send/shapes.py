@@ -41,14 +41,21 @@ _SHAPES: tuple[tuple[str, str], ...] = (
 )
 _COMPILED = tuple((start, re.compile(shape)) for start, shape in _SHAPES)
 _STARTS = tuple(dict.fromkeys(start for start, _ in _SHAPES))
-# Every shape but a PEM block has at least so many of these characters in a row.
-_LONG = re.compile(r"[A-Za-z0-9_.\-/+=]{20}")
+_RUN = re.compile(r"[A-Za-z0-9_.\-/+=%\\&;#]{20}")
 _PEM = "PRIVATE KEY"
 
 
-def suspect(text: str) -> bool:
-    """Whether any shape may be in it. May say yes for nothing; says no only where there is none."""
-    if _LONG.search(text) is None:
+def runs(text: str) -> bool:
+    """Whether 20 characters stand in a row that can be of a credential's code, or of an escape in it.
+
+    Every shape but a PEM block has at least so many of them.
+    """
+    return _RUN.search(text) is not None
+
+
+def suspect(text: str, long: bool) -> bool:
+    """Whether any shape may be in it; `long` is `runs(text)`. May say yes for nothing, no only where there is none."""
+    if not long:
         return _PEM in text
     for start in _STARTS:  # noqa: SIM110  (any() with a generator costs twice as much, on every answer)
         if start in text:

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import (
     ClauseElement,
-    Insert,
     Table,
     and_,
     bindparam,
@@ -25,6 +24,9 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.dialects.sqlite import pysqlite as sqlite_dialect
 from sqlalchemy.engine import Dialect
+
+_Params = Sequence[tuple[str, str]]
+"""Names of parameters with the columns they are for."""
 
 
 class Text:
@@ -47,16 +49,18 @@ class Text:
 class Write:
     """A statement that writes whole rows of values: one at a time (`one`), and on PostgreSQL many at once (`many`).
 
-    The parameters of `one` and the columns of `many` have the same order.
+    The parameters of `one` and the columns of `many` have the same order, which is `order`.
     """
 
-    __slots__ = ("key_at", "many", "one", "order", "table")
+    __slots__ = ("build", "key_at", "many", "one", "order", "table")
 
-    def __init__(self, table: str, one: Text, many: Text | None) -> None:
+    def __init__(self, table: str, one: Text, many: Text | None, build: Callable[[str], Any]) -> None:
         self.table = table
         self.one = one.sql
         self.order = one.names
         self.many = many.sql if many is not None else ""
+        self.build = build
+        """The set-based statement, its parameters (arrays) named `PREFIXname`; gives back the first key of each row."""
         self.key_at = next((at for at, name in enumerate(one.names) if name.startswith("w_")), 0)
         """Where in the parameters the first column of the key stands (updates, deletes)."""
 
@@ -85,15 +89,14 @@ class Compiler:
 
     def insert(self, table: Table, columns: Sequence[str]) -> Write:
         """INSERT of one row of `columns`."""
-        known = self._writes.get(("insert", table.name, *columns))
-        if known is None:
-            one: Insert = insert(table).values({name: bindparam("v_" + name) for name in columns})
-            many = None
-            if self.name == "postgresql":
-                rows = self._rows([("v_" + name, table.c[name]) for name in columns])
-                many = self.text(insert(table).from_select(list(columns), select(*rows.c)))
-            known = self._keep(("insert", table.name, *columns), table, one, many, ["v_" + name for name in columns])
-        return known
+        params = [("v_" + name, name) for name in columns]
+        one = insert(table).values({name: bindparam("v_" + name) for name in columns})
+
+        def build(prefix: str) -> Any:
+            rows = _rows(table, params, prefix)
+            return insert(table).from_select(list(columns), select(*rows.c)).returning(table.c[columns[0]])
+
+        return self._write(("insert", table.name, *columns), table, one, build, params)
 
     def change(self, table: Table, keys: Sequence[str], versioned: str | None, columns: Sequence[str]) -> Write:
         """UPDATE of `columns` where the keys, and the old value of column `versioned`, are as given.
@@ -101,29 +104,30 @@ class Compiler:
         Parameters: the columns in the table's order, then the keys, then the old value. `version` is raised by one.
         """
         columns = [column.name for column in table.c if column.name in columns]
-        slot = ("change", table.name, tuple(keys), versioned, *columns)
-        known = self._writes.get(slot)
-        if known is None:
-            where = [*keys, versioned] if versioned else [*keys]
-            params = [("v_" + name, name) for name in columns] + [("w_" + name, name) for name in where]
-            one = self._update(table, columns, where, {name: bindparam(name) for name, _ in params})
-            many = None
-            if self.name == "postgresql":
-                rows = self._rows([(name, table.c[column]) for name, column in params])
-                many = self.text(self._update(table, columns, where, dict(rows.c.items())).returning(table.c[keys[0]]))
-            known = self._keep(slot, table, one, many, [name for name, _ in params])
-        return known
+        where = [*keys, versioned] if versioned else [*keys]
+        params = [("v_" + name, name) for name in columns] + [("w_" + name, name) for name in where]
+
+        def made(values: Mapping[str, Any]) -> Any:
+            new: dict[str, Any] = {name: values["v_" + name] for name in columns}
+            if "version" in table.c:
+                new["version"] = table.c.version + literal_column("1")
+            return update(table).where(_same(table, where, values)).values(new)
+
+        one = made({name: bindparam(name) for name, _ in params})
+        slot = ("change", table.name, *where, "", *columns)
+        return self._write(slot, table, one, lambda prefix: _set(made, table, keys, params, prefix), params)
 
     def delete(self, table: Table, keys: Sequence[str], versioned: str | None) -> Write:
         """DELETE of the row with the given keys and version."""
         where = [*keys, versioned] if versioned else [*keys]
-        one = delete(table).where(and_(*(table.c[name] == bindparam("w_" + name) for name in where)))
-        many = None
-        if self.name == "postgresql":
-            rows = self._rows([("w_" + name, table.c[name]) for name in where])
-            same = and_(*(table.c[name] == rows.c["w_" + name] for name in where))
-            many = self.text(delete(table).where(same).returning(table.c[keys[0]]))
-        return self._keep(("delete", table.name), table, one, many, ["w_" + name for name in where])
+        params = [("w_" + name, name) for name in where]
+
+        def made(values: Mapping[str, Any]) -> Any:
+            return delete(table).where(_same(table, where, values))
+
+        one = made({name: bindparam(name) for name, _ in params})
+        slot = ("delete", table.name, *where)
+        return self._write(slot, table, one, lambda prefix: _set(made, table, keys, params, prefix), params)
 
     def upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Text:
         """INSERT of all columns; where the keys exist, only `update` is written (nothing: the old row stays)."""
@@ -134,21 +138,35 @@ class Compiler:
         new = {name: statement.excluded[name] for name in update}
         return self.text(statement.on_conflict_do_update(index_elements=list(keys), set_=new))
 
-    def _update(self, table: Table, columns: Sequence[str], where: Sequence[str], values: Mapping[str, Any]) -> Any:
-        new: dict[str, Any] = {name: values["v_" + name] for name in columns}
-        if "version" in table.c:
-            new["version"] = table.c.version + literal_column("1")
-        return update(table).where(and_(*(table.c[name] == values["w_" + name] for name in where))).values(new)
+    def _write(
+        self, slot: tuple[Any, ...], table: Table, one: Any, build: Callable[[str], Any], params: _Params
+    ) -> Write:
+        known = self._writes.get(slot)
+        if known is None:
+            text = self.text(one)
+            many = self.text(build("")) if self.name == "postgresql" else None
+            names = tuple(name for name, _ in params)
+            if text.names != names or (many is not None and many.names != names):
+                raise AssertionError(f"{text.sql}: parameters out of order")  # a fault of this module alone
+            known = self._writes[slot] = Write(table.name, text, many, build)
+        return known
 
-    def _rows(self, params: Sequence[tuple[str, Any]]) -> Any:
-        """One array per column, as rows: `unnest($1::text[], $2::bytea[], ...)`."""
-        types = ((name, Words() if isinstance(column.type, Words) else column.type) for name, column in params)
-        arrays = [bindparam("a_" + name, type_=ARRAY(kind)) for name, kind in types]
-        return func.unnest(*arrays).table_valued(*(name for name, _ in params), name="u").render_derived()
 
-    def _keep(self, slot: tuple[Any, ...], table: Table, one: Any, many: Text | None, names: Sequence[str]) -> Write:
-        text = self.text(one)
-        if text.names != tuple(names) or (many is not None and many.names != tuple("a_" + name for name in names)):
-            raise AssertionError(f"{text.sql}: parameters out of order")  # a fault of this module, never of a caller
-        write = self._writes[slot] = Write(table.name, text, many)
-        return write
+def _same(table: Table, where: Sequence[str], values: Mapping[str, Any]) -> Any:
+    return and_(*(table.c[name] == values["w_" + name] for name in where))
+
+
+def _set(
+    made: Callable[[Mapping[str, Any]], Any], table: Table, keys: Sequence[str], params: _Params, prefix: str
+) -> Any:
+    rows = _rows(table, params, prefix)
+    return made(dict(rows.c.items())).returning(table.c[keys[0]])
+
+
+def _rows(table: Table, params: _Params, prefix: str) -> Any:
+    """One array per column, as rows: `unnest($1::text[], $2::bytea[], ...)`."""
+    types = ((name, table.c[column].type) for name, column in params)
+    # An array of texts has no collation of its own; the column's counts where they are compared.
+    plain = ((name, Words() if isinstance(kind, Words) else kind) for name, kind in types)
+    arrays = [bindparam(prefix + name, type_=ARRAY(kind)) for name, kind in plain]
+    return func.unnest(*arrays).table_valued(*(name for name, _ in params), name=prefix + "rows").render_derived()

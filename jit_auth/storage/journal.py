@@ -37,6 +37,7 @@ class Texts:
     """The journal's own statements, compiled for one dialect."""
 
     def __init__(self, compiler: Compiler) -> None:
+        self.compiler = compiler
         epoch, stop, process, audit = tables.epoch, tables.stop, tables.process, tables.audit
         lease = select(process.c.lease_until).where(process.c.id == bindparam("process")).scalar_subquery()
         ground = [epoch.c.n, epoch.c.bundle, lease.label("lease")]

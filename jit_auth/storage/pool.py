@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 
 from jit_auth.errors import StorageError
-from jit_auth.storage.postgres import COMMAND, CONNECT, LOST, connect, failed
 from jit_auth.storage.reader import Query, Rows, Snapshot
+from jit_auth.storage.server import COMMAND, CONNECT, LOST, connect, failed
 
 _MOST = 4
 

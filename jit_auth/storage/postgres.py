@@ -1,7 +1,7 @@
 """The journal on PostgreSQL: one task, one connection of its own, group commit by set-based statements.
 
 READ COMMITTED. The first statement share-locks the epoch row, so that whatever is read later is younger than any raise
-that this batch follows; a raise takes the row for itself (SECURITY 9). Where a unit collides, the batch is rolled back
+that this batch follows; a raise takes the row for itself (threat 9). Where a unit collides, the batch is rolled back
 and its units are applied one by one under savepoints.
 """
 
@@ -23,20 +23,15 @@ from jit_auth.storage.job import Answer, Job
 from jit_auth.storage.journal import HEADS, Head, Moved, Texts, oldest, pick
 from jit_auth.storage.judge import Ground, Which, stale
 from jit_auth.storage.reader import settle
-
-CONNECT = 5.0
-"""Seconds to connect."""
-
-COMMAND = 10.0
-"""Seconds for one statement: a server that does not answer is away."""
+from jit_auth.storage.server import AGAIN, LOST, MISFIT, connect_to_write, failed
+from jit_auth.storage.whole import Whole
 
 _TRIES = 3
 _JITTER: Millis = 20
 
-LOST = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
-"""The connection is gone, or the server is going. (A timeout is an OSError.)"""
-
-_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+WARM = 0.25
+"""Seconds for which a connection that has just worked is believed to be there. After that BEGIN asks first: a statement
+that commits by itself, on a connection that had died, would leave its units unknown."""
 
 
 class _Collision(Exception):
@@ -51,6 +46,7 @@ class PostgresJournal:
     ) -> None:
         self._url = url
         self._texts = texts
+        self._whole = Whole(texts.compiler)
         self._head = head
         self._clock = clock
         self._process = process
@@ -60,6 +56,7 @@ class PostgresJournal:
         self._wake = asyncio.Event()
         self._connection: Any = None
         self._skew: Millis = 0
+        self._warm_until = 0.0
         self._seen = (0, "")
         self._closed = False
         self._task = asyncio.create_task(self._work(), name="jit-auth-journal")
@@ -107,16 +104,16 @@ class PostgresJournal:
             committing = False
             try:
                 connection = await self._connected()
+                if attempt == 0 and self._loop.time() < self._warm_until and self._fits(jobs):
+                    committing = True  # a statement of its own commits by itself
+                    answers = await self._whole_batch(connection, jobs)
+                    committing = False
+                    if answers is not None:
+                        return answers
                 ground = await self._begin(connection, jobs)
                 try:
                     answers = await self._together(connection, jobs, ground)
-                except (
-                    _Collision,
-                    asyncpg.IntegrityConstraintViolationError,
-                    asyncpg.DataError,
-                    ValueError,
-                    TypeError,
-                ):
+                except (_Collision, *MISFIT):
                     await connection.execute("ROLLBACK")
                     ground = await self._begin(connection, jobs)
                     answers = await self._apart(connection, jobs, ground)
@@ -126,23 +123,47 @@ class PostgresJournal:
                 moved = await self._record(connection, jobs, answers, ground)
                 committing = True
                 await connection.execute("COMMIT")
-            except _AGAIN as error:
+            except AGAIN as error:
                 with contextlib.suppress(*LOST, asyncpg.PostgresError):
                     await connection.execute("ROLLBACK")
                 if attempt + 1 == _TRIES:
                     return [failed(error) for _ in jobs]
             except Exception as error:
                 await self._disconnect()
-                if committing:
+                # What the server itself refused was rolled back; where it did not answer, nobody knows.
+                unknown = committing and (isinstance(error, LOST) or not isinstance(error, asyncpg.PostgresError))
+                if unknown:
                     self._head.lost(self.now())
                 elif isinstance(error, LOST) and attempt == 0:
                     continue  # an idle connection had died: nothing was written, a new one may work
-                return [failed(error, unknown=committing) for _ in jobs]
+                return [failed(error, unknown=unknown) for _ in jobs]
             else:
                 if moved is not None:
                     self._head.moved(moved)
+                self._warm_until = self._loop.time() + WARM
                 return answers
         raise AssertionError("unreachable")
+
+    def _fits(self, jobs: Sequence[Job]) -> bool:
+        epoch, bundle = self._seen
+        return not self._head.fresh and self._whole.fits(jobs, epoch, bundle, self._skew)
+
+    async def _whole_batch(self, connection: Any, jobs: Sequence[Job]) -> list[Answer] | None:
+        """All at once, in one statement; None where it did not fit, and nothing was written."""
+        epoch, bundle = self._seen
+        now = self.now()
+        rows, moved = self._head.rows([job.line for job in jobs if job.line is not None], now, [])
+        ground = {"epoch": epoch, "bundle": bundle, "process": self._process, "offset": self._clock.offset}
+        sql, args = self._whole.statement(jobs, (self._texts.audit, rows), **ground)
+        begun = self._clock.wall()
+        try:
+            _, clock = await connection.fetchrow(sql, *args)
+        except (*AGAIN, *MISFIT):
+            return None
+        self._head.moved(moved)
+        self._warm_until = self._loop.time() + WARM
+        self._measured(clock, begun)
+        return [Applied(epoch, now)] * len(jobs)
 
     async def _together(self, connection: Any, jobs: Sequence[Job], ground: Ground) -> list[Answer]:
         stops = await self._stops(connection, jobs, ground)
@@ -214,7 +235,7 @@ class PostgresJournal:
                 await connection.fetch(text.sql, *values)
         except asyncpg.UniqueViolationError:
             return Stale(taken, ground.epoch)
-        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, ValueError, TypeError) as error:
+        except MISFIT as error:
             return failed(error)  # this unit's values alone are at fault
         return Applied(ground.epoch, ground.now) if job.raising is None else await self._raise(connection, job, ground)
 
@@ -262,35 +283,24 @@ class PostgresJournal:
         text = self._texts.ground if jobs[0].raising is None else self._texts.ground_to_raise
         begun = self._clock.wall()
         epoch, bundle, lease, clock = await connection.fetchrow(text.sql, self._process)
-        skew = clock - (begun + self._clock.wall()) // 2
-        if abs(skew - self._skew) > _JITTER:
-            self._skew = skew
+        self._measured(clock, begun)
         self._seen = (epoch, bundle)
         return Ground(epoch, bundle, clock + self._clock.offset, lease)
 
+    def _measured(self, clock: Millis, begun: Millis) -> None:
+        skew = clock - (begun + self._clock.wall()) // 2
+        if abs(skew - self._skew) > _JITTER:
+            self._skew = skew
+
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._url)
+            self._connection = await connect_to_write(self._url)
         return self._connection
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()  # at once: nothing on it is worth waiting for
-
-
-async def connect(url: str) -> Any:
-    """A connection; the URL is the driver's own, libpq parameters and all. Raises what the driver raises."""
-    return await asyncpg.connect(url, timeout=CONNECT, command_timeout=COMMAND, statement_cache_size=300)
-
-
-def failed(error: BaseException, *, unknown: bool = False) -> StorageError:
-    """The driver's error as ours, without its text: that may hold values. `unknown`: it was lost while committing."""
-    state = getattr(error, "sqlstate", None)
-    named = type(error).__name__ + (f", SQLSTATE {state}" if state else "")
-    problem = StorageError(f"The database is away or refused ({named}).", hint="Look at the database server.")
-    problem.unknown = unknown
-    return problem
 
 
 def _columns(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:

@@ -13,13 +13,12 @@ from pathlib import Path
 import asyncpg
 from sqlalchemy import Connection, create_engine, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from jit_auth.errors import StorageError
 from jit_auth.storage import tables
 from jit_auth.storage.place import file_of, make_private
-from jit_auth.storage.postgres import LOST, connect, failed
+from jit_auth.storage.server import LOST, connect, failed
 from jit_auth.storage.sqlite import BUSY, open_to_write
 from jit_auth.vault import Vault
 
@@ -65,6 +64,8 @@ async def prepare_postgres(
     url: str, vault: Vault, *, upgrade: bool, head: str = HEAD, migrations: Path = MIGRATIONS
 ) -> None:
     """Make the schema of an empty PostgreSQL database, or, with `upgrade`, bring an older one up. See `prepare`."""
+    from sqlalchemy.ext.asyncio import create_async_engine  # brings the ORM with it: only where it is needed
+
     # The driver reads the URL: SQLAlchemy's own parsing refuses libpq parameters.
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(url), poolclass=NullPool)
     try:

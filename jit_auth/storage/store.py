@@ -7,9 +7,9 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, literal_column, select, update
+from sqlalchemy import bindparam, select
 
 from jit_auth.core.ids import new_id
 from jit_auth.errors import StorageError, VaultError
@@ -36,6 +36,7 @@ from jit_auth.storage.audit import Record
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
+from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
 from jit_auth.storage.journal import Head, Texts
 from jit_auth.storage.lists import Lists
@@ -48,33 +49,6 @@ from jit_auth.storage.reader import Reader, SqliteReader
 from jit_auth.storage.schema import INDEX, prepare_postgres, prepare_sqlite
 from jit_auth.storage.sqlite import SqliteJournal
 from jit_auth.vault import Vault
-
-LEASE: Millis = 15_000
-"""How long a process is believed alive after its last word; it renews every 5 s."""
-
-_SWEPT = 500
-"""Rows removed in one transaction of housekeeping."""
-
-
-class Journal(Protocol):
-    """What the store needs of a journal (two implementations: SqliteJournal, PostgresJournal)."""
-
-    @property
-    def skew(self) -> Millis:
-        """How far the database's clock is ahead of this machine's."""
-        ...
-
-    def now(self) -> Millis:
-        """The database's time."""
-        ...
-
-    def submit(self, job: Job) -> asyncio.Future[Applied | Stale]:
-        """Queue a job."""
-        ...
-
-    async def close(self) -> None:
-        """Write what is queued, then stop."""
-        ...
 
 
 class Store:
@@ -102,22 +76,8 @@ class Store:
         self._lists = Lists(compiler, self._codec, self._people, reader)
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
-        process_, execution = tables.process, tables.execution
+        self._house = House(compiler, reader, journal, process, ",".join(vault.ids))
         self._new_person = compiler.upsert(tables.person, ("look",), ())
-        self._lease = compiler.upsert(process_, ("id",), ("lease_until", "keys"))
-        self._keys_held = ",".join(vault.ids)
-        self._leave = compiler.text(delete(process_).where(process_.c.id == bindparam("key")))
-        self._leave_all = compiler.text(delete(process_).where(process_.c.lease_until < bindparam("before")))
-        self._orphan = compiler.text(
-            update(execution)
-            .where(
-                execution.c.due > bindparam("now"),
-                execution.c.state == literal_column("'executing'"),
-                execution.c.process.is_not(None),
-            )
-            .values(due=bindparam("now_due"))
-        )
-        self._sweeps = [compiler.text(_past(tables.flow, "id")), compiler.text(_past(tables.idem, "scope"))]
 
     @classmethod
     async def open(
@@ -172,10 +132,8 @@ class Store:
         """Write what is queued, give up the lease and the lock. Safe to repeat."""
         if self._serve:
             self._serve = False
-            job = Job()
-            job.loose.append((self._leave, self._leave.args(key=self.process)))
             with contextlib.suppress(StorageError):  # the lease runs out by itself
-                await self._journal.submit(job)
+                await self._house.leave()
         await self._journal.close()
         await self._reader.close()
         if self._lock is not None:
@@ -204,10 +162,7 @@ class Store:
     async def renew(self) -> None:
         """Renew this process's lease, and learn the epoch and bundle. The worker calls it every 5 s."""
         if self._serve:
-            job = Job()
-            until = self.now() + LEASE
-            job.loose.append((self._lease, self._lease.args(id=self.process, lease_until=until, keys=self._keys_held)))
-            await self._journal.submit(job)
+            await self._house.renew()
         else:
             await self.stops()
 
@@ -303,26 +258,15 @@ class Store:
 
     async def sweep(self) -> None:
         """Remove flows and idempotency keys past their time, and processes long dead."""
-        now = self.now()
-        for text in self._sweeps:
-            job = Job()
-            job.loose.append((text, text.args(now=now, most=_SWEPT)))
-            await self._journal.submit(job)
-        job = Job()
-        job.loose.append((self._leave_all, self._leave_all.args(before=now - 24 * 3_600_000)))
-        await self._journal.submit(job)
+        await self._house.sweep()
 
     async def _start(self, *, alone: bool) -> None:
         """Take a lease. `alone`: the lock proves that every other process of this file is dead."""
-        await self._journal.submit(Job())  # learns the database's clock
+        await self._house.learn()
         if self._serve:
             if alone:
-                now = self.now()
-                job = Job()
-                job.loose.append((self._leave_all, self._leave_all.args(before=now + LEASE + 1)))
-                job.loose.append((self._orphan, self._orphan.args(now=now, now_due=now)))
-                await self._journal.submit(job)
-            await self.renew()
+                await self._house.take_over()
+            await self._house.renew()
         await self.stops()
 
     async def _insert_person(self, values: tuple[Any, ...]) -> None:
@@ -344,8 +288,3 @@ async def _index(compiler: Compiler, reader: Reader, vault: Vault) -> bytes:
     if not rows:
         raise StorageError("The database's own key is gone.", hint="Restore a backup.")
     return vault.open(bytes(rows[0][0]), table="secret", row=INDEX, column="value")
-
-
-def _past(table: Any, key: str) -> Any:
-    old = select(table.c[key]).where(table.c.until <= bindparam("now")).limit(bindparam("most"))
-    return delete(table).where(and_(table.c[key].in_(old.scalar_subquery())))

@@ -14,7 +14,7 @@ import pytest
 
 from jit_auth.errors import StorageError
 from jit_auth.model import Insert
-from jit_auth.storage import sqlite
+from jit_auth.storage import postgres, sqlite
 from tests.conformance.world import World, at, execution, together, unit, written
 
 
@@ -27,6 +27,8 @@ class Wire:
         self.shut = False
         self.commit: str | None = None
         """None: let it pass; "before": break instead of passing it on; "after": pass it on, then break."""
+        self.mark = b"COMMIT"
+        """What a COMMIT is known by; b"": any message of the client's."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -49,7 +51,7 @@ class Wire:
         back = asyncio.create_task(self._pass(from_server, writer))
         try:
             while data := await reader.read(65_536):
-                if self.commit is not None and b"COMMIT" in data:
+                if self.commit is not None and self.mark in data:
                     if self.commit == "after":
                         back.cancel()
                         to_server.write(data)
@@ -92,10 +94,19 @@ async def wired(postgres_world: World) -> AsyncIterator[tuple[World, Wire]]:
         await asyncio.sleep(0)
 
 
-async def test_a_commit_that_nobody_heard_of_is_unknown(wired: tuple[World, Wire]) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_commit_that_nobody_heard_of_is_unknown(
+    wired: tuple[World, Wire], whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world, wire = wired
+    if whole:
+        wire.mark = b""  # the batch is one statement: whatever is sent is it
+        monkeypatch.setattr(postgres, "WARM", 60.0)
+    else:
+        monkeypatch.setattr(postgres, "WARM", 0.0)
     store = await world.open()
-    await written(store, Insert(execution(store)))
+    for _ in range(3):
+        await written(store, Insert(execution(store)))
     for commit, there in (("before", False), ("after", True)):
         row, other = execution(store), execution(store)
         wire.commit = commit
@@ -105,12 +116,16 @@ async def test_a_commit_that_nobody_heard_of_is_unknown(wired: tuple[World, Wire
         assert (await store.execution(row.id) is not None) is there
         # It goes on at once, under a chain of its own, and the record is whole.
         await written(store, Insert(execution(store)), at=at(store))
+        await written(store, Insert(execution(store)), at=at(store))
         verified = await store.audit.verify()
         assert verified.breaks == ()
 
 
-async def test_an_idle_connection_that_died_costs_nothing(wired: tuple[World, Wire]) -> None:
+async def test_an_idle_connection_that_died_costs_nothing(
+    wired: tuple[World, Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
     world, wire = wired
+    monkeypatch.setattr(postgres, "WARM", 0.0)
     store = await world.open()
     row = execution(store)
     await written(store, Insert(row))
@@ -120,8 +135,11 @@ async def test_an_idle_connection_that_died_costs_nothing(wired: tuple[World, Wi
     assert await store.execution(row.id) == row
 
 
-async def test_a_server_that_is_away_is_told_and_comes_back(wired: tuple[World, Wire]) -> None:
+async def test_a_server_that_is_away_is_told_and_comes_back(
+    wired: tuple[World, Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
     world, wire = wired
+    monkeypatch.setattr(postgres, "WARM", 0.0)
     store = await world.open()
     row = execution(store)
     await written(store, Insert(row))
@@ -143,7 +161,8 @@ async def test_a_server_that_is_away_is_told_and_comes_back(wired: tuple[World, 
     assert (await store.audit.verify()).breaks == ()
 
 
-async def test_a_killed_backend_is_told_and_comes_back(postgres_world: World) -> None:
+async def test_a_killed_backend_is_told_and_comes_back(postgres_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "WARM", 0.0)
     store = await postgres_world.open()
     await written(store, Insert(execution(store)))
     kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"

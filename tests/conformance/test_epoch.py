@@ -1,4 +1,4 @@
-"""What a deciding unit rests on is judged inside its transaction (SECURITY 9, 10, 25, 39)."""
+"""What a deciding unit rests on is judged inside its transaction (threats 9, 10, 25, 39)."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ async def test_facts_are_recorded_whatever_was_stopped(world: World) -> None:
     await written(store, Change(row, {"state": "succeeded"}))
 
 
-async def test_another_bundle_refuses(world: World) -> None:
+async def test_another_bundle_refuses_what_would_be_sent(world: World) -> None:
     store = await world.open(bundle="sha256:one")
     assert store.bundle == "sha256:one"
-    before = at(store)
+    before, sending = at(store), at(store, send=True)
     epoch = store.epoch
     assert await store.publish("sha256:one", "operator") == epoch
     assert await store.publish("sha256:two", "operator") == epoch + 1
     assert store.bundle == "sha256:two"
-    assert await refused(store, Insert(execution(store)), at=before) == "bundle"
-    await written(store, Insert(execution(store)), at=at(store))
+    assert await refused(store, Insert(execution(store)), at=sending) == "bundle"
+    await written(store, Insert(execution(store)), at=before)  # what only pauses or denies is still written
     published = [entry async for entry in store.audit.rows() if entry.what[0]["do"] == "bundle"]
     assert [(entry.what[0]["bundle"], entry.actor) for entry in published] == [
         ("sha256:one", "engine"), ("sha256:two", "operator")

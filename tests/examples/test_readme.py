@@ -110,6 +110,17 @@ async def test_five_minutes_word_by_word(tmp_path: Path) -> None:
         token = f"TOKEN={walk.words['jat_agt_...']}\n"
         done = json.loads(await walk.run(token + follow))
         assert (done["status"], done["result"]["status"]) == ("succeeded", 201), done
-        await walk.run(record)
+        again = json.loads(await walk.run(ask))
+        assert (again["id"], again["status"]) == (execution["id"], "succeeded")
+        read = re.sub(
+            r'"action".*"reason": "[^"]*"',
+            '"action": "mailhub.list_messages", "user": "me@example.com"',
+            ask,
+            flags=re.S,
+        )
+        read = json.loads(await walk.run(read.replace("first-steps", "second")))
+        assert [(item["kind"], item["missing_scopes"]) for item in read["waiting_for"]] == [("consent", ["mail.read"])]
+        trail = await walk.run(record)
+        assert "whole" in trail.splitlines()[-1]
     finally:
         await walk.close()

@@ -87,3 +87,9 @@ def test_state_diagram_is_what_the_code_allows() -> None:
     assert drawn == {state: {to for to in targets if to != state} for state, targets in ALLOWED.items()}
     (_, short), *_ = blocks(ROOT / "README.md", "mermaid")
     assert set(re.findall(r"^\s*(\w+) --> ", short, re.MULTILINE)) <= set(ALLOWED)
+
+
+def test_every_design_note_is_listed() -> None:
+    folder = ROOT / "docs" / "design"
+    index = (folder / "README.md").read_text()
+    assert [path.name for path in folder.glob("0*.md") if f"]({path.name})" not in index] == []

@@ -23,7 +23,6 @@ FOREIGN = {
     r"/work/": "a path of one machine",
     r"\bissue #?\d+\b": "an entry of a tracker",
     r"\b(helper [A-H]|the lead|this stage|later stage|stage \"?spine)\b": "how it was built, not what it is",
-    r"[\U0001F300-\U0001FAFF]": "an emoji",
 }
 
 
@@ -46,15 +45,15 @@ def test_test_and_example_modules_say_their_job() -> None:
         shown(path)
         for folder in ("tests", "examples", "benchmarks")
         for path in files(".py", under=folder)
-        if not ast.get_docstring(ast.parse(path.read_text()))
+        if path.name != "__init__.py" and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert silent == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=shown)
 def test_exported_names_exist_and_are_sorted(path: Path) -> None:
-    if path.stem == "__main__":
-        return
+    if path.stem == "__main__" or "migrations" in path.parts:
+        pytest.skip("runs when it is loaded")
     module = importlib.import_module(name(path))
     exported = getattr(module, "__all__", None)
     if exported is not None:
@@ -74,7 +73,7 @@ def test_every_lint_exception_carries_its_reason() -> None:
 
 
 def test_nothing_is_left_to_do() -> None:
-    words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XXX|HACK)\b")
+    words = re.compile(rf"\b({'|'.join(('TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'HA' + 'CK'))})\b")
     assert [shown(path) for path in files(".py", ".md", ".toml") if words.search(path.read_text())] == []
 
 
@@ -90,3 +89,9 @@ def test_the_tree_speaks_of_the_project_alone() -> None:
                 if re.search(pattern, line)
             ]
     assert found == [], "\n" + "\n".join(found)
+
+
+def test_no_emoji() -> None:
+    emoji = re.compile(r"[\U0001F300-\U0001FAFF]")
+    spoken = (*modules(), *files(".md", ".toml"), *files(under="examples"))
+    assert [shown(path) for path in spoken if emoji.search(path.read_text())] == []

@@ -64,7 +64,7 @@ class Server:
         self.connections = 0
         self.ended = asyncio.Condition()
         self.open = 0
-        self._script = script
+        self.script = script
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
         self.port = 0
@@ -78,6 +78,10 @@ class Server:
         self.scheme = "http" if context is None else "https"
         self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def refuse(self) -> None:
+        """Take no more connections."""
+        self._server.close()
 
     async def stop(self) -> None:
         self._server.close()
@@ -97,7 +101,7 @@ class Server:
         self.connections += 1
         self.open += 1
         try:
-            await self._script(Peer(self, reader, writer))
+            await self.script(Peer(self, reader, writer))
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:

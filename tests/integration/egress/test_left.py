@@ -46,11 +46,11 @@ async def fails(
     return failed.value.message
 
 
-async def resolving(*addresses: str) -> Egress:
+async def resolving(*addresses: str, allow: str = "127.0.0.1") -> Egress:
     async def resolve(host: str) -> Sequence[str]:
         return addresses
 
-    return Egress(HERE, resolve=resolve)
+    return Egress([allow], resolve=resolve)
 
 
 async def test_a_refused_connection_never_left(egress: Egress) -> None:
@@ -115,8 +115,8 @@ async def test_the_first_byte_is_told_before_it_is_written(serve: Serve, get: Ge
 
 @pytest.mark.parametrize(
     "host",
-    ["10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "[fd00:ec2::254]", "100.100.100.200", "0.0.0.0", "2130706433",
-     "0x7f.1", "127.1", "0177.0.0.1", "[64:ff9b::7f00:1]", "localhost."],
+    ["10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "[fd00:ec2::254]", "100.100.100.200", "0.0.0.0",
+     "2130706433", "0x7f.1", "127.1", "0177.0.0.1", "[64:ff9b::7f00:1]", "localhost."],
 )  # fmt: skip
 async def test_no_literal_leads_to_where_names_may_not(host: str) -> None:
     egress = Egress()
@@ -162,7 +162,7 @@ async def test_a_judged_address_is_what_is_connected_to(serve: Serve) -> None:
 
 async def test_of_several_addresses_the_first_that_takes_a_connection_serves(serve: Serve) -> None:
     server = await serve(answering(plain(b"second")))
-    egress = Egress(["127.0.0.0/8"], resolve=(await resolving("127.0.0.9", "10.0.0.1", "127.0.0.1"))._resolver._resolve)
+    egress = await resolving("127.0.0.9", "10.0.0.1", "127.0.0.1", allow="127.0.0.0/8")
     request = Request("GET", f"http://api.example:{server.port}/")
     assert (await egress.send(request, hosts=["api.example"], timeout=5000)).body == b"second"
     await egress.close()

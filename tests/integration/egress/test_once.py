@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 
 import pytest
 
@@ -71,6 +73,32 @@ async def test_a_connection_closed_before_the_send_is_not_used(method: str, serv
         await asyncio.sleep(0)  # the EOF is read by the loop before the next send looks
         assert server.connections == number
     assert len(server.requests) == 3
+
+
+async def test_an_eof_that_the_loop_has_not_read_is_seen_by_calls_that_must_not_be_lost(egress: Egress) -> None:
+    closed = threading.Event()
+    requests: list[bytes] = []
+
+    def serve_two(listener: socket.socket) -> None:
+        for _ in range(2):
+            taken, _ = listener.accept()
+            with taken:
+                requests.append(taken.recv(65_536))
+                taken.sendall(plain(b"ok"))
+                go.wait(5)
+            closed.set()
+
+    go = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve_two, args=(listener,))
+        thread.start()
+        request = Request("POST", f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        assert (await egress.send(request, hosts=["127.0.0.1"], timeout=5000)).body == b"ok"
+        go.set()
+        closed.wait(5)  # the loop does not turn meanwhile
+        assert (await egress.send(request, hosts=["127.0.0.1"], timeout=5000, fresh=True)).body == b"ok"
+        thread.join()
+    assert len(requests) == 2
 
 
 async def test_many_at_once_are_each_sent_once(serve: Serve, egress: Egress) -> None:

@@ -11,7 +11,7 @@ import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,17 @@ class Kit:
     config: str = ""
     users: str = "[users]\nverify = \"none\"\n"
     port: int = 0
+    public_url: str = ""
+    """Where replicas stand behind one address."""
     clock: Clock = field(default_factory=Clock)
     printed: list[str] = field(default_factory=list)
     service: Service | None = None
+
+    def twin(self, folder: Path) -> Kit:
+        """Another service with the same world and database, on another port."""
+        twin = replace(self, folder=folder, port=free_port(), printed=[], service=None)
+        twin.write()
+        return twin
 
     @property
     def url(self) -> str:
@@ -94,7 +102,7 @@ class Kit:
         key = b64encode(b"k" * 32).decode()
         (self.folder / "config.toml").write_text(f"""
 [server]
-public_url = "{self.url}"
+public_url = "{self.public_url or self.url}"
 listen = "127.0.0.1:{self.port}"
 environment = "test"
 admin_tokens = ["{ADMIN}"]

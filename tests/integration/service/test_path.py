@@ -8,8 +8,8 @@ from tests.integration.service.kit import OTHER, Kit
 SEND = {"to": ["x@y.example"], "subject": "hi", "body": "hello"}
 
 
-async def test_a_read_pauses_for_consent_and_resumes_by_itself(world: Kit) -> None:
-    answer = await world.execute("list_messages")
+async def test_a_read_pauses_for_consent_and_resumes_by_itself(both: Kit) -> None:
+    answer = await both.execute("list_messages")
     assert answer.status == 202, answer
     assert answer.json["status"] == "paused"
     assert answer.headers["Location"] == f"/executions/{answer.json['id']}"
@@ -17,62 +17,62 @@ async def test_a_read_pauses_for_consent_and_resumes_by_itself(world: Kit) -> No
     assert (item["kind"], item["provider"], item["missing_scopes"], item["new_agent"]) == (
         "consent", "mailhub", ["mail.read"], False,
     )  # fmt: skip
-    browser = await world.connect(answer)
+    browser = await both.connect(answer)
     assert browser.page.status == 200, browser.page.text
-    done = await world.ended(answer.json["id"])
+    done = await both.ended(answer.json["id"])
     assert done["status"] == "succeeded", done
     assert done["result"]["body"] == {"messages": []}
     assert done["waiting_for"] == []
-    again = await world.execute("list_messages")
+    again = await both.execute("list_messages")
     assert (again.status, again.json["status"]) == (200, "succeeded")
 
 
-async def test_a_send_asks_for_the_new_scope_and_an_approval_at_once(world: Kit) -> None:
-    first = await world.execute("list_messages")
-    await world.connect(first)
-    await world.ended(first.json["id"])
-    answer = await world.execute("send_message", params=SEND, reason="because")
+async def test_a_send_asks_for_the_new_scope_and_an_approval_at_once(both: Kit) -> None:
+    first = await both.execute("list_messages")
+    await both.connect(first)
+    await both.ended(first.json["id"])
+    answer = await both.execute("send_message", params=SEND, reason="because")
     assert [item["kind"] for item in answer.json["waiting_for"]] == ["consent", "approval"]
     assert answer.json["waiting_for"][0]["missing_scopes"] == ["mail.send"]
-    link = await world.approval_link(answer.json["id"])
-    assert (await world.decide(link)).status == 200
-    still = (await world.call("GET", f"/executions/{answer.json['id']}")).json
+    link = await both.approval_link(answer.json["id"])
+    assert (await both.decide(link)).status == 200
+    still = (await both.call("GET", f"/executions/{answer.json['id']}")).json
     assert [item["kind"] for item in still["waiting_for"]] == ["consent"]
-    await world.connect(answer)
-    done = await world.ended(answer.json["id"])
+    await both.connect(answer)
+    done = await both.ended(answer.json["id"])
     assert done["status"] == "succeeded", done
     assert done["result"]["status"] == 201
-    assert world.mail.counts["POST"] == 1
-    assert world.mail.messages == [{"of": "alice@example.com", **SEND}]
-    late = await world.decide(link)
+    assert both.mail.counts["POST"] == 1
+    assert both.mail.messages == [{"of": "alice@example.com", **SEND}]
+    late = await both.decide(link)
     assert late.status == 409
     assert late.json["code"] == "already_decided"
 
 
-async def test_denied_by_policy_and_by_a_person(world: Kit) -> None:
-    never = await world.execute("delete_message", params={"id": "1"})
+async def test_denied_by_policy_and_by_a_person(both: Kit) -> None:
+    never = await both.execute("delete_message", params={"id": "1"})
     assert never.status == 403
     assert never.json["code"] == "policy_denied"
     assert never.json["execution"]["status"] == "denied"
-    await world.connected()
-    answer = await world.execute("send_message", params=SEND)
-    link = await world.approval_link(answer.json["id"])
-    assert (await world.decide(link, "deny", feedback="not now")).status == 200
-    done = await world.ended(answer.json["id"])
+    await both.connected()
+    answer = await both.execute("send_message", params=SEND)
+    link = await both.approval_link(answer.json["id"])
+    assert (await both.decide(link, "deny", feedback="not now")).status == 200
+    done = await both.ended(answer.json["id"])
     assert (done["status"], done["error"]["code"], done["error"]["feedback"]) == ("denied", "approval_denied", "not now")
-    assert world.mail.counts["POST"] == 1  # the note that connected the account
+    assert both.mail.counts["POST"] == 1  # the note that connected the account
 
 
-async def test_consent_is_per_agent_and_answered_without_a_trip(world: Kit) -> None:
-    await world.connected()
-    other = await world.execute("list_messages", token=OTHER)
+async def test_consent_is_per_agent_and_answered_without_a_trip(both: Kit) -> None:
+    await both.connected()
+    other = await both.execute("list_messages", token=OTHER)
     assert other.status == 202
     (item,) = other.json["waiting_for"]
     assert (item["missing_scopes"], item["new_agent"]) == ([], True)
-    trips = world.provider.counts["authorize"]
+    trips = both.provider.counts["authorize"]
     async with Browser() as browser:
         await browser.get(item["url"])
         await browser.submit()
-    assert world.provider.counts["authorize"] == trips
-    done = await world.ended(other.json["id"], token=OTHER)
+    assert both.provider.counts["authorize"] == trips
+    done = await both.ended(other.json["id"], token=OTHER)
     assert done["status"] == "succeeded", done

@@ -72,6 +72,9 @@ def test_defaults_follow_the_method(tmp_path: Path, method: str, place: str, ret
     assert (action.params[0].where, action.retry) == (place, retry)
 
 
+HEADER = "{ in = 'header', type = 'string' }"
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -99,6 +102,10 @@ def test_defaults_follow_the_method(tmp_path: Path, method: str, place: str, ret
         (("/messages", "/messages/../x"), "13: mailhub.send: path: '..' cannot stand in a URL's path as it is"),
         (("/messages", "/messages/{id}"), "13: mailhub.send: path: {id} names no parameter that goes to the path"),
         (("actions.send", 'actions."a.b"'), "10: mailhub.a.b: a name has letters"),
+        (('"Send"', '""'), "11: mailhub.send: title: one line of 1 to 300"),
+        (('"Send"', "'x" + "x" * 300 + "'"), "11: mailhub.send: title: one line of 1 to 300"),
+        (('"Send"', '"a\\nb"'), "11: mailhub.send: title: one line of 1 to 300"),
+        (("risk", f"params.X-A = {HEADER}\nparams.x-a = {HEADER}\nrisk"), "15: mailhub.send: two parameters go to one"),
     ],
 )
 def test_faults_of_an_action(tmp_path: Path, change: tuple[str, str], told: str) -> None:
@@ -200,18 +207,23 @@ def test_faults_of_a_provider(tmp_path: Path, provider: str, told: str) -> None:
         (HEAD.replace('"mailhub"', '"mail"'), "2: id 'mail' differs from the folder's name 'mailhub'"),
         (HEAD.replace("https", "http"), "4: base_url: https is required"),
         (HEAD.replace("https://", "https://user:pw@"), "4: base_url: a user in a URL is refused"),
-        (HEAD.replace("api.", "{account.id}."), "4: base_url"),
+        (HEAD.replace("api.", "{account.id}."), "4: base_url: {account.id}.mailhub.example can be none of"),
+        (HEAD.replace("api.", "{account.site}."), "4: base_url"),
+        (HEAD.replace("/v1", "/{account.site}"), "4: base_url: an account has no field 'site', only id and name"),
         (HEAD + "lables = 1\n", "5: unknown key 'lables'"),
         (HEAD.replace('base_url = "https://api.mailhub.example/v1"\n', ""), "1: missing key 'base_url'"),
     ],
 )
 def test_faults_of_a_connector(tmp_path: Path, head: str, told: str) -> None:
-    provider = PROVIDER + "hosts = ['auth.mailhub.example']\n" if "account" in head else PROVIDER
-    if "{account" in head:
-        catalog = mailhub(tmp_path, head=head, provider=provider)  # judged when an account fills it
-        assert catalog.actions["mailhub.send"].build.account_fields == {"id"}
-        return
-    assert [text for text in faults(tmp_path, head=head, provider=provider) if text.startswith(told)]
+    assert [text for text in faults(tmp_path, head=head) if text.startswith(told)]
+
+
+def test_an_account_can_stand_in_a_base_url(tmp_path: Path) -> None:
+    head = HEAD.replace("api.mailhub.example/v1", "{account.id}.mailhub.example/{account.name}")
+    catalog = mailhub(tmp_path, head=head, provider=PROVIDER + "hosts = ['*.mailhub.example']\n")
+    build = catalog.actions["mailhub.send"].build
+    assert build.account_fields == {"id", "name"}
+    assert build({}, {"id": "a1", "name": "b c"}, "exe_1", 0).url == "https://a1.mailhub.example/b%20c/messages"
 
 
 def test_plain_http_goes_to_allowed_private_hosts_alone(tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ def test_each_fault_has_its_pointer() -> None:
     ]
 
 
+def test_an_action_without_parameters_takes_none() -> None:
+    assert door()({}) == {}
+    assert refused(door(), {"x": 1}) == [("/params/x", "is no parameter")]
+
+
 def test_a_refusal_repeats_no_value() -> None:
     secret = "s3cr3t-value"
     check = door(

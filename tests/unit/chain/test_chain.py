@@ -1,4 +1,4 @@
-"""The chain as a property: any record that differs from the one written is broken somewhere (SECURITY 12)."""
+"""The chain as a property: any record that differs from the one written is broken somewhere (threat 12)."""
 
 from __future__ import annotations
 

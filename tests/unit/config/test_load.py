@@ -69,7 +69,7 @@ approved_send_within = "1h"
 """,
     )
     assert (made.server.public_url, made.server.host, made.server.listen) == (
-        "http://LOCALHOST:9000", "localhost", ("::1", 9000))  # fmt: skip
+        "http://localhost:9000", "localhost", ("::1", 9000))  # fmt: skip
     assert made.server.hosts == ("other.example",)
     digests = tuple(hashlib.sha256(text).hexdigest() for text in (b"s3cr3t", b"from-command"))
     assert made.server.admin_token_sha256 == digests
@@ -164,6 +164,15 @@ def test_this_release_runs_on_loopback_alone(tmp_path: Path, server: str, key: s
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "[::1]"])
 def test_what_is_loopback(tmp_path: Path, host: str) -> None:
     assert settings(tmp_path, f"[server]\npublic_url = 'http://{host}:1'\nlisten = '{host}:1'\n").loopback
+
+
+@pytest.mark.parametrize(
+    ("public_url", "origin"),
+    [("http://LocalHost:80/", "http://localhost"), ("http://[::1]:8080", "http://[::1]:8080"),
+     ("https://127.0.0.1:443", "https://127.0.0.1"), ("http://127.0.0.1:443", "http://127.0.0.1:443")],
+)  # fmt: skip
+def test_the_public_url_is_an_origin_as_browsers_write_it(tmp_path: Path, public_url: str, origin: str) -> None:
+    assert settings(tmp_path, f"[server]\npublic_url = '{public_url}'\n").server.public_url == origin
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:

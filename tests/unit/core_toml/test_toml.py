@@ -106,7 +106,19 @@ def test_what_is_no_toml_is_a_fault_with_its_line(text: str, place: str) -> None
 
 KEY = st.text(alphabet="abc_-", min_size=1, max_size=3)
 VALUE = st.sampled_from(
-    ["1", '"x"', "[\n 1,\n 2 ]", '"""\n]\n"""', "{ p = 1, q = [2] }", "'''\n[t]\n'''", "[[1], [\n2]]", "2026-01-01"]
+    [
+        "1",
+        '"x"',
+        "[\n 1,\n 2 ]",
+        '"""\n]\n"""',
+        "{ p = 1, q = [2] }",
+        "'''\n[t]\n'''",
+        "[[1], [\n2]]",
+        "2026-01-01",
+        '[ "[", # [\n "]]", \'{\', "\\\\", "\\\\\\"[" ]',
+        "[ { a = ']' },\n{ b = [\n1] } ]",
+        "[ '''\n[''', 1,\n 2\n]",
+    ]
 )
 
 
@@ -117,6 +129,11 @@ def test_lines_are_where_the_keys_are_written(pairs: list[tuple[str, str]], blan
     lines = text.split("\n")
     for key, _ in pairs:
         assert lines[document.line("t", key) - 1].startswith(f"{key} = ")
+
+
+def test_a_long_list_of_tables_is_read_in_linear_time() -> None:
+    text = "a = [\n" + '  { b = "]", c = [1] },\n' * 5000 + "]\nd = 1\n"
+    assert read("x.toml", text).line("d") == 5003
 
 
 class Approval(Struct):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import time
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -20,12 +21,12 @@ def raw_deflate(data: bytes) -> bytes:
     return maker.compress(data) + maker.flush()
 
 
-CODED = {
+CODED: dict[str, Callable[[bytes], bytes]] = {
     "": lambda data: data,
     "identity": lambda data: data,
-    "gzip": gzip.compress,
-    "X-GZIP": gzip.compress,
-    "deflate": zlib.compress,
+    "gzip": lambda data: gzip.compress(data),
+    "X-GZIP": lambda data: gzip.compress(data),
+    "deflate": lambda data: zlib.compress(data),
     " Deflate ": raw_deflate,
 }
 

@@ -22,12 +22,12 @@ VALUES = {
 """For each type some of its values."""
 
 _LEAVES = {
-    "bool": ("true", "false", "params.b", "has(params.gone_s)", "has(params.s)", "user.verified", "params.gone_b"),
-    "int": ("0", "1", "7", "9223372036854775807", "params.n", "params.m", "agent.depth", "params.gone_n"),
-    "double": ("0.5", "2.5", "-1.0", "params.d", "params.gone_d"),
-    "string": ("''", "'a'", "'hello'", "params.s", "params.t", "params.card.number", "user.id", "params.gone_s"),
-    "strings": ("[]", "['a', 'b']", "params.strings", "agent.chain", "params.gone_l"),
-    "ints": ("[]", "[1, 2, 7]", "params.ints", "params.gone_i"),
+    "bool": ("true", "false", "params.b", "has(params.gone_s)", "has(params.s)", "user.verified"),
+    "int": ("0", "1", "7", "params.n", "params.m", "agent.depth"),
+    "double": ("0.5", "2.5", "-1.0", "params.d"),
+    "string": ("''", "'a'", "'hello'", "params.s", "params.t", "params.card.number", "user.id"),
+    "strings": ("[]", "['a', 'b']", "params.strings", "agent.chain"),
+    "ints": ("[]", "[1, 2, 7]", "params.ints"),
 }  # fmt: skip
 
 _NODES: dict[str, list[tuple[str, tuple[str, ...]]]] = {
@@ -48,7 +48,7 @@ _NODES: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("({} + {})", ("int", "int")), ("({} - {})", ("int", "int")), ("({} * {})", ("int", "int")),
         ("(-{})", ("int",)),
         ("size({})", ("string",)), ("size({})", ("ints",)), ("({} ? {} : {})", ("bool", "int", "int")),
-        ("{}[{}]", ("ints", "int")),
+        ("[1, 0, {}, 7, 2, 5][{}]", ("int", "int")),
     ],
     "double": [
         ("({} + {})", ("double", "double")), ("({} - {})", ("double", "double")), ("(-{})", ("double",)),
@@ -56,7 +56,7 @@ _NODES: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     ],
     "string": [
         ("({} + {})", ("string", "string")), ("({} ? {} : {})", ("bool", "string", "string")),
-        ("{}[{}]", ("strings", "int")),
+        ("['a', '', {}, 'hello'][{}]", ("string", "int")),
     ],
     "strings": [("({} + {})", ("strings", "strings")), ("[{}, {}]", ("string", "string"))],
     "ints": [("({} + {})", ("ints", "ints")), ("[{}, {}]", ("int", "int"))],
@@ -93,12 +93,14 @@ class Tree:
 
 
 @st.composite
-def trees(draw: st.DrawFn, type_: str = "bool", depth: int = 4, loops: int = 0, errors: bool = True) -> Tree:
+def trees(draw: st.DrawFn, type_: str = "bool", depth: int = 4, loops: int = 0) -> Tree:
     """A well-typed tree; inside of loops their variables (ints `v1`, `v2`) may occur."""
     if depth == 0 or draw(st.integers(0, 9)) < 2:
-        leaves = [leaf for leaf in _LEAVES[type_] if errors or "gone_" not in leaf or "has(" in leaf]
+        leaves = [*_LEAVES[type_]]
         if type_ == "int" and loops:
-            leaves += [f"v{number}" for number in range(1, loops + 1)]
+            leaves += [f"v{number}" for number in range(1, loops + 1)] * 2
+        if draw(st.integers(0, 24)) == 0:
+            leaves = [GONE[type_], "9223372036854775807" if type_ == "int" else GONE[type_]]
         return Tree(type_, draw(st.sampled_from(leaves)))
     nodes = [node for node in _NODES[type_] if loops < 2 or "V" not in node[0]]
     form, types = draw(st.sampled_from(nodes))
@@ -106,5 +108,5 @@ def trees(draw: st.DrawFn, type_: str = "bool", depth: int = 4, loops: int = 0, 
     parts = []
     for number, one in enumerate(types):
         within = inner if number == len(types) - 1 else loops
-        parts.append(draw(trees(one, depth - 1, within, errors)))
+        parts.append(draw(trees(one, depth - 1, within)))
     return Tree(type_, form.replace("V", f"v{inner}"), tuple(parts))

@@ -25,6 +25,12 @@ MISTAKES = [
     ("'vp' in user.groups", "1: unknown group 'vp' (did you mean 'vip'?)"),
     ("user == 'x'", "1: 'user' is no value: name one of its fields (user.id, user.groups, user.verified)"),
     ("params == 1", "1: 'params' is no value: name one of its fields (params.NAME)"),
+    ("user.id == 'Alice@Example.com'", "12: user.id is never 'Alice@Example.com' (did you mean 'alice@example.com'?)"),
+    ("'BO' != user.id", "1: user.id is never 'BO' (did you mean 'bo'?)"),
+    ("user.id in ['bo', 'Cy']", "12: user.id is never 'Cy' (did you mean 'cy'?)"),
+    ("action.risk == 'hgih'", "16: action.risk is never 'hgih' (did you mean 'high'?)"),
+    ("!(action.effect in ['read', 'write'])", "21: action.effect is never 'write'"),
+    ("now.weekday == 'Monday'", "16: now.weekday is never 'Monday' (there are: fri, mon, sat, sun, thu, tue, wed)"),
     # names of later stages
     ("history.same_action_1h > 20", "1: unknown name 'history'"),
     ("'elevated' in labels", "15: unknown name 'labels'"),

@@ -1,0 +1,114 @@
+"""Housekeeping: this process's lease, what dead processes left behind, and rows past their time. Without audit rows:
+nothing here changes what anybody decided."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from sqlalchemy import Table, bindparam, delete, literal_column, select, update
+
+from jit_auth.model import Applied, Millis, Stale
+from jit_auth.storage import tables
+from jit_auth.storage.compiled import Compiler, Text
+from jit_auth.storage.job import Job
+from jit_auth.storage.reader import Reader
+
+LEASE: Millis = 15_000
+"""How long a process is believed alive after its last word; it renews every 5 s."""
+
+FORGOTTEN: Millis = 24 * 3_600_000
+"""After this long without a word the row of a process goes."""
+
+SWEPT = 500
+"""Rows removed in one transaction: others must not wait for long."""
+
+
+class Journal(Protocol):
+    """What the store needs of a journal (two implementations: SqliteJournal, PostgresJournal)."""
+
+    @property
+    def skew(self) -> Millis:
+        """How far the database's clock is ahead of this machine's."""
+        ...
+
+    def now(self) -> Millis:
+        """The database's time."""
+        ...
+
+    def submit(self, job: Job) -> asyncio.Future[Applied | Stale]:
+        """Queue a job."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is queued, then stop."""
+        ...
+
+
+class House:
+    """The housekeeping of one process. All methods raise StorageError."""
+
+    def __init__(self, compiler: Compiler, reader: Reader, journal: Journal, process: str, keys: str) -> None:
+        self._reader = reader
+        self._journal = journal
+        self._process = process
+        self._keys = keys
+        table, execution = tables.process, tables.execution
+        self._lease = compiler.upsert(table, ("id",), ("lease_until", "keys"))
+        self._leave = compiler.text(delete(table).where(table.c.id == bindparam("key")))
+        self._forget = compiler.text(delete(table).where(table.c.lease_until < bindparam("before")))
+        self._orphan = compiler.text(
+            update(execution)
+            .where(
+                execution.c.due > bindparam("now"),
+                execution.c.state == literal_column("'executing'"),
+                execution.c.process.is_not(None),
+            )
+            .values(due=bindparam("now_due"))
+        )
+        self._past = [
+            (compiler.text(_rest(table, key)), compiler.text(_take(table, key)))
+            for table, key in ((tables.flow, "id"), (tables.idem, "scope"))
+        ]
+
+    async def renew(self) -> None:
+        """Renew the lease. The keys that this process holds stand beside it (threat 29)."""
+        until = self._journal.now() + LEASE
+        await self._run((self._lease, self._lease.args(id=self._process, lease_until=until, keys=self._keys)))
+
+    async def leave(self) -> None:
+        """Give the lease up: others need not wait for its end."""
+        await self._run((self._leave, self._leave.args(key=self._process)))
+
+    async def learn(self) -> None:
+        """Write nothing, but learn the database's clock and epoch."""
+        await self._run()
+
+    async def take_over(self) -> None:
+        """Every other process of this database is dead: their leases are void, and what they were executing is due."""
+        now = self._journal.now()
+        await self._run(
+            (self._forget, self._forget.args(before=now + LEASE + 1)),
+            (self._orphan, self._orphan.args(now=now, now_due=now)),
+        )
+
+    async def sweep(self) -> None:
+        """Remove flows and idempotency keys past their time, and processes long dead."""
+        now = self._journal.now()
+        for rest, take in self._past:
+            while (await self._reader.fetch((rest, rest.args(now=now, most=1))))[0]:
+                await self._run((take, take.args(now=now, most=SWEPT)))
+        await self._run((self._forget, self._forget.args(before=now - FORGOTTEN)))
+
+    async def _run(self, *statements: tuple[Text, tuple[Any, ...]]) -> None:
+        job = Job()
+        job.loose.extend(statements)
+        await self._journal.submit(job)
+
+
+def _rest(table: Table, key: str) -> Any:
+    return select(table.c[key]).where(table.c.until <= bindparam("now")).limit(bindparam("most"))
+
+
+def _take(table: Table, key: str) -> Any:
+    return delete(table).where(table.c[key].in_(_rest(table, key).scalar_subquery()))
