@@ -18,7 +18,7 @@ from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.units import Writer, Written
 from jit_auth.engine.waits import Waits
-from jit_auth.errors import StorageError, Unavailable
+from jit_auth.errors import Problem, StorageError, Unavailable
 from jit_auth.model import Applied, Execution, Idem, Stale, Unit
 from jit_auth.storage.store import Store
 
@@ -88,11 +88,26 @@ class Dispatcher:
     async def start(self, judged: Judged, idem: Idem | None, admitted: Callable[[Execution], None] | None) -> Execution:
         """Drive a call that was only just made; `admitted` is called with its first row."""
         execution_id = judged.execution.id
+        durable: list[Execution] = []
+
+        def first(execution: Execution) -> None:
+            durable.append(execution)
+            if admitted is not None:
+                admitted(execution)
+
         self._running.add(execution_id)
         try:
-            execution = await self._drive(judged, idem, admitted)
+            execution = await self._drive(judged, idem, first)
+        except (Problem, StorageError) as error:
+            if not durable:
+                raise
+            # A refusal now would hide that the call is admitted, and invite a second one: the worker goes on with it.
+            log.warning("%s cannot go on yet: %s", execution_id, error.message)
+            execution = durable[0]
         finally:
             self._running.discard(execution_id)
+        if not execution.version:
+            raise Unavailable("Nothing is sent at present.", code="halted", hint="Try again when it is resumed.")
         if execution_id in self._again:
             self.spawn(self.advance(execution_id))
         return execution

@@ -86,6 +86,8 @@ class Approvals:
         for _ in range(MOST_STALE):
             card, ask, opened = await self._find(ticket)
             self._votable(card, ask, opened, digest)
+            if ("user", card.person) in self.memory.belief.stops:
+                raise Forbidden("You were stopped by an operator.", code="not_eligible", hint="Nothing was decided.")
             vote = Vote(
                 ask=ask.id,
                 person=card.person,

@@ -63,6 +63,7 @@ class Connects:
         """A new agent for scopes that the grant holds already: answered here, without a trip."""
         store, needed = self.store_, lacking(operation.action, execution.extra, frozenset())
         for _ in range(MOST_STALE):
+            await self.refuse_stopped(ask, operation, grant)
             now = store.now()
             ops = await self._consent(grant, ask.agent, needed, now)
             ops += self._answered(ask, execution, grant, now, complete=True)
@@ -74,13 +75,19 @@ class Connects:
                 "scopes": list(needed),
                 "trip": False,
             }
-            at = At(self.memory.belief.epoch, self.bundle.hash, self._subjects(ask, operation), not_after=ask.expires)
+            subjects = self._subjects(ask, operation, grant)
+            at = At(self.memory.belief.epoch, self.bundle.hash, subjects, not_after=ask.expires)
             if not isinstance(await store.apply(Unit(at, tuple(ops), _audit(ask, (fact,)))), Stale):
                 self.memory.forget(grant.user, grant.provider)
                 return Connection(ask, True, needed, (), grant.account_name or grant.account or None, False)
-            await self.memory.reread()
             ask, execution = await self._again(ask, execution)
         raise Unavailable("Others are answering this very moment.", hint="Try again.")
+
+    async def refuse_stopped(self, ask: Ask, operation: Operation, grant: Grant | None) -> None:
+        """A link from before a kill switch connects nothing after it (SECURITY 25). Raises FlowRefused (`revoked`)."""
+        belief = await self.memory.reread()
+        if any(subject in belief.stops for subject in self._subjects(ask, operation, grant)):
+            raise FlowRefused("Access was stopped; nothing can be connected.", code="revoked")
 
     async def store(self, ask: Ask, execution: Execution, operation: Operation, landed: Landed) -> Connection:
         """The tokens that a provider gave, for the account that it named; what is missing is asked again."""
@@ -116,14 +123,14 @@ class Connects:
                 },
                 {"do": did, "grant": grant.id, "provider": provider.id, "scopes": list(landed.scopes)},
             )
-            at = At(epoch, self.bundle.hash, self._subjects(ask, operation))
+            at = At(epoch, self.bundle.hash, self._subjects(ask, operation, old))
             applied = await store.apply(Unit(at, tuple(ops), _audit(ask, facts)))
             if not isinstance(applied, Stale):
                 self.memory.forget(user, provider.id)
                 another = old is None and bool(grants)
                 return Connection(asked, right and not missing, given, missing, landed.account_name or None, another)
             if applied.which == "stopped":
-                subjects = frozenset(self._subjects(ask, operation))
+                subjects = frozenset(self._subjects(ask, operation, old))
                 newest, _, stops = await store.stops()
                 if any((stop.kind, stop.id) in subjects and stop.epoch > landed.flow.epoch for stop in stops):
                     await self._too_late(ask, landed, now)
@@ -199,13 +206,14 @@ class Connects:
             state="open",
         )
 
-    def _subjects(self, ask: Ask, operation: Operation) -> tuple[tuple[str, str], ...]:
-        return (
+    def _subjects(self, ask: Ask, operation: Operation, grant: Grant | None) -> tuple[tuple[str, str], ...]:
+        subjects = (
             ("agent", ask.agent),
             ("user", ask.user or ""),
             ("provider", operation.provider.id),
             ("connector", operation.connector.id),
         )
+        return subjects if grant is None else (*subjects, ("grant", grant.id))
 
     async def _again(self, ask: Ask, execution: Execution) -> tuple[Ask, Execution]:
         return await self.store_.ask(ask.id) or ask, await self.store_.execution(execution.id) or execution

@@ -89,6 +89,11 @@ class Consents:
         """Yes. Binds a round trip to this browser, or, where nothing is missing at the provider, lets the agent in."""
         ask, execution, operation = await self._find(link_ticket)
         grant, _ = await self._grant(execution, operation)
+        try:
+            await self.connects.refuse_stopped(ask, operation, grant)
+        except FlowRefused:
+            await self.dispatcher.advance(execution.id)
+            raise
         if not _trip(ask, grant) and grant is not None:
             connection = await self.connects.let_in(ask, execution, operation, grant)
             await self._unblock(ask, operation.provider.id)

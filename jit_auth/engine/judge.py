@@ -75,10 +75,13 @@ class Judge:
         request, mark = self._request(execution, operation, grant)
         call = self._call(execution, operation, now)
         decision = self.bundle.policy.decide(call)
+        # Who was stopped decides nothing any more, and one who voted must not be stopped until the send (SECURITY 7).
+        out = {name for kind, name in belief.stops if kind == "user"}
+        subjects += [("user", vote.person) for vote in votes if vote.verdict == "approve"]
         view = View(
             execution=execution,
             decision=decision,
-            eligible=tuple(eligible(want, execution) for want in decision.wants),
+            eligible=tuple(eligible(want, execution) - out for want in decision.wants),
             digest=mark,
             lacks=(missing,) if missing is not None else (),
             now=now,

@@ -80,13 +80,15 @@ class Submit:
         try:
             judged = await self._judge.judge(draft)
             return await self._dispatcher.start(judged, idem, admitted)
-        except Taken:
+        except (Taken, Problem) as refusal:
             known = await self._known(call, scope)
-            if known is None:
-                raise Unavailable(
-                    "The call with this key is just being admitted.", headers={"Retry-After": "1"}
-                ) from None
-            return known
+            if known is not None:
+                return known
+            if isinstance(refusal, Problem):
+                raise
+            raise Unavailable(
+                "The call with this key is just being admitted.", hint="Try again.", headers={"Retry-After": "1"}
+            ) from None
 
     def _permitted(self, call: Call) -> Operation:
         operation = self._bundle.operation(call.action)

@@ -82,7 +82,7 @@ finance = ["bo@example.com", "cy@example.com"]
 
 [[rule]]
 id = "reads"
-match = ["mailhub.list_messages", "mailhub.search", "shared.*", "keyed.*", "echo.*"]
+match = ["mailhub.list_messages", "mailhub.read_by_write", "mailhub.search", "shared.*", "keyed.*", "echo.*"]
 unless = "action.name in ['echo.ask', 'echo.ask_own', 'echo.both', 'echo.nothing', 'echo.erase']"
 effect = "allow"
 
@@ -166,6 +166,14 @@ title = "List messages"
 method = "GET"
 path = "/messages"
 scopes = ["mail.read"]
+risk = "low"
+effect = "read"
+
+[actions.read_by_write]
+title = "Read with the wider scope"
+method = "GET"
+path = "/messages"
+scopes = ["mail.write"]
 risk = "low"
 effect = "read"
 
@@ -315,7 +323,6 @@ kind = "oauth2"
 authorize_url = "{odd}/authorize"
 token_url = "{odd}/token"
 refresh_url = "{odd}/refresh"
-userinfo_url = "{odd}/me"
 hosts = ["127.0.0.1"]
 scope_separator = ","
 token_auth = "client_secret_post"

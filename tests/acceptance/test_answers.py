@@ -234,7 +234,7 @@ def test_actions_lists_by_name_what_this_agent_may_use(service: Service) -> None
     assert not {"tool_name", "exposes"} & set(item)
     assert service.agent.get("/actions/mailhub.send_message").json == item
     others = [item["name"] for item in service.other.get("/actions").json["items"]]
-    assert others == ["echo.say", "mailhub.list_messages", "mailhub.search", "mailhub.send_message"]
+    assert others == ["echo.say", "mailhub.list_messages", "mailhub.read_by_write", "mailhub.search", "mailhub.send_message"]
     assert service.other.get("/actions/echo.look").status in (403, 404)
     assert service.agent.get("/actions/echo.unknown").status == 404
 

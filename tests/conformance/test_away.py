@@ -53,7 +53,7 @@ class Wire:
             while data := await reader.read(65_536):
                 if self.commit is not None and self.mark in data:
                     if self.commit == "after":
-                        back.cancel()
+                        await self._end(back)
                         to_server.write(data)
                         await from_server.read(100)  # the server has answered
                     break
@@ -62,12 +62,15 @@ class Wire:
         except OSError:
             pass
         finally:
-            back.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await back
+            await self._end(back)
             for each in (writer, to_server):
                 self._writers.discard(each)
                 each.transport.abort()
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

@@ -226,6 +226,28 @@ async def test_a_command_writes_beside_a_busy_service(sqlite_world: World) -> No
     assert (await store.audit.verify()).breaks == ()
 
 
+async def test_a_start_imports_no_migrations(sqlite_world: World) -> None:
+    code = (
+        "import asyncio, os, pathlib, sys\n"
+        "from jit_auth.storage.clock import Clock\n"
+        "from jit_auth.storage.store import Store\n"
+        "from jit_auth.vault import Vault\n"
+        "async def main():\n"
+        "    for _ in range(2):\n"
+        "        vault = Vault([('k', bytes(range(32)))])\n"
+        "        base = pathlib.Path(sys.argv[1])\n"
+        "        store = await Store.open('sqlite:///x.db', vault, clock=Clock(), base=base, serve=True)\n"
+        "        await store.close()\n"
+        "asyncio.run(main())\n"
+        "print('alembic' in sys.modules, 'sqlalchemy.orm' in sys.modules)\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(sqlite_world.base), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert out == b"False False\n"
+
+
 async def test_a_hundred_thousand_paused_executions_cost_a_start_nothing(sqlite_world: World) -> None:
     world = sqlite_world
     store = await world.open()

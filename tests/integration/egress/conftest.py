@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -45,8 +46,8 @@ Get = Callable[..., Awaitable[Reply]]
 def get(egress: Egress) -> Get:
     """`await get(server, method=..., body=..., **options of send)`."""
 
-    async def get(server: Server, method: str = "GET", path: str = "/", body: bytes = b"", **options: object) -> Reply:
+    async def get(server: Server, method: str = "GET", path: str = "/", body: bytes = b"", **options: Any) -> Reply:
         options = {"timeout": 5000, **options}
-        return await egress.send(Request(method, server.url + path, (), body), hosts=["127.0.0.1"], **options)  # type: ignore[arg-type]
+        return await egress.send(Request(method, server.url + path, (), body), hosts=["127.0.0.1"], **options)
 
     return get

@@ -36,12 +36,13 @@ def closed_port() -> int:
 
 
 async def fails(
-    egress: Egress, url: str, kind: type[EgressError], hosts: Sequence[str] = HERE, **options: float
+    egress: Egress, url: str, kind: type[EgressError], hosts: Sequence[str] = HERE, connect_by: float | None = None
 ) -> str:
     """Send, expect to fail without a byte written, and give the message."""
     left = Left()
+    request = Request("POST", url, (), b"x")
     with pytest.raises(kind) as failed:
-        await egress.send(Request("POST", url, (), b"x"), hosts=hosts, timeout=5000, on_left=left, **options)  # type: ignore[arg-type]
+        await egress.send(request, hosts=hosts, timeout=5000, on_left=left, connect_by=connect_by)
     assert left.times == 0
     return failed.value.message
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jit_auth.egress.address import Pins, Private, classify, judge, literal, parse
@@ -93,6 +93,7 @@ def test_nothing_but_public_addresses_is_open_without_a_word_of_the_operator(add
         judge("https", "name.example", [address], Private(["other.example", "10.9.9.9"]))
 
 
+@settings(deadline=None)  # machines are busy
 @given(st.ip_addresses())
 def test_what_is_open_is_global_for_the_standard_library_too(address: object) -> None:
     """A second opinion: where it is stricter than ours, ours must be as strict."""

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jit_auth.egress.body import Unreadable, body_for
@@ -41,6 +41,7 @@ def collected(coding: str, data: bytes, cut: int, limit: int = LIMIT) -> bytes |
     return body.whole()
 
 
+@settings(deadline=None)  # machines are busy
 @given(st.binary(max_size=3000), st.sampled_from(sorted(CODED)), st.integers(1, 4000))
 def test_a_body_comes_back_whole_however_it_is_cut(data: bytes, coding: str, cut: int) -> None:
     assert collected(coding, CODED[coding](data), cut) == data

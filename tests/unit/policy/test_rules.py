@@ -316,6 +316,17 @@ def test_a_condition_names_groups_that_exist() -> None:
     assert faults(text, groups={"finance": ["bo"]}) == []
 
 
+def test_a_condition_names_a_person_by_the_one_id() -> None:
+    aliases = {"ana.rossi@example.com": "ana@example.com"}
+    text = rule("a", "deny", "pay.list", when="user.id == 'ana.rossi@example.com'")
+    assert faults(text) == []
+    assert faults(text, aliases=aliases) == [
+        "policies.toml:5:20: user.id is never 'ana.rossi@example.com' (did you mean 'ana@example.com'?)"
+    ]
+    made = policy(asking("a", "pay.list", "user:Ana.Rossi@example.com"), aliases=aliases)
+    assert made.decide(call("pay.list")).wants[0].of == ("user:ana@example.com",)
+
+
 def test_each_file_has_its_timezone() -> None:
     night = "now.hour == 12 && now.date == '2026-01-05'"
     rome = ("rome", '[defaults]\ntimezone = "Europe/Rome"\n' + rule("rome", "deny", "pay.list", when=night))

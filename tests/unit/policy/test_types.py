@@ -29,7 +29,7 @@ MISTAKES = [
     ("'BO' != user.id", "1: user.id is never 'BO' (did you mean 'bo'?)"),
     ("user.id in ['bo', 'Cy']", "12: user.id is never 'Cy' (did you mean 'cy'?)"),
     ("action.risk == 'hgih'", "16: action.risk is never 'hgih' (did you mean 'high'?)"),
-    ("!(action.effect in ['read', 'write'])", "21: action.effect is never 'write'"),
+    ("!(action.effect in ['read', 'write'])", "20: action.effect is never 'write'"),
     ("now.weekday == 'Monday'", "16: now.weekday is never 'Monday' (there are: fri, mon, sat, sun, thu, tue, wed)"),
     # names of later stages
     ("history.same_action_1h > 20", "1: unknown name 'history'"),
