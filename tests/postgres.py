@@ -37,7 +37,7 @@ class Server:
         self._server: Any = pgserver.get_server(folder, cleanup_mode="stop")
         if not durable:
             for sql in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", _RELOAD):
-                self._do(sql)
+                self.do(sql)
 
     @property
     def url(self) -> str:
@@ -48,15 +48,16 @@ class Server:
     def database(self) -> str:
         """URL of a new, empty database."""
         name = f"test_{next(_NUMBERS)}"
-        self._do(f"CREATE DATABASE {name}")
+        self.do(f"CREATE DATABASE {name}")
         return self.url.replace("/postgres?", f"/{name}?")
 
-    def _do(self, sql: str) -> None:
+    def do(self, sql: str, url: str | None = None) -> None:
+        """Run statements in a database of this server; without `url` in the maintenance database."""
         with ThreadPoolExecutor(1) as thread:  # a loop of its own, whatever loop the test runs in
-            thread.submit(asyncio.run, self._run(sql)).result()
+            thread.submit(asyncio.run, self._run(sql, url or self.url)).result()
 
-    async def _run(self, sql: str) -> None:
-        connection = await asyncpg.connect(self.url)
+    async def _run(self, sql: str, url: str) -> None:
+        connection = await asyncpg.connect(url)
         try:
             await connection.execute(sql)
         finally:

@@ -49,8 +49,10 @@ def parse_json(body: bytes) -> dict[str, Any]:
     """
     try:
         value = msgspec.json.decode(body)
-        # Equal bytes prove that no name occurs twice and that no number or string was altered by reading.
-        if _encode(value) != body or _SUSPECT.search(body):
+        # Equal bytes prove that no name occurs twice and that no number or string was altered by reading. JSON comes
+        # without spaces, or with one after each comma and colon (what Python's json writes): both are compared.
+        same = _encode(value)
+        if (same != body and msgspec.json.format(same, indent=0) != body) or _SUSPECT.search(body):
             value = _carefully(body)
         elif body.count(b"{") + body.count(b"[") > _DEEPEST:
             _judge(value, 1)

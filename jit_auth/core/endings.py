@@ -68,8 +68,10 @@ def denied_by(vote: Vote | None) -> Trouble:
     )
 
 
-def address_refused(message: str) -> Trouble:
-    return Trouble("address_refused", message, "The host is not one that this service may call.")
+def request_refused(came: Came) -> Trouble:
+    if came.code == "request_refused":
+        return Trouble(came.code, came.message, "The connector makes a request that cannot be sent as it is.")
+    return Trouble("address_refused", came.message, "The host is not one that this service may call.")
 
 
 def misconfigured(message: str) -> Trouble:

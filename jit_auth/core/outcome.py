@@ -20,17 +20,17 @@ def after(view: View, came: Came) -> Step:
         case "failed":
             return End("failed", endings.refused_by_provider(came), came.result)
         case "refused":
-            return over(view, End("failed", endings.address_refused(came.message)))
+            return over(view, End("failed", endings.request_refused(came)))
         case "misconfigured":
             return over(view, End("failed", endings.misconfigured(came.message)))
         case "unauthorized":
             if came.fresh and not execution.refreshed and (came.surely_not or view.retry != "never"):
                 return Wait(view.now, after=came)
-            return End("failed", endings.refused_by_provider(came), came.result)
+            return over(view, End("failed", endings.refused_by_provider(came), came.result))
         case "insufficient_scope":
             if not execution.rescoped:
                 return Wait(view.now, after=came)
-            return End("failed", endings.refused_by_provider(came), came.result)
+            return over(view, End("failed", endings.refused_by_provider(came), came.result))
         case "rate_limited":
             until = view.now + (came.retry_after or 0)
             if until <= _patience(view):

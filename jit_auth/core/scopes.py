@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from jit_auth.model import Action, Consent, Grant, Millis, Provider
 
@@ -28,8 +29,7 @@ def lacking(action: Action, extra: Iterable[str], held: frozenset[str]) -> tuple
     return tuple(dict.fromkeys(missing))
 
 
-@dataclass(frozen=True, slots=True)
-class Lack:
+class Lack(Struct, frozen=True):
     """What a call waits for from its user: `scopes` to grant at the provider, or only that the agent is let in."""
 
     provider: str

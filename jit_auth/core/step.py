@@ -150,6 +150,8 @@ def _send(view: View, current: Ask | None, settled: tuple[Ask, ...]) -> Step:
     if current is not None and view.decision.wants:
         met = view.now if execution.met is None else execution.met
         not_after = min(not_after, _runs_out(current, view.decision.wants), met + view.send_within)
+    if execution.trouble_since is not None and view.now >= not_after:
+        return over(view, End("failed", endings.unavailable("The approval ran out while the provider was away.")))
     return Send(not_after, settled)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from jit_auth.core.scopes import Lack
 from jit_auth.model import Ask, Decision, Execution, Millis, Result, State, Trouble, Vote, Want
@@ -21,21 +22,23 @@ Kind = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Came:
+class Came(Struct, frozen=True):
     """What became of the last attempt. `surely_not` (of unauthorized): the credential was refused, nothing ran."""
 
     kind: Kind
     result: Result | None = None
     message: str = ""
+    code: str = ""
+    """Of refused: what about the request was."""
     retry_after: Millis | None = None
     surely_not: bool = False
+    scopes: tuple[str, ...] = ()
+    """Of insufficient_scope: those that the provider named."""
     fresh: bool = False
     """Of unauthorized: another credential is at hand now (the token was refreshed)."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """All that the next step depends on, read in one go and judged by the present rules."""
 
     execution: Execution
@@ -61,8 +64,7 @@ class View:
     """A live process is at it: nobody else touches it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Everything is met: commit an intent no later than `not_after`, and make the call."""
 
     not_after: Millis
@@ -70,8 +72,7 @@ class Send:
     """Asks that are open in the store and owed no longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(Struct, frozen=True):
     """Put these questions to people. `round` is a new round of approval, `old` the asks that they replace."""
 
     consents: tuple[Lack, ...] = ()
@@ -80,8 +81,7 @@ class Asking:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Nothing to do before `until` (None: until somebody calls); `settled` asks are owed no longer."""
 
     until: Millis | None
@@ -90,8 +90,7 @@ class Wait:
     """The attempt that did not end it, and is put down with this."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """It is over."""
 
     state: State

@@ -127,6 +127,11 @@ class Dispatcher:
         prepared = False
         while True:
             step = next_step(judged.view)
+            if isinstance(step, Send):
+                hindered = await self._attempts.ready(judged)
+                if hindered is not None:
+                    judged = judged.after(judged.execution, hindered)
+                    step = next_step(judged.view)
             written = self._written(judged, step, idem, prepared=prepared)
             if written is None:
                 return judged.execution
@@ -156,7 +161,7 @@ class Dispatcher:
             case Asking():
                 return self._writer.asking(judged, step, idem)
             case Wait():
-                return self._writer.waiting(judged, step)
+                return self._writer.waiting(judged, step, idem)
             case End():
                 return self._writer.end(judged, step, idem)
 

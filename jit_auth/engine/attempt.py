@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from jit_auth.core.view import Came
+from jit_auth.core.view import Came, Kind
 from jit_auth.credentials import KINDS
 from jit_auth.engine.judge import Judged
 from jit_auth.engine.memory import Memory
@@ -36,6 +36,16 @@ class Attempts:
         kind = KINDS[judged.operation.provider.kind]
         return kind.due(judged.grant, judged.view.now)
 
+    async def ready(self, judged: Judged) -> Came | None:
+        """All that is slow before a connection, or refuses it (names, addresses), before the intent. None: go on."""
+        if judged.request is None or judged.operation is None:
+            return None
+        missed = await self.sender.ready(judged.request, judged.operation.provider)
+        if missed is None:
+            return None
+        kind: Kind = "refused" if missed.code in ("address_refused", "request_refused") else "never_left"
+        return Came(kind, message=missed.message, code=missed.code)
+
     async def freshen(self, judged: Judged, *, force: bool = False, used: str | None = None) -> Came | None:
         """Refresh the token; None: done, judge again (also when the grant turned out to be broken)."""
         grant, operation = judged.grant, judged.operation
@@ -56,7 +66,8 @@ class Attempts:
         except Away as away:
             return Came("never_left", message=away.message)
         except Misconfigured as fault:
-            return Came("refused" if fault.code == "address_refused" else "misconfigured", message=fault.message)
+            kind: Kind = "refused" if fault.code == "address_refused" else "misconfigured"
+            return Came(kind, message=fault.message, code=fault.code)
         finally:
             self.memory.forget(grant.user, grant.provider)
         return None
@@ -77,14 +88,14 @@ class Attempts:
         reply = await self.sender.attempt(final, operation.action, operation.provider, traces, window=self.window)
         outcome = classify(reply, operation.action)
         result = None if isinstance(reply, Missed) else reduce(reply, operation.action, traces)
-        message = reply.message if isinstance(reply, Missed) else ""
+        message, code = (reply.message, reply.code) if isinstance(reply, Missed) else ("", "")
         if outcome.kind == "unauthorized":
             surely_not = outcome.invalid_token or operation.action.unauthorized_is_unexecuted
             fresh = await self._replace(judged, token.access if token is not None else None, surely_not)
             return Came("unauthorized", result, message, surely_not=surely_not, fresh=fresh)
         if outcome.kind == "insufficient_scope" and judged.grant is not None:
             await self._narrow(judged.grant, outcome.scopes or operation.action.scopes)
-        return Came(outcome.kind, result, message, retry_after=outcome.retry_after)
+        return Came(outcome.kind, result, message, code, retry_after=outcome.retry_after)
 
     async def _replace(self, judged: Judged, used: str | None, surely_not: bool) -> bool:
         """A 401: force one refresh. True where the next attempt would go with something else: a token, or a consent."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jit_auth.catalog.load import Operation
 from jit_auth.core.digest import digest
@@ -12,6 +13,7 @@ from jit_auth.core.view import Came, View
 from jit_auth.credentials import KINDS
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.memory import Belief, Holding, Memory
+from jit_auth.errors import Unprocessable
 from jit_auth.model import Ask, At, Decision, Execution, Grant, Millis, Request, Trouble, Vote
 from jit_auth.policy.facts import Call
 from jit_auth.storage.store import Store
@@ -21,8 +23,7 @@ MOST_SKEW: Millis = 60_000
 """A process whose clock is further from the database's than this sends nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """A view with what a send needs: the request as built, the grant, and the epoch it all rests on."""
 
     view: View
@@ -72,7 +73,17 @@ class Judge:
         if grant is not None:
             subjects.append(("grant", grant.id))
         barred = self._bar(execution, operation, belief, subjects)
-        request, mark = self._request(execution, operation, grant)
+        try:
+            if execution.version:
+                operation.validate(execution.params)
+            request, mark = self._request(execution, operation, grant)
+        except Unprocessable as fault:
+            if not execution.version:
+                raise
+            # The action has changed since, or the account that was connected fits no address: it can never be sent.
+            gone = Trouble("revoked", fault.message, fault.hint, by="policy")
+            view = View(execution, _NOTHING, (), None, (), now, "never", False, 0, asks, votes, gone, held=held)
+            return Judged(view, At(belief.epoch, self.bundle.hash, tuple(subjects)), operation)
         call = self._call(execution, operation, now)
         decision = self.bundle.policy.decide(call)
         # Who was stopped decides nothing any more, and one who voted must not be stopped until the send (SECURITY 7).

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from jit_auth.catalog.load import Operation
 from jit_auth.config.settings import Agent
@@ -29,8 +30,7 @@ KEY_KEPT: Millis = 7 * DAY
 _UNDECIDED = Decision("deny")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One call as it was posted: well-formed JSON of known members, nothing else checked yet."""
 
     agent: Agent

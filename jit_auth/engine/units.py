@@ -6,10 +6,10 @@ Checks every state change against `core.step.ALLOWED`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from jit_auth.core.scopes import Lack
 from jit_auth.core.step import ALLOWED
@@ -21,8 +21,7 @@ SLACK: Millis = 15_000
 """What an attempt may take beyond the action's own timeout: connecting, refreshing, waiting for the database."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A unit, and the execution's row as it stands once the unit is applied."""
 
     unit: Unit
@@ -115,7 +114,7 @@ class Writer:
         at = msgspec.structs.replace(judged.at, not_after=execution.expires)
         return self._write(judged, at, to, facts, ops=ops, idem=idem)
 
-    def waiting(self, judged: Judged, step: Wait) -> Written | None:
+    def waiting(self, judged: Judged, step: Wait, idem: Idem | None) -> Written | None:
         """An attempt that did not happen is put down, or the next look is moved; None: nothing to write."""
         view, execution, came = judged.view, judged.execution, step.after
         if came is None:
@@ -128,12 +127,17 @@ class Writer:
                 to["refreshed"] = True
             case "insufficient_scope":
                 to["rescoped"] = True
+                to["extra"] = tuple(dict.fromkeys((*execution.extra, *came.scopes)))
             case _:
                 since = execution.trouble_since
                 to |= {"trouble_since": view.now if since is None else since, "tries": execution.tries + 1}
                 to["lost"] = execution.lost or came.kind == "lost"
         fact = {"do": "attempt", "attempt": execution.attempt, "came": came.kind, "again": step.until}
-        return self._write(judged, None, to, [fact])
+        if execution.version:
+            return self._write(judged, None, to, [fact])
+        # A call that could not even be begun: admitted, and tried again when it is due.
+        to |= {"decision": view.decision, "digest": view.digest or ""}
+        return self._write(judged, judged.at, to, [*_admission(judged), fact], idem=idem)
 
     def end(self, judged: Judged, step: End, idem: Idem | None) -> Written:
         """A terminal state (or `unknown`): every open question is closed with it."""

@@ -95,7 +95,7 @@ class Plan:
         return known
 
     def matching(self, matched: int, errors: Mapping[int, str] | None = None) -> list[Rule]:
-        """The rules that count as matched: of those in error all but the ones that allow (SECURITY 8)."""
+        """The rules that count as matched: of those in error all but the ones that allow (THREAT_MODEL 8)."""
         wrong = errors or {}
         return [
             rule

@@ -39,7 +39,7 @@ def size(part: Run) -> Run:
 
 
 def domain(part: Run) -> Run:
-    """`email_domain`: of exactly one plain address (SECURITY 33)."""
+    """`email_domain`: of exactly one plain address (THREAT_MODEL 33)."""
 
     def domain_(frame: Frame) -> str:
         found = email_domain(part(frame))

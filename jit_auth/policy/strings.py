@@ -1,4 +1,4 @@
-"""Text in policies: the one form in which strings are compared, plain addresses, globs, durations (SECURITY 33)."""
+"""Text in policies: the one form in which strings are compared, plain addresses, globs, durations (THREAT_MODEL 33)."""
 
 from __future__ import annotations
 

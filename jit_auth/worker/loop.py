@@ -49,7 +49,7 @@ class Worker:
         await self._shows.turn()
         seen: set[str] = set()
         while True:
-            due = [found for found in await self._store.due(AT_ONCE) if found not in seen]
+            due = [found for found in await self._store.due(AT_ONCE + len(seen)) if found not in seen]
             if not due:
                 break
             seen.update(due)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jit_auth.egress import Egress
+from jit_auth.errors import StorageError
 from jit_auth.model import Audit, Change, Delete, Millis, Op, Outbox, Provider, Unit
 from jit_auth.oauth.revoke import revocable, revoke
 from jit_auth.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE: Millis = 1_000
 LONGEST_PAUSE: Millis = 3_600_000
@@ -26,7 +30,14 @@ class Owed:
         """Try what is due; gives how many rows were done with."""
         done = 0
         for row in await self.store.outbox_due():
-            done += await self._revoke(row)
+            try:
+                done += await self._revoke(row)
+            except StorageError:
+                raise
+            except Exception:
+                # One token that cannot be opened keeps the others from nothing.
+                log.exception("%s cannot be revoked", row.id)
+                await self._put(row, Change(row, {"due": self.store.now() + LONGEST_PAUSE}), "token.revoke_failed")
         return done
 
     async def _revoke(self, row: Outbox) -> bool:
@@ -41,6 +52,9 @@ class Owed:
         else:
             pause = min(LONGEST_PAUSE, FIRST_PAUSE << min(row.tries, 12))
             op, did = Change(row, {"due": now + pause, "tries": row.tries + 1}), "token.revoke_failed"
+        await self._put(row, op, did)
+        return isinstance(op, Delete)
+
+    async def _put(self, row: Outbox, op: Op, did: str) -> None:
         fact = {"do": did, "provider": row.provider}
         await self.store.apply(Unit(None, (op,), Audit(actor="engine", what=(fact,), user=row.user)))
-        return isinstance(op, Delete)

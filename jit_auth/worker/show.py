@@ -12,10 +12,14 @@ from jit_auth.core.links import ticket
 from jit_auth.credentials import KINDS
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.judge import Judge
-from jit_auth.model import Audit, Card, Change, Stale, Unit
+from jit_auth.errors import StorageError
+from jit_auth.model import Audit, Card, Change, Millis, Stale, Unit
 from jit_auth.storage.store import Store
 
 log = logging.getLogger(__name__)
+
+AGAIN: Millis = 60_000
+"""When a card that could not be shown is tried again."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,14 @@ class Shows:
         """Show what is due; gives how many cards were made true."""
         shown = 0
         for card in await self.store.cards_due():
-            shown += await self._show(card)
+            try:
+                shown += await self._show(card)
+            except StorageError:
+                raise
+            except Exception:
+                # One card that cannot be shown keeps nobody else waiting.
+                log.exception("the card %s cannot be shown", card.id)
+                await self._put(card, {"due": self.now() + AGAIN})
         return shown
 
     async def _show(self, row: Card) -> bool:

@@ -21,7 +21,7 @@ keys = [{{ id = "2026-11", env = "JIT_AUTH_VAULT_KEY" }}]
 
 [agents.mailbot]
 secret_sha256 = "{sha256(TOKEN)}"
-actions = ["mailhub.*", "mailhub.delete_everything", "echo.*", "keyed.*", "shared.*"]
+actions = ["mailhub.*", "mailhub.delete_everything", "echo.*", "keyed.*", "shared.*", "public.*"]
 users = ["*"]
 trusts_users = true
 owners = []
@@ -58,8 +58,11 @@ client_id = "odd"
 client_secret = {{ file = "corp.secret" }}
 
 [providers.keyed]
-client_id = "odd"
-client_secret = {{ command = ["cat", "keyed.secret"] }}
+client_id = "keyed"
+client_secret = {{ command = ["cat", "keyed.pem"] }}
+
+[providers.public]
+client_id = "public"
 
 [connectors]
 paths = ["./connectors"]
@@ -82,7 +85,7 @@ finance = ["bo@example.com", "cy@example.com"]
 
 [[rule]]
 id = "reads"
-match = ["mailhub.list_messages", "mailhub.read_by_write", "mailhub.search", "shared.*", "keyed.*", "echo.*"]
+match = ["mailhub.list_messages", "mailhub.read_by_write", "mailhub.search", "shared.*", "keyed.*", "public.*", "echo.*"]
 unless = "action.name in ['echo.ask', 'echo.ask_own', 'echo.both', 'echo.nothing', 'echo.erase']"
 effect = "allow"
 
@@ -347,6 +350,38 @@ scopes = ["a.read", "b.read"]
 risk = "low"
 effect = "read"
 params.q = {{ type = "string" }}
+
+[actions.write]
+title = "Write"
+method = "POST"
+path = "/write"
+scopes = ["a.read", "b.read"]
+risk = "low"
+effect = "create"
+params.n = {{ type = "integer" }}
+"""
+
+
+def public(world: World) -> str:
+    """A public client (RFC 6749, 2.1) whose endpoints come from metadata alone."""
+    return f"""
+id = "public"
+name = "Public"
+docs = "https://docs.public.example/api"
+base_url = "{world.upstream.url}/public"
+
+[provider]
+kind = "oauth2"
+issuer = "{world.provider.url}"
+token_auth = "none"
+
+[actions.read]
+title = "Read"
+method = "GET"
+path = "/read"
+scopes = ["p.read"]
+risk = "low"
+effect = "read"
 """
 
 
@@ -390,10 +425,11 @@ def everything(world: World) -> dict[str, str]:
         "config.toml": CONFIG,
         "policies.toml": POLICIES,
         "corp.secret": world.provider.client_secret,
-        "keyed.secret": world.provider.client_secret,
+        "keyed.pem": world.key.as_pem(private=True).decode(),
         "connectors/mailhub/connector.toml": mailhub(world),
         "connectors/echo/connector.toml": echo(world),
         "connectors/corp/provider.toml": shared_provider(world),
         "connectors/shared/connector.toml": shared(world),
         "connectors/keyed/connector.toml": keyed(world),
+        "connectors/public/connector.toml": public(world),
     }

@@ -20,9 +20,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote_plus, urlencode, urlsplit
 
 from aiohttp import web
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from tests.fakes.browser import Browser, Page
 from tests.fakes.mail_api import MailApi
@@ -305,6 +307,10 @@ class World:
 
     def __init__(self) -> None:
         self.provider, self.upstream = OddProvider(), Upstream()
+        self.key = ECKey.generate_key("P-256")
+        """Of the client that authenticates by private_key_jwt."""
+        self.jtis: set[str] = set()
+        self.provider.authenticate = self._client
         self.mail = MailApi(self.provider.introspect)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -323,6 +329,22 @@ class World:
         await self._stack.enter_async_context(self.provider.running())
         await self._stack.enter_async_context(self.mail.running())
         self.upstream.url = await self._stack.enter_async_context(serving(app))
+
+    def _client(self, form: dict[str, str], header: str) -> bool:
+        """Each client by its own method, and by no other."""
+        odd, secret = self.provider, self.provider.client_secret
+        if header.startswith("Basic "):
+            name, _, given = base64.b64decode(header[6:]).decode().partition(":")
+            return (unquote_plus(name), unquote_plus(given)) == ("odd", secret) and "client_secret" not in form
+        if form.get("client_id") == "keyed":
+            assert form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+            claims = jwt.decode(form["client_assertion"], self.key).claims
+            fresh = claims["jti"] not in self.jtis and time.time() < claims["exp"] < time.time() + 700
+            self.jtis.add(claims["jti"])
+            return fresh and claims["iss"] == claims["sub"] == "keyed" and claims["aud"] in (odd.url + "/token", odd.url)
+        if form.get("client_id") == "public":
+            return not {"client_secret", "client_assertion"} & set(form)
+        return (form.get("client_id"), form.get("client_secret")) == ("odd", secret)
 
     def stop(self) -> None:
         self.run(self._stack.aclose())

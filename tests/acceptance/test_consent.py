@@ -344,6 +344,29 @@ def test_shared_provider_separator_post_auth_and_query(service: Service, world: 
     assert token.encode() not in answer.body
 
 
+@pytest.mark.parametrize("name", ["keyed", "public"])
+def test_the_other_ways_of_a_client(service: Service, world: World, person: str, name: str) -> None:
+    told, item = asked(service, person, f"{name}.read")
+    page = world.consent(item["url"], user=user_of(person))
+    assert page.status == 200, page.text
+    assert service.agent.settled(told)["status"] == "succeeded"
+    assert world.provider.forms[-1]["client_id"] == name
+    seen = world.upstream.of(f"/{name}/read")[-1]
+    token = (seen.header("X-Token") or "").removeprefix("token=") or (seen.header("Authorization") or "").removeprefix("Bearer ")
+    assert world.provider.introspect(token)
+    assert (seen.header("X-Token") is None) is (name == "public")
+    # A refresh authenticates the same way.
+    world.upstream.tell(f"/{name}/read", (401, {"WWW-Authenticate": 'Bearer error="invalid_token"'}, b""))
+    assert service.agent.execute(f"{name}.read", person).json["status"] == "succeeded"
+    assert world.provider.forms[-1]["grant_type"] == "refresh_token"
+
+
+def test_a_401_that_the_connector_calls_unexecuted(service: Service, world: World, person: str) -> None:
+    connected(service, world, person, "keyed.read")
+    world.upstream.tell("/keyed/read", (401, {}, b""))
+    assert service.agent.execute("keyed.read", person).json["status"] == "succeeded"
+
+
 def expired_soon(world: World) -> None:
     world.provider.odd.expires_in = 1
 

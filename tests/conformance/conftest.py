@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from jit_auth.storage import tables
+from jit_auth.storage.schema import prepare_postgres
+from jit_auth.vault import Vault
 from tests.conformance.world import World
-from tests.postgres import postgres_server, postgres_url
+from tests.postgres import Server, postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
 
 
+KEPT = {"epoch", "secret", "alembic_version"}
+
+KEY = os.urandom(32)
+"""The vault's key in every PostgreSQL world of this session: they are one database, emptied for each test."""
+
+EMPTY = "; ".join(
+    (
+        *(f'TRUNCATE "{table.name}"' for table in tables.metadata.sorted_tables if table.name not in KEPT),
+        "UPDATE epoch SET n = 1, bundle = ''",
+    )
+)
+
+
+@pytest.fixture(scope="session")
+def postgres_made(postgres_server: Server) -> str:
+    """A database that has the schema: emptying it is much faster than making one."""
+    url = postgres_server.database()
+    with ThreadPoolExecutor(1) as thread:
+        made = prepare_postgres(url, Vault([("k1", KEY)]), upgrade=False)
+        thread.submit(asyncio.run, made).result()
+    return url
+
+
+@pytest.fixture
+def postgres_emptied(postgres_server: Server, postgres_made: str) -> str:
+    """A database with the schema and no rows, for one test."""
+    postgres_server.do(EMPTY, postgres_made)
+    return postgres_made
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    """An empty database on each engine."""
+    """A database without rows on each engine."""
+    if request.param == "sqlite":
+        made = World("sqlite:///store.db", tmp_path)
+    else:
+        made = World(request.getfixturevalue("postgres_emptied"), tmp_path, KEY)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def empty_world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """A database without tables on each engine."""
     url = "sqlite:///store.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     made = World(url, tmp_path)
     yield made
@@ -31,8 +78,16 @@ async def sqlite_world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def postgres_world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    """An empty PostgreSQL database."""
+async def postgres_world(postgres_emptied: str, tmp_path: Path) -> AsyncIterator[World]:
+    """A PostgreSQL database without rows."""
+    made = World(postgres_emptied, tmp_path, KEY)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def empty_postgres_world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    """A PostgreSQL database without tables."""
     made = World(postgres_url, tmp_path)
     yield made
     await made.close()

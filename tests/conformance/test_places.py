@@ -101,8 +101,8 @@ def test_urls_name_files_beside_the_configuration() -> None:
     assert place.file_of("postgresql://h/d?sslmode=disable", base) is None
 
 
-async def test_an_empty_database_may_be_opened_by_many_at_once(world: World) -> None:
-    stores = await together(*(world.second() for _ in range(4)))
+async def test_an_empty_database_may_be_opened_by_many_at_once(empty_world: World) -> None:
+    stores = await together(*(empty_world.second() for _ in range(4)))
     ids = [store.process for store in stores]
     assert len(set(ids)) == 4
     for store in stores:
@@ -131,8 +131,8 @@ async def test_an_older_schema_is_upgraded_on_sqlite(sqlite_world: World, tmp_pa
         await sqlite_world.open()
 
 
-async def test_an_older_schema_on_postgresql_waits_for_its_command(postgres_world: World, tmp_path: Path) -> None:
-    world = postgres_world
+async def test_an_older_schema_on_postgresql_waits_for_its_command(empty_postgres_world: World, tmp_path: Path) -> None:
+    world = empty_postgres_world
     await (await world.open()).close()
     newer = migrations(tmp_path)
 

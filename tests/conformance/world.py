@@ -45,10 +45,10 @@ AGENT = "mailbot"
 class World:
     """One database. Stores that `open` makes are closed with it."""
 
-    def __init__(self, url: str, base: Path) -> None:
+    def __init__(self, url: str, base: Path, key: bytes | None = None) -> None:
         self.url = url
         self.base = base
-        self.key = os.urandom(32)
+        self.key = key or os.urandom(32)
         self.vault = Vault([("k1", self.key)])
         self.clock = Clock()
         self.sqlite = url.startswith("sqlite")

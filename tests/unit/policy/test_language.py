@@ -321,9 +321,9 @@ LONG = 30_000
 )  # fmt: skip
 def test_no_parameter_makes_a_condition_slow(condition: str, value: dict[str, Any]) -> None:
     outcome(condition, value)
-    began = time.perf_counter()
+    began = time.process_time()
     outcome(condition, value)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_values_of_the_call_are_never_changed() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jit_auth.model import Decision
 
 from .expressions import GONE, TYPES, VALUES, Tree, trees
 from .world import VALUES as PARAMS
-from .world import call, policy, rule
+from .world import call, examples, policy, rule
 
 STRICT = {"allow": 0, "require_approval": 1, "deny": 2}
 EFFECTS = tuple(STRICT)
@@ -42,7 +42,7 @@ def written(rules: list[tuple[str, str, Tree]], chosen: int, way: tuple[int, ...
 
 
 @given(rules_with_a_hole(), st.sampled_from(["allow", "deny"]), st.booleans(), st.booleans())
-@settings(max_examples=200, deadline=None)
+@examples(120)
 def test_an_error_in_place_of_any_part_is_never_weaker_than_a_value(
     hole: tuple[list[tuple[str, str, Tree]], int, tuple[int, ...]], no_match: str, verified: bool, open_: bool
 ) -> None:
@@ -62,7 +62,7 @@ def test_an_error_in_place_of_any_part_is_never_weaker_than_a_value(
 
 @given(st.lists(st.tuples(st.sampled_from(EFFECTS), trees(depth=3)), min_size=1, max_size=5), st.randoms(),
        st.sampled_from(["allow", "deny"]))  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@examples(100)
 def test_order_never_matters(rules: list[tuple[str, Tree]], random: Any, no_match: str) -> None:
     texts = [rule(f"r{number}", effect, when=str(tree)) for number, (effect, tree) in enumerate(rules)]
     shuffled = texts[:]
@@ -71,7 +71,7 @@ def test_order_never_matters(rules: list[tuple[str, Tree]], random: Any, no_matc
 
 
 @given(st.lists(st.tuples(st.sampled_from(EFFECTS), st.integers(1, 9_000)), min_size=1, max_size=6), st.randoms())
-@settings(max_examples=60, deadline=None)
+@examples(50)
 def test_the_limit_of_steps_knows_no_order(rules: list[tuple[str, int]], random: Any) -> None:
     texts = [
         rule(f"r{number}", effect, when=f"params.ints.exists(x, x >= {steps})")
@@ -88,7 +88,7 @@ def test_the_limit_of_steps_knows_no_order(rules: list[tuple[str, int]], random:
 
 
 @given(trees(), st.booleans())
-@settings(max_examples=150, deadline=None)
+@examples(100)
 def test_a_decision_is_the_same_twice_and_in_whatever_company(tree: Tree, verified: bool) -> None:
     alone = policy(rule("x", "deny", when=str(tree)))
     asked = call(verified=verified)
@@ -106,7 +106,7 @@ _ANY = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(PARAMS)), _ANY), trees(depth=3, type_="bool"))
-@settings(max_examples=200, deadline=None)
+@examples(150)
 def test_whatever_the_parameters_hold_a_decision_comes_out(params: dict[str, Any], tree: Tree) -> None:
     more = (
         "params.items.exists(i, i.name == 'x' || 'y' in i.tags) || params.any == params.other || null in params.loose"

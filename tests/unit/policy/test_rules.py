@@ -415,6 +415,6 @@ def test_a_64_bit_integer_that_travels_as_a_string_is_an_int() -> None:
 
 def test_a_thousand_rules_load_in_little_time() -> None:
     text = "".join(rule(f"r{n}", "deny", "*", when=f"now.hour == {n} && action.risk != 'low'") for n in range(1000))
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(policy(text).rules) == 1000
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

@@ -1,4 +1,4 @@
-"""Strings: the normal form, plain addresses, globs, durations (SECURITY 33)."""
+"""Strings: the normal form, plain addresses, globs, durations (THREAT_MODEL 33)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_text_that_only_becomes_ascii_is_marked() -> None:
 
 
 def test_long_runs_of_marks_are_refused_at_once() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for run in ("\u0315\u0300" * 30_000, "e" + "\u0315\u0300" * 16, "\u0315\u0300" * 16 + "e"):
         with pytest.raises(TooComposed):
             normal(run)
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
     assert normal("x" + "\u0301" * 200) == "x" + "\u0301" * 200  # in order already: nothing to sort
     normal("e" + "\u0315\u0300" * 15)
 
@@ -81,9 +81,9 @@ def test_only_the_star_is_special_and_many_cost_nothing() -> None:
     assert not glob("[ab]", "a")
     assert glob("a?[b]", "a?[b]")
     assert not glob("A", "a")
-    began = time.perf_counter()
+    began = time.process_time()
     assert not glob("a*" * 2_000 + "b", "a" * 4_000)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

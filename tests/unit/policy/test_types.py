@@ -6,12 +6,12 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jit_auth.policy.types import schema_type
 
-from .world import faults, mistake, quoted, rule
+from .world import examples, faults, mistake, quoted, rule
 
 MISTAKES = [
     ("params.amout > 1", "8: no field 'amout' (there are: "),
@@ -206,7 +206,7 @@ def test_schemas_become_types(schema: dict[str, Any], expected: str) -> None:
         st.sampled_from(["type", "items", "properties", "enum", "anyOf", "required", "const", "a"]), inner, max_size=4),
     max_leaves=12,
 ))  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_whatever_a_schema_holds_it_has_a_type(schema: Any) -> None:
     if isinstance(schema, dict):
         assert str(schema_type(schema))
@@ -221,7 +221,7 @@ TOKENS = [
 
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(TOKENS), max_size=30).map("".join),
                  st.lists(st.sampled_from(TOKENS), max_size=30).map(" ".join)))  # fmt: skip
-@settings(max_examples=600, deadline=None)
+@examples(600)
 def test_whatever_is_written_is_loaded_or_refused_with_faults(text: str) -> None:
     condition = text.encode("utf-8", "replace").decode()
     found = faults(
@@ -231,7 +231,7 @@ def test_whatever_is_written_is_loaded_or_refused_with_faults(text: str) -> None
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_whatever_a_file_holds_it_is_loaded_or_refused_with_faults(text: str) -> None:
     assert all(one.startswith("policies.toml:") for one in faults(text.encode("utf-8", "replace").decode()))
 

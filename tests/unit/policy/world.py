@@ -7,11 +7,18 @@ import json
 from typing import Any, Literal
 
 import msgspec
+from hypothesis import HealthCheck, settings
 
 from jit_auth.errors import Faults
 from jit_auth.model import Action, Decision, Effect, Param, Risk
 from jit_auth.policy.facts import Call
 from jit_auth.policy.rules import Policy, load
+
+
+def examples(number: int) -> settings:
+    """Settings of a property test; a loaded machine fails none."""
+    return settings(max_examples=number, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 NOW = 1_767_610_800_000  # 2026-01-05T11:00:00Z, a Monday
 
