@@ -116,6 +116,7 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
         agents=settings.agents,
         people=settings.people,
         allowed=allowed,
+        reads={name: policy.reads(name) for name in catalog.actions},
         shared_consent=settings.users.consent == "shared",
         send_within=settings.limits.approved_send_within,
         hash=bundle_hash(content),

@@ -1,4 +1,4 @@
-"""Sealing: AES-256-GCM under a ring of vault keys and under one data key per person (threats 13, 29).
+"""Sealing: AES-256-GCM under a ring of vault keys and under one data key per person (THREAT_MODEL 13, 29).
 
 A sealed value is format, key id, seal number, nonce, ciphertext. The associated data are the first three, table, row,
 column, person and provider, so that a value opens only in the place it was sealed for.

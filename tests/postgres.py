@@ -1,7 +1,6 @@
 """A PostgreSQL server for the whole test session: import `postgres_server` and `postgres_url` in a conftest.
 
-`postgres_url` is a fresh, empty database for each test; `postgres_server` is the server itself (its `stop` and
-`start` are for tests that take the database away).
+`postgres_url` is a fresh, empty database for each test; `postgres_server` is the server itself.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _csv(out: TextIO) -> Callable[[Entry], None]:
 
 
 def _cell(value: str | None) -> str:
-    """A cell that no spreadsheet takes for a formula (threat 19)."""
+    """A cell that no spreadsheet takes for a formula (THREAT_MODEL 19)."""
     text = value or ""
     return "'" + text if text.startswith(_FORMULA) else text
 

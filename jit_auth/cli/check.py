@@ -74,7 +74,8 @@ def _content(settings: Settings, warnings: list[str]) -> Iterator[Fault]:
         warnings.extend(_agents(settings, catalog))
         warnings.extend(str(fault) for name in catalog.connectors for fault in unreadable(catalog, name))
         actions = {name: operation.action for name, operation in catalog.actions.items()}
-        load_policy(policy_texts(settings), actions, settings.people.ids, groups=settings.people.groups)
+        people = settings.people
+        load_policy(policy_texts(settings), actions, people.ids, groups=people.groups, aliases=people.names)
     except Faults as wrong:
         yield from wrong.faults
     if not settings.policies.paths:

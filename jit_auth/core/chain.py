@@ -1,4 +1,4 @@
-"""The audit chain: each row's MAC covers the row and the MAC before it, per writer (threat 12).
+"""The audit chain: each row's MAC covers the row and the MAC before it, per writer (THREAT_MODEL 12).
 
 A writer is one process start. Its first row (seq 0) holds the newest heads of other writers that it saw, so that the
 chains hold each other: a writer cannot disappear while one that knew it stands.

@@ -117,7 +117,9 @@ class Dispatcher:
         if opened is None:
             return None
         row = opened.execution
-        held = row.process not in (None, self._store.process) and not orphan
+        others = row.process not in (None, self._store.process)
+        # That it is an orphan was said of the row as it was. Taken up since by a live process, it is not due any more.
+        held = others and not (orphan and row.due is not None and row.due <= self._store.now())
         return await self._judge.judge(row, opened.asks, opened.votes, held=held)
 
     async def _drive(

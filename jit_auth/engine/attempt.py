@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from jit_auth.oauth.refresh import Refresher
 from jit_auth.send.reply import classify, reduce
 from jit_auth.send.sender import Sender
 from jit_auth.storage.store import Store
+
+MOST_SCOPES = 20
+"""Scopes that a refusal may name."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +95,15 @@ class Attempts:
         message, code = (reply.message, reply.code) if isinstance(reply, Missed) else ("", "")
         if outcome.kind == "unauthorized":
             surely_not = outcome.invalid_token or operation.action.unauthorized_is_unexecuted
-            fresh = await self._replace(judged, token.access if token is not None else None, surely_not)
+            fresh = False
+            with suppress(StorageError, VaultError):  # what came is known: it is put down whatever becomes of the token
+                fresh = await self._replace(judged, token.access if token is not None else None, surely_not)
             return Came("unauthorized", result, message, surely_not=surely_not, fresh=fresh)
         if outcome.kind == "insufficient_scope" and judged.grant is not None:
-            await self._narrow(judged.grant, outcome.scopes or operation.action.scopes)
-        return Came(outcome.kind, result, message, code, retry_after=outcome.retry_after)
+            with suppress(StorageError):
+                await self._narrow(judged.grant, outcome.scopes or operation.action.scopes)
+        named = outcome.scopes[:MOST_SCOPES]
+        return Came(outcome.kind, result, message, code, retry_after=outcome.retry_after, scopes=named)
 
     async def _replace(self, judged: Judged, used: str | None, surely_not: bool) -> bool:
         """A 401: force one refresh. True where the next attempt would go with something else: a token, or a consent."""

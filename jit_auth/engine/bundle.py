@@ -25,6 +25,8 @@ class Bundle:
     people: People
     allowed: Mapping[str, frozenset[str]]
     """Per agent, the full names of the actions it may use: its globs, expanded when this was loaded."""
+    reads: Mapping[str, tuple[str, ...]]
+    """Per action the facts and parameters that its rules name: put on record with each decision."""
     shared_consent: bool
     """`[users] consent = "shared"`: what a user granted counts for every agent."""
     send_within: Millis

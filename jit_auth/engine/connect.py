@@ -27,6 +27,7 @@ from jit_auth.model import (
     Millis,
     Op,
     Outbox,
+    Raise,
     Stale,
     Token,
     Unit,
@@ -36,6 +37,8 @@ from jit_auth.storage.store import Store
 
 REVOKE_FOR: Millis = 86_400_000
 """How long the revocation of a token that came too late is tried."""
+MOST_AT_ONCE = 50
+"""How often a consent is written anew because others of the same user were written first; each time one of them is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Connects:
         """The tokens that a provider gave, for the account that it named; what is missing is asked again."""
         store, user, provider = self.store_, ask.user or "", operation.provider
         epoch = landed.flow.epoch
-        for _ in range(MOST_STALE):
+        for _ in range(MOST_AT_ONCE):
             now = store.now()
             grants, _ = await store.grants(user, provider.id)
             old = next((grant for grant in grants if grant.account == landed.account), None)
@@ -104,6 +107,8 @@ class Connects:
             given = tuple(scope for scope in dict.fromkeys((*needed, *ask.scopes)) if scope in granted)
             right = execution.account is None or execution.account == landed.account
             ops: list[Op] = [op, *await self._consent(grant, ask.agent, given, now)]
+            if old is None and grants:
+                ops.append(Raise())  # a second account: every replica must come to know that one has to be named now
             asked = ask
             if ask.state == "open":
                 answered = self._answered(ask, execution, grant, now, complete=right and not missing)
@@ -133,9 +138,15 @@ class Connects:
                 subjects = frozenset(self._subjects(ask, operation, old))
                 newest, _, stops = await store.stops()
                 if any((stop.kind, stop.id) in subjects and stop.epoch > landed.flow.epoch for stop in stops):
-                    await self._too_late(ask, landed, now)
+                    await self._give_back(ask, landed, "token.too_late")
+                    raise FlowRefused(
+                        "Access was stopped while you were at the provider; nothing was connected.", code="revoked"
+                    )
                 epoch = newest  # what was stopped concerns others, or is a halt: consents still count
+            if applied.which == "bundle":
+                break  # this replica's files are not those in force: it cannot keep what came
             ask, execution = await self._again(ask, execution)
+        await self._give_back(ask, landed, "token.not_kept")
         raise Unavailable("Others are answering this very moment.", hint="Start again from the link.")
 
     async def _token(self, old: Grant | None, landed: Landed) -> Token:
@@ -218,8 +229,9 @@ class Connects:
     async def _again(self, ask: Ask, execution: Execution) -> tuple[Ask, Execution]:
         return await self.store_.ask(ask.id) or ask, await self.store_.execution(execution.id) or execution
 
-    async def _too_late(self, ask: Ask, landed: Landed, now: Millis) -> None:
-        """A kill switch was thrown during the trip: the token is never usable here, and is revoked at the provider."""
+    async def _give_back(self, ask: Ask, landed: Landed, why: str) -> None:
+        """What came cannot be kept (a kill switch was thrown during the trip): it is revoked at the provider."""
+        now = self.store_.now()
         owed = Outbox(
             id=new_id("out", now, os.urandom(10)),
             kind="revoke",
@@ -229,9 +241,8 @@ class Connects:
             due=now,
             until=now + REVOKE_FOR,
         )
-        fact = {"do": "token.too_late", "ask": ask.id, "provider": ask.provider}
+        fact = {"do": why, "ask": ask.id, "provider": ask.provider}
         await self.store_.apply(Unit(None, (Insert(owed),), _audit(ask, (fact,))))
-        raise FlowRefused("Access was stopped while you were at the provider; nothing was connected.", code="revoked")
 
 
 def _audit(ask: Ask, facts: tuple[dict[str, Any], ...]) -> Audit:

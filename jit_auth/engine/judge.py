@@ -32,6 +32,10 @@ class Judged(Struct, frozen=True):
     grant: Grant | None = None
     request: Request | None = None
     shadow: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    """Facts and parameters that the decision could read."""
+    groups: frozenset[str] = frozenset()
+    """Of the user, as the decision saw them."""
 
     @property
     def execution(self) -> Execution:
@@ -106,7 +110,8 @@ class Judge:
             held=held,
         )
         at = At(belief.epoch, self.bundle.hash, tuple(subjects))
-        return Judged(view, at, operation, grant, request, self.bundle.policy.shadow(call))
+        shadow, reads = self.bundle.policy.shadow(call), self.bundle.reads[execution.action]
+        return Judged(view, at, operation, grant, request, shadow, reads, call.groups)
 
     async def _grant(self, execution: Execution, operation: Operation, now: Millis) -> tuple[Grant | None, Lack | None]:
         """The grant to use and what it lacks; the rows are read before a lack is believed."""

@@ -59,6 +59,7 @@ class Memory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.belief = Belief(0, "", {})
+        self._forgotten = 0
 
     async def reread(self) -> Belief:
         """Swap in a new belief: the epoch first, then the stops, in one snapshot; holdings are read when needed."""
@@ -74,13 +75,16 @@ class Memory:
             known = belief.known.get((user, provider))
             if known is not None:
                 return known
+        forgotten = self._forgotten
         grants, consents = await self._store.grants(user, provider)
         holding = Holding(grants, {(consent.grant, consent.agent): consent for consent in consents})
-        if len(belief.known) >= KEPT:
-            belief.known.pop(next(iter(belief.known)), None)
-        belief.known[user, provider] = holding
+        if forgotten == self._forgotten:  # else the rows may have been changed while this was read
+            if len(belief.known) >= KEPT:
+                belief.known.pop(next(iter(belief.known)), None)
+            belief.known[user, provider] = holding
         return holding
 
     def forget(self, user: str, provider: str) -> None:
         """Read the rows next time: this process has just changed them."""
+        self._forgotten += 1
         self.belief.known.pop((user, provider), None)

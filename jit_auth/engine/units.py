@@ -275,6 +275,10 @@ def _admission(judged: Judged) -> list[dict[str, Any]]:
         "bundle": judged.at.bundle,
         "epoch": judged.at.epoch,
     }
+    if judged.reads:
+        # The parameters' values are committed to by the request; the other facts here.
+        fact["reads"] = list(judged.reads)
+        fact["facts"] = Committed([sorted(judged.groups), execution.account, judged.view.now])
     if decision.errors:
         fact["errors"] = list(decision.errors)
     if judged.shadow:

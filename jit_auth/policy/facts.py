@@ -21,8 +21,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """One call as policies see it. `chain` runs from the first agent to the one that called.
 
     `params` are valid against the action's schemas, defaults filled in. `groups` are those of `user`
-    (`Policy.groups_of`). `verified`: somebody vouches that `user` is who acts (THREAT_MODEL 1). `depth` is for tests alone:
-    by default the length of the chain less one.
+    (`Policy.groups_of`). `verified`: somebody vouches that `user` is who acts (THREAT_MODEL 1). `depth` is for
+    tests alone: by default the length of the chain less one.
     """
 
     action: Action

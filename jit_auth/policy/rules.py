@@ -186,7 +186,7 @@ class _Judge:
             self._faults += one_of(document, (*path, key), key, value, names)
 
     def _match(self, document: Document, path: Path, table: RuleTable) -> frozenset[str]:
-        """The actions that a rule covers; a glob in one that allows leaves out those of risk critical (THREAT_MODEL 24)."""
+        """The actions that a rule covers; a glob that allows leaves out those of risk critical (THREAT_MODEL 24)."""
         covered: set[str] = set()
         if not table.match:
             self._fault(document, (*path, "match"), "match: is empty")

@@ -1,4 +1,4 @@
-"""The types of conditions, and how JSON Schema becomes one (CONTRACT 4, "JSON Schema to types")."""
+"""The types of conditions, and how JSON Schema becomes one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NOTHING = Type("nothing")
 NUMBERS: frozenset[str] = frozenset({"int", "double"})
 
 _SIMPLE = {"string": STRING, "integer": INT, "number": DOUBLE, "boolean": BOOL}
-_DEEPEST = 16  # what a body may nest (CONTRACT 5): below that nothing can be read
+_DEEPEST = 16  # what a body may nest: below that nothing can be read
 
 
 def list_of(item: Type) -> Type:

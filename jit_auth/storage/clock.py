@@ -1,4 +1,4 @@
-"""The wall clock in milliseconds, with an offset that only tests raise (threat 39)."""
+"""The wall clock in milliseconds, with an offset that only tests raise (THREAT_MODEL 39)."""
 
 from __future__ import annotations
 

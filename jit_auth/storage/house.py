@@ -72,7 +72,7 @@ class House:
         ]
 
     async def renew(self) -> None:
-        """Renew the lease. The keys that this process holds stand beside it (threat 29)."""
+        """Renew the lease. The keys that this process holds stand beside it (THREAT_MODEL 29)."""
         until = self._journal.now() + LEASE
         await self._run((self._lease, self._lease.args(id=self._process, lease_until=until, keys=self._keys)))
 

@@ -1,4 +1,4 @@
-"""Whether what a deciding unit rests on still holds, inside its transaction (threat 9). Pure."""
+"""Whether what a deciding unit rests on still holds, inside its transaction (THREAT_MODEL 9). Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ALL = ("all", "")
 """The stop that stops everything."""
 
 ADRIFT: Millis = 60_000
-"""A process whose clock is further than this from the database's sends nothing (threat 39)."""
+"""A process whose clock is further than this from the database's sends nothing (THREAT_MODEL 39)."""
 
 
 class Ground(NamedTuple):
@@ -33,10 +33,10 @@ def stale(
     `stops` is read only where `at.epoch` is not the ground's: nothing was stopped since, else.
     """
     if at.send and at.bundle != ground.bundle:
-        return "bundle"  # a replica with other files still accepts and pauses (threat 10)
+        return "bundle"  # a replica with other files still accepts and pauses (THREAT_MODEL 10)
     if at.epoch != ground.epoch:
         for subject in (*subjects, ALL):
-            # A stop keeps its epoch when it is lifted: what was decided before it stays stale (threat 25).
+            # A stop keeps its epoch when it is lifted: what was decided before it stays stale (THREAT_MODEL 25).
             if stops.get(subject, 0) > at.epoch:
                 return "stopped"
         if at.epoch > ground.epoch:

@@ -1,4 +1,4 @@
-"""Persons: the one place where an id becomes a pseudonym and a data key, and back (threat 13).
+"""Persons: the one place where an id becomes a pseudonym and a data key, and back (THREAT_MODEL 13).
 
 A person is made the first time somebody needs one, in a commit of its own: it is bare of meaning, races between
 replicas end at the unique look-up MAC, and a unit that then fails leaves nothing that matters.

@@ -1,4 +1,4 @@
-"""Where the database is: its file, who may read it, and the lock that keeps a second service out (threat 40)."""
+"""Where the database is: its file, who may read it, and the lock that keeps a second service out (THREAT_MODEL 40)."""
 
 from __future__ import annotations
 

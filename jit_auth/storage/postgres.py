@@ -1,8 +1,8 @@
 """The journal on PostgreSQL: one task, one connection of its own, group commit by set-based statements.
 
 READ COMMITTED. The first statement share-locks the epoch row, so that whatever is read later is younger than any raise
-that this batch follows; a raise takes the row for itself (threat 9). Where a unit collides, the batch is rolled back
-and its units are applied one by one under savepoints.
+that this batch follows; a raise takes the row for itself (THREAT_MODEL 9). Where a unit collides, the batch is rolled
+back and its units are applied one by one under savepoints. The usual batch is a single statement (see `whole`).
 """
 
 from __future__ import annotations

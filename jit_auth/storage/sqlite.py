@@ -75,7 +75,7 @@ class SqliteJournal:
         return 0
 
     def now(self) -> Millis:
-        """The wall clock, but never before the newest time written (threat 39)."""
+        """The wall clock, but never before the newest time written (THREAT_MODEL 39)."""
         return max(self._clock(), self._newest)
 
     def submit(self, job: Job) -> asyncio.Future[Applied | Stale]:

@@ -2,7 +2,7 @@
 
 It demands the epoch, the bundle, the lease and the counts that it was made for, and divides by zero where one of them
 differs: then nothing was written, and the batch is applied step by step. That the epoch row is share-locked in the
-statement that demands its value is what makes one snapshot enough (threat 9).
+statement that demands its value is what makes one snapshot enough (THREAT_MODEL 9).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jit_auth.storage import tables
+from jit_auth.storage import postgres, tables
 from jit_auth.storage.schema import prepare_postgres
 from jit_auth.vault import Vault
 from tests.conformance.world import World
@@ -50,8 +50,12 @@ def postgres_emptied(postgres_server: Server, postgres_made: str) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
     """A database without rows on each engine."""
+    # Whatever can be one statement is one, however slow the machine; what cannot goes step by step.
+    monkeypatch.setattr(postgres, "WARM", 60.0)
     if request.param == "sqlite":
         made = World("sqlite:///store.db", tmp_path)
     else:

@@ -1,4 +1,4 @@
-"""The record: what was altered, removed or put elsewhere is found, while the service goes on writing (threat 12)."""
+"""The record: what was altered, removed or moved is found, while the service goes on writing (THREAT_MODEL 12)."""
 
 from __future__ import annotations
 

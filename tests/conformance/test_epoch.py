@@ -1,10 +1,14 @@
-"""What a deciding unit rests on is judged inside its transaction (threats 9, 10, 25, 39)."""
+"""What a deciding unit rests on is judged inside its transaction (THREAT_MODEL 9, 10, 25, 39)."""
 
 from __future__ import annotations
 
+import asyncio
+
+import asyncpg
 import pytest
 
 from jit_auth.model import Applied, Change, Insert, Raise, Stale
+from jit_auth.storage import postgres
 from tests.conformance.world import (
     AGENT,
     ALICE,
@@ -142,3 +146,50 @@ async def test_each_raise_is_one_step(world: World) -> None:
     await other.renew()
     assert max(store.epoch, other.epoch) == begun + 20
     assert (await other.stops())[0] == other.epoch == begun + 20
+
+
+async def test_a_stop_by_another_process_holds_for_the_very_next_unit(world: World) -> None:
+    store = await world.open()
+    other = await world.second()
+    for _ in range(3):
+        await written(store, Insert(execution(store)), at=at(store, send=True))
+    believed = at(store, send=True)
+    epoch = await stopped(other, "agent", AGENT)
+    assert store.epoch == epoch - 1  # nobody told it
+    assert await refused(store, Insert(execution(store)), at=believed) == "stopped"
+    assert store.epoch == epoch
+
+
+@pytest.mark.parametrize("warm", [0.0, 60.0])
+async def test_a_raise_under_way_is_waited_for(
+    postgres_world: World, warm: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "WARM", warm)
+    store = await postgres_world.open()
+    for _ in range(3):
+        await written(store, Insert(execution(store)), at=at(store))
+    raising = await asyncpg.connect(postgres_world.url)
+    watching = await asyncpg.connect(postgres_world.url)
+    async with raising.transaction():
+        await raising.execute("UPDATE epoch SET n = n + 1")
+        await raising.execute(
+            "INSERT INTO stop VALUES ('agent', $1, (SELECT n FROM epoch), true, 'operator', '')", AGENT
+        )
+        waiting = asyncio.create_task(store.apply(unit(Insert(execution(store)), at=at(store))))
+        while not await watching.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert not waiting.done()
+    assert await waiting == Stale("stopped", store.epoch)
+    await raising.close()
+    await watching.close()
+
+
+async def test_each_ground_of_a_batch_is_judged_for_the_unit_it_belongs_to(world: World) -> None:
+    store = await world.open()
+    for _ in range(3):
+        await written(store, Insert(execution(store)), at=at(store, send=True))
+    soon = store.now() - 1
+    grounds = [at(store), at(store, not_after=soon), at(store, send=True), at(store, send=True, bundle="sha256:x")]
+    answers = await together(*(store.apply(unit(Insert(execution(store)), at=ground)) for ground in grounds))
+    assert [answer.which if isinstance(answer, Stale) else "applied" for answer in answers] == [
+        "applied", "late", "applied", "bundle"
+    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The chain as a property: any record that differs from the one written is broken somewhere (threat 12)."""
+"""The chain as a property: any record that differs from the one written is broken somewhere (THREAT_MODEL 12)."""
 
 from __future__ import annotations
 

@@ -326,6 +326,22 @@ def test_no_parameter_makes_a_condition_slow(condition: str, value: dict[str, An
     assert time.process_time() - began < 0.5
 
 
+@pytest.mark.parametrize(
+    ("condition", "value"),
+    [
+        ("params.items.exists(i, params.items.exists(j, i.name == 'q'))", {"items": [{"name": "é" * 5_000}] * 12}),
+        ("params.items.exists(i, params.items.exists(j, 'q' in i.tags))",
+         {"items": [{"tags": ["a"] * 2_000}] * 12}),
+        ("params.ints.exists(i, params.ints.exists(j, params.any == params.other))",
+         {"ints": list(range(10)), "any": "é" * LONG, "other": "è" * LONG}),
+    ],
+)  # fmt: skip
+def test_what_is_long_costs_steps_inside_of_loops(condition: str, value: dict[str, Any]) -> None:
+    assert error(condition, value) == "more than 10000 loop steps in one decision"
+    short = {key: [{"name": "é", "tags": ["a"]}] * 12 if key == "items" else "é" for key in value if key != "ints"}
+    assert outcome(condition, value | short) is ("any" in value)
+
+
 def test_values_of_the_call_are_never_changed() -> None:
     before = repr(VALUES)
     for condition in TRUE:

@@ -52,7 +52,7 @@ def test_an_error_in_place_of_any_part_is_never_weaker_than_a_value(
     broken = decide(written(rules, chosen, way, GONE[type_]) + more, no_match, verified=verified)
     for value in VALUES[type_]:
         found = decide(written(rules, chosen, way, value) + more, no_match, verified=verified)
-        # A rule that asks counts as matched (CONTRACT 4), also where it would else have left the call to no_match.
+        # A rule that asks counts as matched, also where it would else have left the call to no_match.
         asked = broken.effect == "require_approval" and not found.rules
         assert STRICT[broken.effect] >= STRICT[found.effect] or asked, (value, found, broken)
         if broken.effect == found.effect != "allow":

@@ -31,7 +31,7 @@ MISTAKES = [
     ("action.risk == 'hgih'", "16: action.risk is never 'hgih' (did you mean 'high'?)"),
     ("!(action.effect in ['read', 'write'])", "20: action.effect is never 'write'"),
     ("now.weekday == 'Monday'", "16: now.weekday is never 'Monday' (there are: fri, mon, sat, sun, thu, tue, wed)"),
-    # names of later stages
+    # names of later releases
     ("history.same_action_1h > 20", "1: unknown name 'history'"),
     ("'elevated' in labels", "15: unknown name 'labels'"),
     ("task.private", "1: unknown name 'task'"),

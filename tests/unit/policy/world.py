@@ -28,7 +28,7 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def param(name: str, required: bool = True, **schema: Any) -> Param:
+def param(name: str, required: bool = True, /, **schema: Any) -> Param:
     return Param(name=name, schema=schema, required=required)
 
 

@@ -1,0 +1,303 @@
+"""The commands: what they print, what they write, how they exit (CONTRACT 1)."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import files
+from tests.acceptance.kit import Http, Service, World, command, sha256
+
+Own = Callable[..., Service]
+
+
+def test_init_writes_what_works_and_never_overwrites(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    done = command("init", str(folder))
+    assert done.returncode == 0, done.stderr
+    config = tomllib.loads((folder / "config.toml").read_text())
+    tomllib.loads((folder / "policies.toml").read_text())
+    ((name, agent),) = config["agents"].items()
+    assert len(config["people"]) == 1
+    tokens = [word for word in done.stdout.split() if sha256(word) == agent["secret_sha256"]]
+    assert len(tokens) == 1, "the token, once"
+    assert all((path.stat().st_mode & 0o077) == 0 for path in folder.rglob("*") if path.is_file())
+    assert tokens[0] not in "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    again = command("init", str(folder))
+    assert again.returncode == 1
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert command("check", cwd=folder).returncode == 0, "./config.toml is the default"
+    assert command("check", env={"JIT_AUTH_CONFIG": str(folder / "config.toml")}).returncode == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    assert command("init", cwd=other).returncode == 0, "the present folder is the default"
+    assert (other / "config.toml").exists()
+    # It serves, and its agent is let in.
+    service = Service(folder, {})
+    text = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(text.replace(":8080", f":{service.port}"))
+    try:
+        service.start()
+        user = next(iter(config["people"]))
+        agent_http = Http(service.url, tokens[0])
+        names = [item["name"] for item in agent_http.get("/actions").json["items"]]
+        assert names
+        assert agent_http.execute("no.such", user).status in (403, 404)
+    finally:
+        service.stop()
+    assert name
+
+
+def test_c_wins_over_the_environment(own: Own) -> None:
+    service = own()
+    done = command("check", "-c", str(service.folder / "config.toml"), env={"JIT_AUTH_CONFIG": "/nowhere/config.toml"})
+    assert done.returncode == 0, done.stderr
+    done = command("check", env={"JIT_AUTH_CONFIG": "/nowhere/config.toml"}, cwd=service.folder)
+    assert done.returncode == 1, "the environment wins over the present folder"
+
+
+def test_check_as_json(own: Own) -> None:
+    good = own().command("check", "--json")
+    assert good.returncode == 0
+    assert json.loads(good.stdout)["faults"] == []
+    bad = own({"config.toml": files.CONFIG.replace("environment", "enviroment")}).command("check", "--json")
+    assert bad.returncode == 1
+    assert "enviroment" in str(json.loads(bad.stdout)["faults"])
+
+
+def test_agent_new(own: Own) -> None:
+    service = own()
+    done = service.command("agent", "new", "newbot")
+    assert done.returncode == 0, done.stderr
+    table = done.stdout[done.stdout.index("[agents.newbot]") :]
+    parsed = tomllib.loads(table)["agents"]["newbot"]
+    (token,) = [word for word in done.stdout.split() if sha256(word) == parsed["secret_sha256"]]
+    again = service.command("agent", "new", "newbot").stdout
+    assert token not in again, "another one each time"
+    pasted = table.replace("actions = []", 'actions = ["echo.say"]').replace("users = []", 'users = ["*"]')
+    service.write("config.toml", files.CONFIG + "\n" + pasted)
+    service.start()
+    answer = Http(service.url, token).execute("echo.say", "a@example.com", params={"text": "x"})
+    assert (answer.status, answer.json["agent"]) == (200, "newbot")
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a/b", "-x", "a:b"])
+def test_senseless_names_of_agents(own: Own, name: str) -> None:
+    done = own().command("agent", "new", "--", name) if name.startswith("-") else own().command("agent", "new", name)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+
+
+def test_connectors(own: Own, world: World) -> None:
+    service = own()
+    listed = service.command("connectors", "list")
+    assert listed.returncode == 0, listed.stderr
+    for name in ("mailhub", "MailHub", "echo", "gmail", "gcal", "github", "slack"):
+        assert name in listed.stdout
+    shown = service.command("connectors", "show", "mailhub")
+    assert shown.returncode == 0
+    for word in (f"{service.url}/oauth/callback/mailhub", "mailhub.send_message", "mail.send", "high", "127.0.0.1"):
+        assert word in shown.stdout, word
+    assert f"{service.url}/oauth/callback/corp" in service.command("connectors", "show", "shared").stdout
+    assert world.provider.client_secret not in shown.stdout
+    unknown = service.command("connectors", "show", "mailhup")
+    assert unknown.returncode == 1
+    assert "mailhub" in unknown.stdout + unknown.stderr
+    for arguments in (("list",), ("show", "mailhub")):
+        done = service.command("connectors", *arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        assert "mailhub" in str(json.loads(done.stdout))
+
+
+def test_connectors_check(own: Own, world: World) -> None:
+    service = own()
+    folder = service.folder / "connectors"
+    for path in (folder / "mailhub", folder / "mailhub" / "connector.toml", folder):
+        done = service.command("connectors", "check", str(path))
+        assert done.returncode == 0, (path, done.stdout, done.stderr)
+    service.write("connectors/mailhub/connector.toml", files.mailhub(world).replace("risk =", "risc =", 1))
+    done = service.command("connectors", "check", str(folder / "mailhub"))
+    assert done.returncode == 1
+    assert re.search(r"mailhub/connector\.toml:\d+: .*risc.*risk", done.stdout + done.stderr)
+    assert service.command("connectors", "check", str(folder / "nothing")).returncode == 1
+
+
+LATER = [
+    "approvals list", "approvals show apr_x", "approvals link apr_x --as a@example.com", "access agent mailbot", "access user a",
+    "revoke agent mailbot", "halt --reason x", "resume --reason x", "keys rotate", "keys callback mailbot",
+    "connectors import openapi x.yaml", "connectors accept x", "policy explain x.json", "policy replay", "policy publish",
+    "policy test --mutate", "policy check --strict policies.toml", "policy test --allow-uncovered", "db restored",
+    "serve --publish", "audit verify --anchor x", "", "nonsense", "agent", "agent new", "connectors", "policy", "audit",
+    "check --nonsense", "agent revoke x", "connectors show",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ready(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    made = Service(tmp_path_factory.mktemp("commands"), files.everything(world))
+    yield made
+    made.stop()
+
+
+def test_later_and_wrong_commands_are_usage(ready: Service) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def run(line: str) -> tuple[str, int, str]:
+        done = command(*line.split(), cwd=ready.folder)
+        return line, done.returncode, done.stderr
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(run, LATER))
+    assert [(line, code) for line, code, _ in ends if code != 2] == []
+    assert [line for line, _, told in ends if "Traceback" in told or not told.strip()] == []
+
+
+def test_db_migrate(own: Own) -> None:
+    service = own()
+    for _ in range(2):
+        done = service.command("db", "migrate")
+        assert done.returncode == 0, done.stdout + done.stderr
+    service.start()
+    assert service.agent.execute("echo.say", "a@example.com", params={"text": "x"}).status == 200
+
+
+POLICY_FAULTS = [
+    ("params.text == 'shadow'", "params.txet == 'shadow'", "text"),
+    ("params.text == 'shadow'", "params.text == 7", ""),
+    ("params.text == 'shadow'", "params.count + 1", "bool"),
+    ("params.text == 'shadow'", "user.group == 'x'", "groups"),
+    ("params.text == 'shadow'", "params.text.matches('x')", "matches"),
+    ("params.text == 'shadow'", "params.text == ", ""),
+    ("params.text == 'shadow'", "params.text == 'a' && size(params.text, 2) > 1", "size"),
+    ("params.text == 'shadow'", "params.note.size() > 1", ""),
+    ("params.text == 'shadow'", "now.weekday == 1", ""),
+    ("params.text == 'shadow'", "nobody.text == 'x'", "nobody"),
+    ("params.text == 'shadow'", "history.same_action_1h > 1", "history"),
+    ("params.text == 'shadow'", "'x' in labels", "labels"),
+    ("params.text == 'shadow'", "task.count > 1", "task"),
+    ("params.text == 'shadow'", "'fynance' in user.groups", "finance"),
+    ("params.text == 'shadow'", "action.exposes == []", "exposes"),
+    ('match = ["echo.say"]', 'match = ["echo.sya"]', "echo.say"),
+    ('match = ["echo.say"]', 'match = ["nobody.*"]', "nobody"),
+    ('effect = "deny"\nmode', 'effect = "denie"\nmode', "deny"),
+    ('mode = "shadow"', 'mode = "shaddow"', "shadow"),
+    ('mode = "shadow"', 'mod = "shadow"', "mode"),
+    ('id = "watched"', 'id = "never"', "never"),
+    ('from = ["requester"]', 'from = ["requestor"]', "requester"),
+    ('from = ["requester"]', 'from = ["group:finance"]', "group"),
+    ('from = ["requester"]', 'from = ["requester"], need = 2', "need"),
+    ('from = ["requester"]', 'from = []', "from"),
+    ('from = ["requester"]', 'from = ["requester"], via = ["slack"]', "slack"),
+    ('from = ["requester"]', 'from = ["requester"], expires = "0s"', "expires"),
+    ('from = ["requester"]', 'from = ["requester"], remind = "1h"', "remind"),
+    ('from = ["requester"]', 'from = ["requester"], for_max = "1h"', "for_max"),
+    ('from = ["requester"]', 'from = ["requester"], editable = ["text"]', "editable"),
+    ('from = ["requester"]', 'from = ["requester"], passkey = true', "passkey"),
+    ('from = ["requester"]', 'from = ["requester"], max_uses = 3', "max_uses"),
+    ('from = ["requester"]', 'from = ["requester"], escalate = { after = "2h", to = ["requester"] }', "escalate"),
+    ("format = 1", "format = 2", "format"),
+    ('no_match = "deny"', 'no_match = "perhaps"', "no_match"),
+    ('timezone = "Europe/Rome"', 'timezone = "Europe/Romm"', "Europe/Rome"),
+    ('timezone = "Europe/Rome"', 'unknown_to = ["group:finance"]', "unknown_to"),
+    ("[groups]", '[[label]]\nid = "x"\nmatch = ["*"]\nwhen = "true"\nadd = ["y"]\n[groups]', "label"),
+]  # fmt: skip
+
+
+def near(text: str, to: str) -> list[str]:
+    """The line of a change, and its neighbours: a fault may be told at the table's head or at the key."""
+    first = next(n for n, line in enumerate(text.splitlines(), 1) if to.splitlines()[0] in line)
+    return [str(n) for n in (first - 1, first, first + 1)]
+
+
+def test_policy_check_names_file_line_and_column(ready: Service) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def run(case: tuple[int, tuple[str, str, str]]) -> str | None:
+        number, (change, to, word) = case
+        assert change in files.POLICIES, change
+        text = files.POLICIES.replace(change, to, 1)
+        ready.write(f"p{number}.toml", text)
+        done = ready.command("policy", "check", str(ready.folder / f"p{number}.toml"))
+        told = done.stdout + done.stderr
+        column = r":\d+" if change == "params.text == 'shadow'" else r"(:\d+)?"
+        fits = [line for line in told.splitlines() if re.match(rf"\S*p{number}\.toml:({'|'.join(near(text, to))}){column}: ", line)]
+        if done.returncode != 1 or not [line for line in fits if word in line] or "Traceback" in told:
+            return f"{to!r}: exit {done.returncode}: {told}"
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        wrong = [each for each in pool.map(run, enumerate(POLICY_FAULTS)) if each]
+    assert wrong == [], "\n".join(wrong)
+
+
+TESTS = """
+[test_base]
+agent = { id = "mailbot", depth = 0, chain = ["mailbot"] }
+user = { id = "alice@example.com", groups = [], verified = true }
+now = "2026-11-24T10:00:00+01:00"
+
+[[test]]
+name = "mail is asked"
+action = "mailhub.send_message"
+set = { "params.to" = ["x@example.com"], "params.subject" = "hi" }
+expect = { effect = "require_approval", rules = ["sends"], need = { "user:ana@example.com" = 1 } }
+
+[[test]]
+name = "forbidden words"
+action = "echo.say"
+set = { "params.text" = "forbidden" }
+expect = { effect = "deny", rules = ["never"] }
+
+[[test]]
+name = "reads are free"
+action = "mailhub.list_messages"
+expect = { effect = "allow", rules = ["reads"], errors = [] }
+"""
+
+
+def test_policy_test(ready: Service) -> None:
+    ready.write("tests-good.toml", files.POLICIES + TESTS)
+    good = ready.command("policy", "test", str(ready.folder / "tests-good.toml"))
+    assert good.returncode == 0, good.stdout + good.stderr
+    for name in ("mail is asked", "forbidden words", "reads are free"):
+        assert name in good.stdout
+    assert re.search(r"\d+ ?%", good.stdout), "coverage"
+    below = ready.command("policy", "test", str(ready.folder / "tests-good.toml"), "--min-coverage", "100")
+    assert below.returncode == 1, "some rules were never seen matching and not"
+    ready.write("tests-bad.toml", files.POLICIES + TESTS.replace('effect = "deny", rules = ["never"]', 'effect = "allow"'))
+    bad = ready.command("policy", "test", str(ready.folder / "tests-bad.toml"))
+    assert bad.returncode == 1
+    assert "forbidden words" in bad.stdout + bad.stderr
+    ready.write("policies.toml", files.POLICIES + TESTS)
+    default = ready.command("policy", "test")
+    ready.write("policies.toml", files.POLICIES)
+    assert default.returncode == 0, default.stdout + default.stderr
+    assert "mail is asked" in default.stdout
+    as_json = ready.command("policy", "test", str(ready.folder / "tests-good.toml"), "--json")
+    assert as_json.returncode == 0
+    json.loads(as_json.stdout)
+
+
+def test_faults_of_tests_are_faults(ready: Service) -> None:
+    for number, (change, to) in enumerate([
+        ('action = "echo.say"', 'action = "echo.sya"'), ('"params.text"', '"params.txet"'), ("expect = {", "expects = {"),
+        ('"params.text" = "forbidden"', '"params.text" = 7'), ('history', 'history'), ('rules = ["never"]', 'rules = ["nevr"]'),
+    ]):  # fmt: skip
+        if change == to:
+            continue
+        ready.write(f"t{number}.toml", files.POLICIES + TESTS.replace(change, to))
+        done = ready.command("policy", "test", str(ready.folder / f"t{number}.toml"))
+        assert done.returncode == 1, (to, done.stdout)
+        assert "Traceback" not in done.stderr
+
+
+def test_policy_check_of_what_is_fine(ready: Service) -> None:
+    done = ready.command("policy", "check", str(ready.folder / "policies.toml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ready.command("policy", "check", str(ready.folder / "nothing.toml")).returncode == 1
