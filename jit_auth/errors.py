@@ -75,6 +75,7 @@ class Problem(JitAuthError):
 class BadRequest(Problem):
     status = 400
     code = "bad_request"
+    hint = "Correct the request; repeating it unchanged gives the same answer."
 
 
 class Unauthenticated(Problem):
@@ -86,46 +87,55 @@ class Unauthenticated(Problem):
 class Forbidden(Problem):
     status = 403
     code = "forbidden"
+    hint = "Nothing was done. An operator decides who may do what."
 
 
 class NotFound(Problem):
     status = 404
     code = "not_found"
+    hint = "Look at the address: it names nothing that you may see."
 
 
 class Conflict(Problem):
     status = 409
     code = "conflict"
+    hint = "Read the present state; nothing was changed."
 
 
 class Gone(Problem):
     status = 410
     code = "expired"
+    hint = "The agent can ask again, if it is still wanted."
 
 
 class TooLarge(Problem):
     status = 413
     code = "too_large"
+    hint = "Put large content elsewhere and send a reference."
 
 
 class Misdirected(Problem):
     status = 421
     code = "wrong_host"
+    hint = "Use the address in `[server] public_url`, or add the name to `[server] hosts`."
 
 
 class Unprocessable(Problem):
     status = 422
     code = "invalid_params"
+    hint = "Correct what `faults` names; GET /actions/{name} shows the schema."
 
 
 class TooMany(Problem):
     status = 429
     code = "too_many"
+    hint = "Wait as long as Retry-After says."
 
 
 class Unavailable(Problem):
     status = 503
     code = "busy"
+    hint = "Nothing was done. Try again in a moment."
 
 
 class Fault(JitAuthError):

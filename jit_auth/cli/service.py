@@ -71,6 +71,7 @@ async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> N
         stopped.cancel()
     finally:
         service.draining = True
+        service.engine.own.waits.end()
         await runner.cleanup()
         worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):

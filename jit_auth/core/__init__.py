@@ -1,0 +1,1 @@
+"""The deciding code: pure functions over the model, no I/O."""

@@ -26,7 +26,7 @@ def enough(wants: Sequence[Want], who: Sequence[frozenset[str]], voters: Collect
     """Whether the voters meet all requirements at once, each person's vote counting in one of them only.
 
     `who[i]` are the people eligible for `wants[i]`. A maximum matching (Kuhn's augmenting paths) of seats to people,
-    so that neither the order of rules nor that of votes matters (SECURITY 34).
+    so that neither the order of rules nor that of votes matters (THREAT_MODEL 34).
     """
     seats = [people.intersection(voters) for want, people in zip(wants, who, strict=True) for _ in range(want.need)]
     taken: dict[str, int] = {}

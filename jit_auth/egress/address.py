@@ -1,6 +1,6 @@
 """Judges where a request may go: the URL's form, the host against its pins, every address by its class.
 
-SECURITY 5, 9 and 31. Sources: RFC 3986 (URLs), RFC 6890 and the IANA special-purpose registries (classes), RFC 6052
+THREAT_MODEL 5, 9 and 31. Sources: RFC 3986 (URLs), RFC 6890 and the IANA special-purpose registries (classes), RFC 6052
 (NAT64), WHATWG URL "ends in a number" (which host texts a resolver would take for an IPv4 address).
 """
 

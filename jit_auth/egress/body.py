@@ -1,4 +1,4 @@
-"""Collects one response body: counts it after decompression, and stops at the limit (SECURITY 36: gzip bombs)."""
+"""Collects one response body: counts it after decompression, and stops at the limit (THREAT_MODEL 36: gzip bombs)."""
 
 from __future__ import annotations
 

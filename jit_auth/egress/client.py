@@ -1,6 +1,6 @@
 """The only door to hosts that connectors, agents or people named: judged, pinned, one request per call.
 
-SECURITY 5, 9, 31, 36. Proxies (HTTP_PROXY ...) and netrc are not looked at. Nothing here repeats a request.
+THREAT_MODEL 5, 9, 31, 36. Proxies (HTTP_PROXY ...) and netrc are not looked at. Nothing here repeats a request.
 """
 
 from __future__ import annotations

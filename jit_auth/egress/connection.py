@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
         """Write `data`, a whole request, and put its answer into `answer`: a Reply, or Lost.
 
         `bodiless`: the request is a HEAD. `limit`: most bytes of body after decompression; beyond, the reply is
-        `truncated`. A body cut off after a 2xx status is `truncated` too: the call did happen (CONTRACT 5).
+        `truncated`. A body cut off after a 2xx status is `truncated` too: the call did happen.
         """
         assert self._transport is not None  # noqa: S101  (create_connection returns after connection_made)
         self._answer = answer

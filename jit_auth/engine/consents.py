@@ -20,7 +20,7 @@ from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.connect import Connection, Connects
 from jit_auth.engine.judge import choose
 from jit_auth.engine.memory import Holding, Memory
-from jit_auth.engine.pages import ConsentPage, Finished, Leaving
+from jit_auth.engine.pages import ConsentPage, Ending, Finished, Leaving
 from jit_auth.errors import Conflict, ConsentRefused, FlowRefused, Gone, NotFound, ProviderError, Unavailable
 from jit_auth.model import Ask, Audit, Change, Execution, Grant, Stale, Unit
 from jit_auth.oauth.flow import Flows
@@ -139,13 +139,13 @@ class Consents:
             return self._finished("error", ask, execution, operation, None, error)
         ask, execution, operation = await self._of(landed.flow.ask)
         connection = await self.connects.store(ask, execution, operation, landed)
-        kind = "connected" if connection.complete else "partly"
+        kind: Ending = "connected" if connection.complete else "partly"
         finished = self._finished(kind, connection.ask, execution, operation, connection)
         await self._unblock(ask, provider_id)
         return finished
 
     async def _unblock(self, ask: Ask, provider_id: str) -> None:
-        """Advance this call and the same agent's others that wait for the same; no other agent's (SECURITY 2)."""
+        """Advance this call and the same agent's others that wait for the same; no other agent's (THREAT_MODEL 2)."""
         waiting = await self.store.waiting(ask.agent, ask.user or "", provider_id)
         for execution_id in dict.fromkeys((ask.execution, *waiting)):
             self.dispatcher.spawn(self.dispatcher.advance(execution_id))
@@ -209,7 +209,7 @@ class Consents:
 
     def _finished(
         self,
-        kind: str,
+        kind: Ending,
         ask: Ask,
         execution: Execution,
         operation: Operation,
@@ -218,7 +218,7 @@ class Consents:
     ) -> Finished:
         provider = operation.provider
         return Finished(
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,
             environment=self.environment,
             execution=execution,
             agent=ask.agent,

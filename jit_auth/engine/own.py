@@ -64,7 +64,7 @@ class Own:
             while True:
                 opened = await self.get(agent, execution_id)
                 left = until - loop.time()
-                if left <= 0 or not _open(opened.execution, paused):
+                if left <= 0 or self.waits.ended or not _open(opened.execution, paused):
                     return opened
                 await self.waits.pause(event, left)
         finally:

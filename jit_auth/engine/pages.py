@@ -14,6 +14,9 @@ from msgspec import Struct
 from jit_auth.model import Action, Ask, Card, Execution, Millis, Place, Request, Verdict, Vote
 
 
+Ending = Literal["connected", "partly", "refused", "error"]
+
+
 class ApprovalPage(Struct, frozen=True, kw_only=True):
     """One copy of one round of approval, as its person may see it now."""
 
@@ -103,7 +106,7 @@ class Finished(Struct, frozen=True, kw_only=True):
     waits, `link` asks again.
     """
 
-    kind: Literal["connected", "partly", "refused", "error"]
+    kind: Ending
     environment: str
     execution: Execution
     agent: str

@@ -267,6 +267,8 @@ def _admission(judged: Judged) -> list[dict[str, Any]]:
                 "params": Committed(execution.params),
             }
         )
+        if execution.reason is not None:
+            facts[-1]["reason"] = Committed(execution.reason)
     fact: dict[str, Any] = {
         "do": "decision",
         "effect": decision.effect,

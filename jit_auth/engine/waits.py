@@ -11,7 +11,7 @@ from collections import defaultdict
 from jit_auth.errors import TooMany
 
 PER_AGENT = 256
-"""Waits on executions at a time, per agent (SECURITY 23)."""
+"""Waits on executions at a time, per agent (THREAT_MODEL 23)."""
 LOOK_AGAIN = 1.0
 """Seconds."""
 
@@ -23,6 +23,15 @@ class Waits:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._agents: defaultdict[str, int] = defaultdict(int)
         self._counted: dict[asyncio.Event, str] = {}
+        self.ended = False
+        """Nobody waits any more: the service is draining."""
+
+    def end(self) -> None:
+        """The service is draining: every wait ends now, with what there is."""
+        self.ended = True
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
 
     def moved(self, execution_id: str) -> None:
         """An execution was changed: wake who waits for it."""

@@ -52,7 +52,7 @@ class Grant(Struct, frozen=True, kw_only=True):
 
 
 class Consent(Struct, frozen=True, kw_only=True):
-    """An agent may use a grant for these scopes (SECURITY 2)."""
+    """An agent may use a grant for these scopes (THREAT_MODEL 2)."""
 
     grant: str
     agent: str

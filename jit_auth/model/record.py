@@ -84,7 +84,7 @@ Op = Insert | Change | Delete | Touch | Raise
 
 
 class At(Struct, frozen=True):
-    """What a deciding unit rests on; judged in its transaction (SECURITY 9).
+    """What a deciding unit rests on; judged in its transaction (THREAT_MODEL 9).
 
     `subjects` are (kind, id) pairs: its agents, user, provider, connector, grant. Stale if one of them, or all, was
     stopped after `epoch`, or the bundle published is not `bundle`. `not_after` is judged by the database's clock.
@@ -99,7 +99,7 @@ class At(Struct, frozen=True):
 
 
 class Committed(Struct, frozen=True):
-    """A value that an audit row holds only as HMAC under a key derived from the user's (SECURITY 13)."""
+    """A value that an audit row holds only as HMAC under a key derived from the user's (THREAT_MODEL 13)."""
 
     value: Any
 

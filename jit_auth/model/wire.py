@@ -40,7 +40,7 @@ class Reply(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """A reply reduced and scrubbed for agents (CONTRACT 5): allow-listed headers, parsed body, no secrets."""
+    """A reply reduced and scrubbed for agents: allow-listed headers, parsed body, no secrets."""
 
     status: int
     headers: dict[str, str]

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from jit_auth.model import Millis, Reply
 
 LONGEST: Millis = 14 * 86_400_000
-"""No execution lives longer, so no pause needs to be longer (SECURITY 36)."""
+"""No execution lives longer, so no pause needs to be longer (THREAT_MODEL 36)."""
 _PAST: Millis = 60_000
 """A date up to this long ago means now: clocks differ. An older one says nothing."""
 

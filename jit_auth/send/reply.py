@@ -1,6 +1,6 @@
 """What an answer means (`classify`), and what of it an agent may see (`reduce`).
 
-CONTRACT 5 ("Tokens and outcomes", result.body), SECURITY 36.
+docs/http-api.md, THREAT_MODEL 36.
 """
 
 from __future__ import annotations

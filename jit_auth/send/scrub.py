@@ -1,6 +1,6 @@
 """Takes credentials out of whatever an API answered, in the forms in which they are echoed.
 
-SECURITY 36. A credential is looked for raw, in hex, in base64 (both alphabets, at every alignment, so also inside a
+THREAT_MODEL 36. A credential is looked for raw, in hex, in base64 (both alphabets, at every alignment, so also inside a
 Basic header), each of these also percent-encoded (upper and lower hex, also twice), JSON-escaped, as HTML entities, in
 quoted-printable, in a mixture of them, and broken over lines.
 

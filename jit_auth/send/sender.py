@@ -1,6 +1,6 @@
 """One attempt of a call: one request, and for a GET the same-origin redirects that its answer asks for.
 
-CONTRACT 5 ("Redirects: GET only, same origin, at most 3"). Never raises for what a network does, never repeats.
+Redirects: GET only, same origin, at most 3. Never raises for what a network does, never repeats.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Well-known shapes of credentials, whoever they belong to: an API that creates a key must not hand it to an agent.
 
-SECURITY 36. The beginnings are the vendors' own, made to be recognised (their pages on secret scanning list them).
+THREAT_MODEL 36. The beginnings are the vendors' own, made to be recognised (their pages on secret scanning list them).
 """
 
 from __future__ import annotations

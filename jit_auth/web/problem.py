@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ def document(status: int, code: str, detail: str, hint: str, members: dict[str, 
     """The problem as JSON. `type` stays about:blank: `code` is what programs read."""
     found = {
         "type": "about:blank",
-        "title": code.replace("_", " "),
+        "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,
         "detail": detail,
@@ -32,7 +33,7 @@ def response(problem: Problem) -> web.Response:
     return web.Response(body=_encode(body), status=problem.status, content_type=PROBLEM, headers=problem.headers)
 
 
-def plain(status: int, code: str, detail: str, hint: str = "", **members: Any) -> web.Response:
+def plain(status: int, code: str, detail: str, hint: str, **members: Any) -> web.Response:
     """A problem that no exception stands for: routing, unexpected faults."""
     return web.Response(
         body=_encode(document(status, code, detail, hint, members)), status=status, content_type=PROBLEM

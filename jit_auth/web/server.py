@@ -1,6 +1,6 @@
 """The HTTP application: the Host check before routing, one error shape, health, and all routes.
 
-Attack: a web page rebinds its own name to 127.0.0.1 and talks to this service with its own Host (SECURITY 38): every
+Attack: a web page rebinds its own name to 127.0.0.1 and talks to this service with its own Host (THREAT_MODEL 38): every
 Host but ours is 421 before anything is read. There are no CORS headers, ever.
 """
 
@@ -67,17 +67,19 @@ def host_of(header: str) -> str:
     return text.partition(":")[0]
 
 
+_CODES = {
+    404: ("not_found", "There is nothing here.", "The routes are in the documentation of the HTTP API."),
+    405: ("method_not_allowed", "Not by this method.", "`Allow` names the methods."),
+    413: ("too_large", "The body is too large.", "A call has at most 64 KiB."),
+}
+
+
 def _http(error: web.HTTPException) -> web.Response:
     """aiohttp's own refusals in our shape."""
     if error.status < 400:
         raise error
-    codes = {
-        404: ("not_found", "There is nothing here."),
-        405: ("method_not_allowed", "Not by this method."),
-        413: ("too_large", "The body is too large."),
-    }
-    code, detail = codes.get(error.status, ("bad_request", error.reason))
-    response = problem.plain(error.status, code, detail)
+    code, detail, hint = _CODES.get(error.status, ("bad_request", error.reason, "Correct the request."))
+    response = problem.plain(error.status, code, detail, hint)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response

@@ -35,7 +35,7 @@ async def test_consent_then_approval_then_the_call_is_sent(page: Page, site: Sit
     assert (await site.ended(execution))["status"] == "succeeded"
 
     await page.goto(await site.approval(execution))
-    await expect(page.get_by_text("This request is closed")).to_be_visible()
+    await expect(page.get_by_text("This question is answered")).to_be_visible()
     await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
 
 

@@ -14,9 +14,7 @@ from jit_auth.storage import postgres, tables
 from jit_auth.storage.schema import prepare_postgres
 from jit_auth.vault import Vault
 from tests.conformance.world import World
-from tests.postgres import Server, postgres_server, postgres_url
-
-__all__ = ["postgres_server", "postgres_url"]
+from tests.postgres import Server
 
 
 KEPT = {"epoch", "secret", "alembic_version"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -125,30 +127,28 @@ async def test_keys_are_nobody_elses(ready: Kit) -> None:
     assert (await ready.execute("list_messages", key="k", token=OTHER, user="bob@example.com")).status == 403
 
 
-async def flow(world: Kit, url: str, user: str = "alice") -> tuple[Browser, str]:
+@pytest.fixture
+async def opened() -> AsyncIterator[AsyncExitStack]:
+    """Browsers that are closed at the end."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def flow(opened: AsyncExitStack, url: str, user: str = "alice") -> tuple[Browser, str]:
     """A browser that has consented at the provider, stopped just before our callback, and its address."""
-    browser = Browser()
-    await browser.__aenter__()
+    browser = await opened.enter_async_context(Browser())
     await browser.get(url)
     await browser.submit()
-    held: list[str] = []
-    real = browser._go
-
-    async def stopping(method: str, to: str, data: Any, source: Any, extra: Any) -> Any:
-        return await real(method, to, data, source, extra)
-
-    browser._go = stopping  # type: ignore[method-assign]
     form = browser.page.form()
     assert browser._session is not None
     values = [(name, value) for name, value in form.fields if name != "username"] + [("username", user), ("allow", "1")]
     async with browser._session.post(form.action, data=values, allow_redirects=False) as reply:
-        held.append(reply.headers["Location"])
-    return browser, held[0]
+        return browser, reply.headers["Location"]
 
 
-async def test_one_callback_twice_at_once_spends_one_code(world: Kit) -> None:
+async def test_one_callback_twice_at_once_spends_one_code(world: Kit, opened: AsyncExitStack) -> None:
     answer = await world.execute("list_messages")
-    browser, callback = await flow(world, answer.json["waiting_for"][0]["url"])
+    browser, callback = await flow(opened, answer.json["waiting_for"][0]["url"])
     cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies(callback).items())
 
     async def call() -> int:
@@ -160,12 +160,11 @@ async def test_one_callback_twice_at_once_spends_one_code(world: Kit) -> None:
     assert sorted(statuses) == [200, 409, 409, 409, 409, 409]
     assert world.provider.counts["authorization_code"] == 1
     assert (await world.ended(answer.json["id"]))["status"] == "succeeded"
-    await browser.__aexit__(None, None, None)
 
 
-async def test_twelve_consents_at_once_for_one_account(world: Kit) -> None:
+async def test_twelve_consents_at_once_for_one_account(world: Kit, opened: AsyncExitStack) -> None:
     answers = [await world.execute("note", params={"text": str(n)}) for n in range(12)]
-    flows = [await flow(world, answer.json["waiting_for"][0]["url"]) for answer in answers]
+    flows = [await flow(opened, answer.json["waiting_for"][0]["url"]) for answer in answers]
     pages = await asyncio.gather(*(browser.get(callback) for browser, callback in flows))
     assert {page.status for page in pages} == {200}, [page.text[-300:] for page in pages if page.status != 200]
     for answer in answers:
@@ -174,29 +173,27 @@ async def test_twelve_consents_at_once_for_one_account(world: Kit) -> None:
     assert world.service is not None
     grants, consents = await world.service.store.grants("alice@example.com", "mailhub")
     assert (len(grants), len(consents)) == (1, 1)
-    for browser, _ in flows:
-        await browser.__aexit__(None, None, None)
 
 
-async def test_two_accounts_at_once_for_one_call_use_one_of_them_once(world: Kit) -> None:
+async def test_two_accounts_at_once_for_one_call_use_one_of_them_once(world: Kit, opened: AsyncExitStack) -> None:
     answer = await world.execute("note", params={"text": "x"})
     url = answer.json["waiting_for"][0]["url"]
-    flows = [await flow(world, url, "alice"), await flow(world, url, "bob")]
+    flows = [await flow(opened, url, "alice"), await flow(opened, url, "bob")]
     pages = await asyncio.gather(*(browser.get(callback) for browser, callback in flows))
     assert {page.status for page in pages} == {200}
     done = await world.ended(answer.json["id"])
     assert done["status"] == "succeeded"
     assert world.mail.counts["POST"] == 1
     assert done["account"] == f"{world.mail.messages[0]['of']}@example.com"
-    for browser, _ in flows:
-        await browser.__aexit__(None, None, None)
 
 
 @pytest.mark.parametrize("end", ["cancel", "expire", "refuse"])
-async def test_a_consent_that_comes_after_the_end_revives_nothing(world: Kit, end: str) -> None:
+async def test_a_consent_that_comes_after_the_end_revives_nothing(
+    world: Kit, opened: AsyncExitStack, end: str
+) -> None:
     answer = await world.execute("note", params={"text": "x"}, expires_in=60)
     url = answer.json["waiting_for"][0]["url"]
-    browser, callback = await flow(world, url)
+    browser, callback = await flow(opened, url)
     if end == "cancel":
         assert (await cancel(world, answer.json["id"])).status == 200
     elif end == "expire":
@@ -212,7 +209,6 @@ async def test_a_consent_that_comes_after_the_end_revives_nothing(world: Kit, en
     after = await world.ended(answer.json["id"])
     assert after["status"] == before["status"] != "succeeded"
     assert world.mail.counts["POST"] == 0
-    await browser.__aexit__(None, None, None)
 
 
 async def test_an_approved_call_goes_to_the_account_that_was_shown(ready: Kit) -> None:

@@ -21,8 +21,6 @@ from jit_auth.storage.store import Store
 from tests.fakes.provider_odd import OddProvider
 from tests.integration.oauth.conftest import SUBJECTS, granted, hub, opened
 
-pytest_plugins = ["tests.postgres"]
-
 
 @pytest.fixture
 async def shared(postgres_url: str, clock: Clock, tmp_path: Path) -> AsyncIterator[Store]:

@@ -260,7 +260,7 @@ async def test_a_decided_round_shows_who_decided_and_offers_nothing(site: Site) 
     answer = await site.get(site.approval)
     assert answer.status == 200
     text = words(answer.text)
-    assert "This request is closed" in text
+    assert "This question is answered" in text
     assert "ana@example.com denied on 25 Nov 2025, 10:00:00 UTC" in text
     assert "ana@example.com denied it." in text
     assert f"{OPEN}U+202E{CLOSE}" in text

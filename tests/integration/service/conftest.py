@@ -9,10 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.integration.service.kit import Kit, kit
-from tests.postgres import postgres_server, postgres_url
-
-__all__ = ["postgres_server", "postgres_url"]
-
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[Kit]:

@@ -205,7 +205,9 @@ def test_a_lost_call_that_may_be_repeated_is_repeated_for_a_minute() -> None:
     assert repeated.after is not None
     assert repeated.after.kind == "lost"
     tired = msgspec.structs.replace(SENT, trouble_since=NOW - 60_000, tries=6, lost=True)
-    assert next_step(view(tired, retry="idempotent")) == End("unknown", next_step(view(SENT)).error)  # type: ignore[union-attr]
+    gave_up = next_step(view(tired, retry="idempotent"))
+    assert isinstance(gave_up, End)
+    assert gave_up.state == "unknown"
     read = next_step(view(tired, retry="safe", reads=True))
     assert isinstance(read, End)
     assert read.state == "failed"

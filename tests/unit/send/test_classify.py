@@ -1,4 +1,4 @@
-"""What an answer means: the table of CONTRACT 5, "Tokens and outcomes"."""
+"""What an answer means: refused credentials, limits, lost answers."""
 
 from __future__ import annotations
 
