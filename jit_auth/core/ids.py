@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from base64 import b32encode
+from functools import lru_cache
 from uuid import UUID
 
 import idna
@@ -36,6 +37,7 @@ _TO_CROCKFORD = bytes.maketrans(_STANDARD, _CROCKFORD)
 _TAIL = re.compile("[0-7][0-9a-hjkmnp-tv-z]{25}")
 
 
+@lru_cache(4096)
 def person_id(text: str) -> str:
     """The one form of a person's id, at every door.
 

@@ -43,7 +43,7 @@ def visible(text: str, *, one_line: bool = False) -> str:
     mixed scripts are flagged. `one_line`: line feeds are marked too. Apply it once: its own marks would be marked.
     """
     if _PLAIN.fullmatch(text) and not _LONG_RUN.search(text):
-        return text.replace("\n", _mark("\n")) if one_line else text
+        return text.replace("\n", _mark("\n")) if one_line and "\n" in text else text
     kinds = "".join(map(glyphs.kind, text))
     if one_line:
         kinds = kinds.replace("n", "h")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal, NamedTuple
 
@@ -87,6 +88,7 @@ class Target(NamedTuple):
     path: str
 
 
+@lru_cache(1024)  # judged before the intent and sent after it: the same URL twice within a moment
 def parse(url: str) -> Target:
     """Take an absolute http(s) URL apart without altering what is sent; AddressRefused where it is not one.
 

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MOST_STALE = 5
 """How often a decision is made anew because what it rests on has changed meanwhile."""
+MOST_RECORDED = 50
+"""The same for writing down what happened already."""
 OUTCOME_TRIES = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between tries to put down an outcome while the database is away."""
 
@@ -170,9 +172,9 @@ class Dispatcher:
     async def _follow(self, judged: Judged, step: Step, execution: Execution) -> Judged | None:
         """After a step is durable: what it sets going. None: nothing more now."""
         match step:
-            case Send() if execution.intent:
+            case Send(settled=settled) if execution.intent:
                 came = await self._attempts.make(judged)
-                return judged.after(execution, came)
+                return judged.settled(settled).after(execution, came)
             case Send():
                 failed = await self._attempts.freshen(judged)
                 if failed is not None:
@@ -190,17 +192,20 @@ class Dispatcher:
         """Something moved since the judgement: read it and judge again, a few times; nothing was written so far."""
         if stale.which == "idem":
             raise Taken
-        if times > MOST_STALE or (stale.which == "bundle" and times > 1):
+        came, execution = judged.view.came, judged.execution
+        if (times > MOST_STALE and came is None) or times > MOST_RECORDED or (stale.which == "bundle" and times > 1):
             raise _busy(stale)
         if stale.which in ("stopped", "bundle"):
             await self._memory.reread()
         elif stale.which == "lease":
             await self._store.renew()
-        execution = judged.execution
         if execution.version:
             again = await self._load(execution.id, orphan=stale.which != "version")
             if again is not None:
-                return again
+                row = again.execution
+                ours = row.intent and (row.attempt, row.process) == (execution.attempt, execution.process)
+                # What came of our attempt is a fact, whatever else has moved: it is put down, never taken for lost.
+                return again.after(row, came) if came is not None and ours else again
         return await self._judge.judge(execution, judged.view.asks, judged.view.votes)
 
     async def _apply(self, unit: Unit, *, must: bool) -> Applied | Stale:

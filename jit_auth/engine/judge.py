@@ -45,6 +45,11 @@ class Judged(Struct, frozen=True):
         """The same judgement, for the row as it is now, with what became of the attempt."""
         return replace(self, view=replace(self.view, execution=execution, came=came))
 
+    def settled(self, settled: tuple[Ask, ...]) -> Judged:
+        """The same judgement once these asks, which it found open, are owed no longer: they are not closed twice."""
+        asks = tuple(_settled(ask) if ask in settled else ask for ask in self.view.asks)
+        return replace(self, view=replace(self.view, asks=asks))
+
 
 class Judge:
     """Reads what is believed, builds the request, asks the policy. Decides nothing itself."""
@@ -191,6 +196,10 @@ def choose(holding: Holding, execution: Execution) -> Grant | None:
     if execution.grant is not None:
         return next((grant for grant in holding.grants if grant.id == execution.grant), None)
     return holding.grants[0] if len(holding.grants) == 1 else None
+
+
+def _settled(ask: Ask) -> Ask:
+    return replace(ask, state="met" if ask.kind == "approval" else "closed", version=ask.version + 1)
 
 
 def _unknown(execution: Execution) -> Trouble:

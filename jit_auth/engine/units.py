@@ -91,7 +91,7 @@ class Writer:
                     "do": "ask",
                     "ask": ask.id,
                     "kind": ask.kind,
-                    "scopes": list(ask.scopes),
+                    "scopes": ask.scopes,
                     "why": ask.why,
                     "digest": ask.digest,
                 }
@@ -262,7 +262,7 @@ def _admission(judged: Judged) -> list[dict[str, Any]]:
             {
                 "do": "request",
                 "action": execution.action,
-                "chain": list(execution.chain),
+                "chain": execution.chain,
                 "verified": execution.verified,
                 "params": Committed(execution.params),
             }
@@ -272,18 +272,18 @@ def _admission(judged: Judged) -> list[dict[str, Any]]:
     fact: dict[str, Any] = {
         "do": "decision",
         "effect": decision.effect,
-        "rules": list(decision.rules),
+        "rules": decision.rules,
         "policy": decision.policy,
         "bundle": judged.at.bundle,
         "epoch": judged.at.epoch,
     }
     if judged.reads:
         # The parameters' values are committed to by the request; the other facts here.
-        fact["reads"] = list(judged.reads)
+        fact["reads"] = judged.reads
         fact["facts"] = Committed([sorted(judged.groups), execution.account, judged.view.now])
     if decision.errors:
-        fact["errors"] = list(decision.errors)
+        fact["errors"] = decision.errors
     if judged.shadow:
-        fact["shadow"] = list(judged.shadow)
+        fact["shadow"] = judged.shadow
     facts.append(fact)
     return facts

@@ -113,6 +113,7 @@ class Who(Struct, frozen=True):
 class Audit(Struct, frozen=True, kw_only=True):
     """One row of the record: `what` is a list of facts, each a dict with `do` (request, decision, vote, send, ...).
 
+    `Committed` and `Who` are looked for in dicts and lists; a tuple holds plain values alone.
     `actor` is `agent:NAME`, `person:ID`, `admin:NAME`, `engine` or `operator`; `user` is for whom.
     """
 

@@ -17,6 +17,8 @@ ENGINE = "engine:"
 
 PERSON = "person:"
 
+_SEARCHED = frozenset({Committed, Who, dict, list})
+
 _PSEUDONYM = re.compile(PSEUDONYM + "[0-9a-f]{32}")
 
 
@@ -49,11 +51,11 @@ def actor(name: str, people: People) -> str:
 
 
 def _fact(fact: dict[str, Any], audit: Audit, user: Person | None, people: People) -> dict[str, Any]:
-    for value in fact.values():
-        kind = type(value)
-        if kind is not str and kind is not int and value is not None and kind is not bool:
-            return {name: _value(value, audit, user, people) for name, value in fact.items()}
-    return fact
+    """A fact as it is stored. (Tuples hold plain values alone: nothing is looked for in them.)"""
+    marked = [name for name, value in fact.items() if type(value) in _SEARCHED]
+    if not marked:
+        return fact
+    return fact | {name: _value(fact[name], audit, user, people) for name in marked}
 
 
 def _value(value: Any, audit: Audit, user: Person | None, people: People) -> Any:
@@ -65,7 +67,7 @@ def _value(value: Any, audit: Audit, user: Person | None, people: People) -> Any
         return {"who": people.known(value.id).pid}
     if kind is dict:
         return {name: _value(item, audit, user, people) for name, item in value.items()}
-    if kind is list or kind is tuple:
+    if kind is list:
         return [_value(item, audit, user, people) for item in value]
     return value
 

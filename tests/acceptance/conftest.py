@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import files
-from tests.acceptance.kit import Service, World, numbered
+from tests.acceptance.kit import Service, World, close_commands, numbered
 
 _PEOPLE = numbered("person")
 
@@ -19,6 +19,12 @@ def world() -> Iterator[World]:
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands() -> Iterator[None]:
+    yield
+    close_commands()
 
 
 @pytest.fixture(scope="session")

@@ -287,7 +287,7 @@ name = {{ type = "string" }}
 home = {{ type = "object", properties = {{ city = {{ type = "string" }} }} }}
 [actions.places.params.free]
 type = "object"
-as = "text"
+as = "opaque"
 additionalProperties = true
 
 [actions.look]

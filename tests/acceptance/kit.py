@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hashlib
 import http.client
 import json
@@ -60,13 +61,50 @@ def free_port() -> int:
 
 
 def command(
-    *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdin: str | None = None
+    *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `jit-auth ...` to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, env={**base_env(), **(env or {})}, input=stdin, capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+    return _zygote().run(arguments, cwd, {**base_env(), **(env or {})})
+
+
+class _Zygote:
+    """See zygote.py; it ends with this process, whose end of its standard input closes."""
+
+    def __init__(self) -> None:
+        # Errors are the children's; what the parent says is a fault of the tests.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.acceptance.zygote"], env=base_env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, bufsize=1,
+        )  # fmt: skip
+        self._lock = threading.Lock()
+
+    def run(self, arguments: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        told = {"argv": list(arguments), "cwd": str(cwd) if cwd else None, "env": dict(env), "stdin": None}
+        with self._lock:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(json.dumps(told) + "\n")
+            self._process.stdin.flush()
+            came = json.loads(self._process.stdout.readline())
+        return subprocess.CompletedProcess(["jit-auth", *arguments], came["code"], came["out"], came["err"])
+
+    def close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        self._process.wait(10)
+
+
+@functools.cache
+def _zygote() -> _Zygote:
+    return _Zygote()
+
+
+def close_commands() -> None:
+    """At the end of the session."""
+    if _zygote.cache_info().currsize:
+        _zygote().close()
+        _zygote.cache_clear()
 
 
 def base_env() -> dict[str, str]:

@@ -16,7 +16,6 @@ from jit_auth.vault import Vault
 from tests.conformance.world import World
 from tests.postgres import Server
 
-
 KEPT = {"epoch", "secret", "alembic_version"}
 
 KEY = os.urandom(32)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from jit_auth.engine.memory import Memory
+from jit_auth.model import Audit, Change, Unit
 from tests.fakes.browser import Browser
 from tests.integration.attacks.meddler import Meddler
 from tests.integration.service.kit import OTHER, POLICIES, Answer, Kit
@@ -281,3 +282,31 @@ async def test_a_refused_token_races_with_other_refreshes(ready: Kit) -> None:
     assert len([text for text in texts if text is not None and text != "x"]) == len(
         {text for text in texts if text is not None and text != "x"}
     )
+
+
+@pytest.mark.parametrize("action", ["note", "note_again"])
+async def test_an_outcome_is_put_down_where_the_intent_closed_a_question(world: Kit, action: str) -> None:
+    """Two calls wait for one consent: the second's own question is closed by its intent, and its answer counts."""
+    answers = [await world.execute(action, params={"text": str(n)}) for n in range(2)]
+    await world.connect(answers[0])
+    for answer in answers:
+        done = await world.ended(answer.json["id"])
+        assert (done["status"], done["result"]["status"]) == ("succeeded", 201)
+    assert world.mail.counts["POST"] == 2
+
+
+@pytest.mark.parametrize("action", ["note", "note_again"])
+async def test_an_outcome_is_put_down_whatever_moved_the_row_meanwhile(
+    ready: Kit, meddler: Meddler, action: str
+) -> None:
+    async def moved() -> None:
+        (found,) = (await ready.call("GET", "/executions?status=executing")).json["items"]
+        row = await meddler.store.execution(found["id"])
+        assert row is not None
+        fact = ({"do": "moved"},)
+        await meddler.store.apply(Unit(None, (Change(row, {"updated": row.updated + 1}),), Audit(actor="x", what=fact)))
+
+    meddler.do("before", "outcome", *[moved] * 8)
+    answer = await ready.execute(action, params={"text": "y"})
+    assert (answer.json["status"], answer.json["result"]["status"]) == ("succeeded", 201)
+    assert ready.mail.counts["POST"] == 1

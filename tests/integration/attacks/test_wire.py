@@ -77,7 +77,6 @@ async def test_a_cut_anywhere_in_the_answer_sends_never_once(raw: tuple[Kit, Ups
         [b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n"],
         [b"HTTP/1.1 000 Odd\r\nContent-Length: 0\r\n\r\n"],
         [CREATED + CREATED],
-        [CREATED + b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error=\"invalid_token\"\r\n\r\n"],
     ],
     ids=lambda script: repr(script)[:40],
 )
