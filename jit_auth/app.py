@@ -35,6 +35,7 @@ from jit_auth.engine.own import Own
 from jit_auth.engine.submit import Submit
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
+from jit_auth.model import Audit, Unit
 from jit_auth.oauth.flow import Flows
 from jit_auth.oauth.metadata import Discovery
 from jit_auth.oauth.refresh import Refresher
@@ -144,6 +145,8 @@ async def build(
         )
         stack.push_async_callback(store.close)
         await store.publish(bundle.hash, "engine")
+        loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
+        await store.apply(Unit(None, (), Audit(actor="engine", what=(loaded,))))
         egress = Egress(settings.connectors.allow_private_hosts)
         stack.push_async_callback(egress.close)
         discovery = Discovery(egress, store.now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jit_auth.core.view import Came
-from jit_auth.model import Decision, Trouble, Vote, Want
+from jit_auth.model import Decision, Trouble, Vote
 
 EXPIRED = Trouble("expired", "Nobody decided in time.", "Ask again if it is still wanted; nothing was sent.")
 LOST = Trouble(
@@ -30,10 +30,10 @@ def denied_by_policy(decision: Decision) -> Trouble:
     )
 
 
-def no_approver(want: Want) -> Trouble:
+def no_approver() -> Trouble:
     return Trouble(
         "no_approver",
-        f"Nobody is left who could approve this ({', '.join(want.of)}).",
+        "Nobody is left who could approve this.",
         "An operator has to name more approvers.",
         by="policy",
     )

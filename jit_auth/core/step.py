@@ -65,9 +65,7 @@ def _no_approver(view: View) -> End | None:
     wants = view.decision.wants
     if not wants or enough(wants, view.eligible, frozenset().union(*view.eligible)):
         return None
-    pairs = zip(wants, view.eligible, strict=True)
-    short = next((want for want, people in pairs if len(people) < want.need), wants[0])
-    return End("denied", endings.no_approver(short))
+    return End("denied", endings.no_approver())
 
 
 def _answered_no(view: View) -> End | None:
@@ -144,7 +142,9 @@ def _runs_out(current: Ask, wants: tuple[Want, ...]) -> int:
 
 def _send(view: View, current: Ask | None, settled: tuple[Ask, ...]) -> Step:
     execution = view.execution
-    if execution.trouble_since is not None and execution.due is not None and execution.due > view.now:
+    # (While it is being prepared `due` is its deadline, and no pause.)
+    pausing = execution.trouble_since is not None and execution.deadline is None
+    if pausing and execution.due is not None and execution.due > view.now:
         return Wait(execution.due, settled)
     not_after = execution.expires
     if current is not None and view.decision.wants:

@@ -191,6 +191,10 @@ class Connection(asyncio.Protocol):
             self._announced(text)
 
     def on_headers_complete(self) -> None:
+        if self._complete:
+            # A second answer to one question changes nothing about the first.
+            self._beyond = True
+            return
         parser = self._parser
         status = self._status = parser.get_status_code()
         if status < 200:

@@ -87,7 +87,7 @@ class Connects:
         raise Unavailable("Others are answering this very moment.", hint="Try again.")
 
     async def refuse_stopped(self, ask: Ask, operation: Operation, grant: Grant | None) -> None:
-        """A link from before a kill switch connects nothing after it (THREAT_MODEL 25). Raises FlowRefused (`revoked`)."""
+        """A link from before a kill switch connects nothing after it (THREAT_MODEL 25). Raises FlowRefused."""
         belief = await self.memory.reread()
         if any(subject in belief.stops for subject in self._subjects(ask, operation, grant)):
             raise FlowRefused("Access was stopped; nothing can be connected.", code="revoked")

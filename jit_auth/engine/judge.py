@@ -95,7 +95,7 @@ class Judge:
             return Judged(view, At(belief.epoch, self.bundle.hash, tuple(subjects)), operation)
         call = self._call(execution, operation, now)
         decision = self.bundle.policy.decide(call)
-        # Who was stopped decides nothing any more, and one who voted must not be stopped until the send (THREAT_MODEL 7).
+        # Who was stopped decides nothing any more; who voted must not be stopped until the send (THREAT_MODEL 7).
         out = {name for kind, name in belief.stops if kind == "user"}
         subjects += [("user", vote.person) for vote in votes if vote.verdict == "approve"]
         view = View(

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from jit_auth.model import Action, Ask, Card, Execution, Millis, Place, Request, Verdict, Vote
 
-
 Ending = Literal["connected", "partly", "refused", "error"]
 
 

@@ -157,6 +157,8 @@ class Writer:
         }
         if not execution.version:
             to |= {"decision": view.decision, "digest": view.digest or ""}
+        elif came is None and view.barred is None and not execution.intent:
+            to["decision"] = view.decision  # it was decided anew: what denies is what is answered
         fact: dict[str, Any] = {"do": "outcome", "state": step.state}
         if step.error is not None:
             fact["code"] = step.error.code

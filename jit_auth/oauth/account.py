@@ -6,9 +6,11 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from jit_auth.egress import Egress
 from jit_auth.errors import Away, ProviderError
-from jit_auth.model import Provider, Token
+from jit_auth.model import Inject, Provider, Request, Token
 from jit_auth.oauth.bearer import with_token
 from jit_auth.oauth.call import call
 from jit_auth.oauth.protocol import get_request
@@ -31,7 +33,7 @@ async def who_connected(
     if provider.userinfo_url is None:
         told, guess = reply, False
     else:
-        request = with_token(provider, get_request(provider.userinfo_url), token.access)
+        request = _asking(provider, provider.userinfo_url, token)
         answer = await call(egress, request, provider)
         told, guess = parse_body(answer), True
         if answer.status >= 500 or answer.status == 429:
@@ -42,6 +44,14 @@ async def who_connected(
     if account is None and (provider.account_id or guess):
         raise _unknown(provider)
     return account or "", _first(told, provider.account_name, _NAMES)
+
+
+def _asking(provider: Provider, url: str, token: Token) -> Request:
+    """A bearer token in its header (RFC 6750), and where the API wants it besides, if that is another header."""
+    request = get_request(url)
+    if provider.inject.query is None and (provider.inject.header or "").lower() != "authorization":
+        request = with_token(provider, request, token.access)
+    return with_token(replace(provider, inject=Inject(header="Authorization")), request, token.access)
 
 
 def _first(told: Mapping[str, Any], path: str, guesses: tuple[str, ...]) -> str | None:

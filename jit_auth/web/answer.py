@@ -1,4 +1,4 @@
-"""The execution as an agent sees it: the JSON that docs/http-api.md describes, made from rows when the answer leaves."""
+"""The execution as an agent sees it (docs/http-api.md), made from rows when the answer leaves."""
 
 from __future__ import annotations
 

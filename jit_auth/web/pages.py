@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from jit_auth.channels.card import moment
 from jit_auth.core.text import visible
 from jit_auth.core.times import rfc3339
-from jit_auth.errors import JitAuthError, Misconfigured, Problem, ProviderError, StorageError
+from jit_auth.errors import FlowRefused, JitAuthError, Misconfigured, Problem, ProviderError, StorageError
 from jit_auth.model import Millis
 from jit_auth.web.forms import origin_of
 from jit_auth.web.problem import PROBLEM, document
@@ -108,7 +108,8 @@ class Pages:
             body = document(status, error.code, error.message, error.hint, members)
             response = self.json(body, status=status, content_type=PROBLEM)
         else:
-            title = _HEADINGS.get(error.code, HTTPStatus(status).phrase)
+            code = "flow_refused" if isinstance(error, FlowRefused) and error.code not in _HEADINGS else error.code
+            title = _HEADINGS.get(code, HTTPStatus(status).phrase)
             response = self.html(
                 "error.html",
                 status=status,
@@ -164,4 +165,4 @@ def _status(error: JitAuthError) -> int:
         return 503
     if isinstance(error, Misconfigured):
         return 500
-    return _FLOW_STATUS.get(error.code, 403 if error.code == "flow_refused" else 502)
+    return _FLOW_STATUS.get(error.code, 403) if isinstance(error, FlowRefused) else 502

@@ -1,7 +1,7 @@
 """The HTTP application: the Host check before routing, one error shape, health, and all routes.
 
-Attack: a web page rebinds its own name to 127.0.0.1 and talks to this service with its own Host (THREAT_MODEL 38): every
-Host but ours is 421 before anything is read. There are no CORS headers, ever.
+Attack: a web page rebinds its own name to 127.0.0.1 and talks to this service with its own Host (THREAT_MODEL 38):
+every Host but ours is 421 before anything is read. There are no CORS headers, ever.
 """
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ def command(
     *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `jit-auth ...` to its end."""
-    return _zygote().run(arguments, cwd, {**base_env(), **(env or {})})
+    came = _zygote().ask(argv=list(arguments), cwd=str(cwd) if cwd else None, env={**base_env(), **(env or {})})
+    return subprocess.CompletedProcess(["jit-auth", *arguments], came["code"], came["out"], came["err"])
 
 
 class _Zygote:
@@ -78,15 +79,14 @@ class _Zygote:
         )  # fmt: skip
         self._lock = threading.Lock()
 
-    def run(self, arguments: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        told = {"argv": list(arguments), "cwd": str(cwd) if cwd else None, "env": dict(env), "stdin": None}
+    def ask(self, **told: Any) -> dict[str, Any]:
         with self._lock:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
             self._process.stdin.write(json.dumps(told) + "\n")
             self._process.stdin.flush()
-            came = json.loads(self._process.stdout.readline())
-        return subprocess.CompletedProcess(["jit-auth", *arguments], came["code"], came["out"], came["err"])
+            came: dict[str, Any] = json.loads(self._process.stdout.readline())
+            return came
 
     def close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
@@ -205,8 +205,7 @@ class Service:
         self.env = dict(env or {})
         for name, text in files.items():
             self.write(name, text)
-        self.lines: list[str] = []
-        self.process: subprocess.Popen[str] | None = None
+        self.pid: int | None = None
         self.agent, self.other = Http(self.url, TOKEN), Http(self.url, OTHER)
         self.admin, self.anyone = Http(self.url, ADMIN), Http(self.url)
 
@@ -221,43 +220,50 @@ class Service:
         return command(*arguments, "-c", str(self.folder / "config.toml"), env=self.env)
 
     def start(self, *, ready: bool = True) -> Service:
-        with (self.folder / "stderr.txt").open("a") as stderr:
-            self.process = subprocess.Popen(
-                [*COMMAND, "serve", "-c", str(self.folder / "config.toml")], env={**base_env(), **self.env},
-                stdout=subprocess.PIPE, stderr=stderr, text=True, bufsize=1,
-            )  # fmt: skip
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        came = _zygote().ask(
+            argv=["serve", "-c", str(self.folder / "config.toml")], cwd=None, env={**base_env(), **self.env},
+            out=str(self.folder / "stdout.txt"), err=str(self.folder / "stderr.txt"),
+        )  # fmt: skip
+        self.pid = came["pid"]
         if ready:
-            until(self._ready)
+            until(self.ready, 20)
         return self
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout:
-            self.lines.extend(line.rstrip("\n") for line in process.stdout)
-
-    def _ready(self) -> bool:
-        assert self.process is not None
-        if self.process.poll() is not None:
-            raise AssertionError(f"serve ended with {self.process.returncode}: {self.stderr}")
+    def ready(self) -> bool:
+        if (code := self._code()) is not None:
+            raise AssertionError(f"serve ended with {code}: {self.stderr}")
         try:
             return self.anyone.get("/readyz").status == 200
         except OSError:
             return False
+
+    def _code(self) -> int | None:
+        code: int | None = _zygote().ask(pid=self.pid)["code"]
+        return code
+
+    @property
+    def lines(self) -> list[str]:
+        """Whole lines on stdout so far."""
+        text = (self.folder / "stdout.txt").read_text()
+        return text[: text.rfind("\n") + 1].splitlines()
 
     @property
     def stderr(self) -> str:
         return (self.folder / "stderr.txt").read_text()
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        assert self.process is not None
-        self.process.send_signal(how)
-        code = self.process.wait(20)
-        self.process = None
+        """Its exit code; what a signal ended is negative, as in subprocess."""
+        assert self.pid is not None
+        os.kill(self.pid, how)
+        end = time.monotonic() + 20
+        while (code := self._code()) is None:
+            assert time.monotonic() < end, f"{how} did not end it"
+            time.sleep(0.01)
+        self.pid = None
         return code
 
     def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.pid is not None:
             self.end(signal.SIGKILL)
 
     def restart(self, how: signal.Signals = signal.SIGTERM) -> Service:
@@ -267,7 +273,7 @@ class Service:
     def approvals(self, approval: str) -> dict[str, str]:
         """Person and URL of the lines `approve APR_ID PERSON URL`."""
         found = {}
-        for line in list(self.lines):
+        for line in self.lines:
             words = line.split(" ")
             if words[0] == "approve" and words[1] == approval:
                 assert len(words) == 4, line

@@ -174,69 +174,76 @@ def test_db_migrate(own: Own) -> None:
     assert service.agent.execute("echo.say", "a@example.com", params={"text": "x"}).status == 200
 
 
-POLICY_FAULTS = [
-    ("params.text == 'shadow'", "params.txet == 'shadow'", "text"),
-    ("params.text == 'shadow'", "params.text == 7", ""),
-    ("params.text == 'shadow'", "params.count + 1", "bool"),
-    ("params.text == 'shadow'", "user.group == 'x'", "groups"),
-    ("params.text == 'shadow'", "params.text.matches('x')", "matches"),
-    ("params.text == 'shadow'", "params.text == ", ""),
-    ("params.text == 'shadow'", "params.text == 'a' && size(params.text, 2) > 1", "size"),
-    ("params.text == 'shadow'", "now.weekday == 1", ""),
-    ("params.text == 'shadow'", "nobody.text == 'x'", "nobody"),
-    ("params.text == 'shadow'", "history.same_action_1h > 1", "history"),
-    ("params.text == 'shadow'", "'x' in labels", "labels"),
-    ("params.text == 'shadow'", "task.count > 1", "task"),
-    ("params.text == 'shadow'", "'fynance' in user.groups", "finance"),
-    ("params.text == 'shadow'", "action.exposes == []", "exposes"),
-    ('match = ["echo.say"]', 'match = ["echo.sya"]', "echo.say"),
-    ('match = ["echo.say"]', 'match = ["nobody.*"]', "nobody"),
-    ('effect = "deny"\nmode', 'effect = "denie"\nmode', "deny"),
-    ('mode = "shadow"', 'mode = "shaddow"', "shadow"),
-    ('mode = "shadow"', 'mod = "shadow"', "mode"),
-    ('id = "watched"', 'id = "never"', "never"),
-    ('from = ["requester"]', 'from = ["requestor"]', "requester"),
-    ('from = ["requester"]', 'from = ["group:finance"]', "group"),
-    ('from = ["requester"]', 'from = ["requester"], need = 2', "need"),
-    ('from = ["requester"]', 'from = []', "from"),
-    ('from = ["requester"]', 'from = ["requester"], via = ["slack"]', "slack"),
-    ('from = ["requester"]', 'from = ["requester"], expires = "0s"', "expires"),
-    ('from = ["requester"]', 'from = ["requester"], remind = "1h"', "remind"),
-    ('from = ["requester"]', 'from = ["requester"], for_max = "1h"', "for_max"),
-    ('from = ["requester"]', 'from = ["requester"], editable = ["text"]', "editable"),
-    ('from = ["requester"]', 'from = ["requester"], passkey = true', "passkey"),
-    ('from = ["requester"]', 'from = ["requester"], max_uses = 3', "max_uses"),
-    ('from = ["requester"]', 'from = ["requester"], escalate = { after = "2h", to = ["requester"] }', "escalate"),
+EXPRESSIONS = [
+    ("params.txet == 'shadow'", "text"), ("params.text == 7", ""), ("params.count + 1", "bool"), ("user.group == 'x'", "groups"),
+    ("params.text.matches('x')", "matches"), ("params.text == ", ""), ("history.same_action_1h > 1", "history"),
+    ("'x' in labels", "labels"), ("task.count > 1", "task"), ("'fynance' in user.groups", "finance"),
+    ("action.exposes == []", "exposes"), ("size(params.text, 2) > 1", "size"), ("now.weekday == 1", ""),
+    ("nobody.text == 'x'", "nobody"), ("params.text == 'a", ""), ("params.text = 'a'", ""), ("params.count > 1 || 'x'", ""),
+]  # fmt: skip
+APPROVALS = [
+    ('from = ["requestor"]', "requester"), ('from = ["group:finance"]', "group"), ('from = ["requester"], need = 2', "need"),
+    ("from = []", "from"), ("need = 1", "from"), ('from = ["requester"], via = ["slack"]', "slack"),
+    ('from = ["requester"], expires = "0s"', "expires"), ('from = ["requester"], expires = "soon"', "expires"),
+    ('from = ["requester"], remind = "1h"', "remind"), ('from = ["requester"], for_max = "1h"', "for_max"),
+    ('from = ["requester"], editable = ["text"]', "editable"), ('from = ["requester"], passkey = true', "passkey"),
+    ('from = ["requester"], max_uses = 3', "max_uses"),
+    ('from = ["requester"], escalate = { after = "2h", to = ["requester"] }', "escalate"),
+]  # fmt: skip
+RULES = [
+    ('match = ["echo.sya"]\neffect = "deny"', "echo.say"), ('match = ["nobody.*"]\neffect = "deny"', "nobody"),
+    ('match = ["echo.say"]\neffect = "denie"', "deny"), ('match = ["echo.say"]\neffect = "deny"\nmode = "shaddow"', "shadow"),
+    ('match = ["echo.say"]\neffect = "deny"\nmod = "shadow"', "mode"), ('effect = "deny"', "match"),
+]  # fmt: skip
+TOPS = [
     ("format = 1", "format = 2", "format"),
     ('no_match = "deny"', 'no_match = "perhaps"', "no_match"),
     ('timezone = "Europe/Rome"', 'timezone = "Europe/Romm"', "Europe/Rome"),
     ('timezone = "Europe/Rome"', 'unknown_to = ["group:finance"]', "unknown_to"),
     ("[groups]", '[[label]]\nid = "x"\nmatch = ["*"]\nwhen = "true"\nadd = ["y"]\n[groups]', "label"),
+    ('id = "watched"', 'id = "never"', "never"),
 ]  # fmt: skip
 
 
-def near(change: str) -> list[str]:
-    """The line of a change, and its neighbours: a fault may be told at the table's head or at the key."""
-    first = files.POLICIES[: files.POLICIES.index(change)].count("\n") + 1
-    return [str(n) for n in (first - 1, first, first + 1)]
+def missing(service: Service, rules: list[tuple[str, str]], column: str) -> list[tuple[str, str]]:
+    """Of those rules the ones of which `policy check` does not tell, at a line of theirs, by that word."""
+    text, places = 'format = 1\n[groups]\nfinance = ["bo@example.com"]\n', []
+    for number, (rule, _) in enumerate(rules):
+        first = text.count("\n") + 1
+        text += f'[[rule]]\nid = "r{number}"\n{rule}\n'
+        places.append(range(first, text.count("\n") + 1))
+    service.write("faulty.toml", text)
+    done = service.command("policy", "check", str(service.folder / "faulty.toml"))
+    told = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == 1
+    assert not [line for line in told if "Traceback" in line]
+    found = [match for line in told if (match := re.match(rf"\S*faulty\.toml:(\d+){column}: (.*)", line))]
+    return [
+        rule for rule, place in zip(rules, places, strict=True)
+        if not [match for match in found if int(match[1]) in place and rule[1] in match[match.re.groups]]
+    ]  # fmt: skip
 
 
 def test_policy_check_names_file_line_and_column(ready: Service) -> None:
-    def run(case: tuple[int, tuple[str, str, str]]) -> str | None:
-        number, (change, to, word) = case
-        assert change in files.POLICIES, change
-        text = files.POLICIES.replace(change, to, 1)
-        ready.write(f"p{number}.toml", text)
-        done = ready.command("policy", "check", str(ready.folder / f"p{number}.toml"))
-        told = done.stdout + done.stderr
-        column = r":\d+" if change == "params.text == 'shadow'" else r"(:\d+)?"
-        fits = [line for line in told.splitlines() if re.match(rf"\S*p{number}\.toml:({'|'.join(near(change))}){column}: ", line)]
-        if done.returncode != 1 or not [line for line in fits if word in line] or "Traceback" in told:
-            return f"{to!r}: exit {done.returncode}: {told}"
-        return None
+    rules = [(f'match = ["echo.say"]\neffect = "deny"\nwhen = "{text}"', word) for text, word in EXPRESSIONS]
+    assert missing(ready, rules, r":\d+") == []
 
-    wrong = [each for each in map(run, enumerate(POLICY_FAULTS)) if each]
-    assert wrong == [], "\n".join(wrong)
+
+def test_policy_check_of_approvals_and_rules(ready: Service) -> None:
+    ask = 'match = ["echo.say"]\neffect = "require_approval"\napproval = { %s }'
+    assert missing(ready, [(ask % text, word) for text, word in APPROVALS], r"(?::\d+)?") == []
+    assert missing(ready, RULES, r"(?::\d+)?") == []
+
+
+def test_policy_check_of_the_rest(ready: Service) -> None:
+    for change, to, word in TOPS:
+        first = files.POLICIES[: files.POLICIES.index(change)].count("\n") + 1
+        ready.write("top.toml", files.POLICIES.replace(change, to, 1))
+        done = ready.command("policy", "check", str(ready.folder / "top.toml"))
+        told = (done.stdout + done.stderr).splitlines()
+        assert done.returncode == 1, to
+        near = "|".join(str(line) for line in (first - 1, first))
+        assert [line for line in told if re.match(rf"\S*top\.toml:({near})(:\d+)?: .*{word}", line)], told
 
 
 TESTS = """

@@ -30,7 +30,7 @@ def replicas(world: World, tmp_path: Path, postgres_url: str) -> Iterator[tuple[
     for each in made:
         each.start(ready=False)
     for each in made:
-        until(each._ready, 20)
+        until(each.ready, 20)
     yield made[0], made[1]
     for each in made:
         each.stop()

@@ -1,7 +1,8 @@
 """Runs `jit-auth` commands, each in a process of its own, without loading Python anew for each.
 
-`python -m tests.acceptance.zygote`: one JSON object a line in (argv, cwd, env, stdin), one out (code, out, err). The
-child is a fork of a process that has imported the commands and done nothing else.
+`python -m tests.acceptance.zygote`: one JSON object a line in, one out. {argv, cwd, env} gives {code, out, err};
+{argv, cwd, env, out, err} (paths) gives {pid} at once, and {pid} then {code}, null while it runs. A child is a fork of
+a process that has imported the commands and done nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from jit_auth.cli import main as entry
 
+importlib.import_module("jit_auth.app")
 for _name in dict.fromkeys(entry.COMMANDS.values()):
     importlib.import_module(f"jit_auth.cli.{_name}")
 
@@ -43,17 +45,25 @@ def child(told: dict[str, Any], files: list[int]) -> int:
     return code
 
 
-def run(told: dict[str, Any]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        paths = [Path(folder) / name for name in ("in", "out", "err")]
-        paths[0].write_text(told["stdin"] or "")
-        opened = [stack.enter_context(path.open("r" if path.name == "in" else "w")) for path in paths]
+def start(told: dict[str, Any], out: Path, err: Path) -> int:
+    with Path(os.devnull).open() as nothing, out.open("a") as stdout, err.open("a") as stderr:
         pid = os.fork()
         if pid == 0:
             # Nothing of the parent's may run in the child, its cleaning least of all.
-            os._exit(child(told, [each.fileno() for each in opened]))
-        _, status = os.waitpid(pid, 0)
-        return {"code": os.waitstatus_to_exitcode(status), "out": paths[1].read_text(), "err": paths[2].read_text()}
+            os._exit(child(told, [each.fileno() for each in (nothing, stdout, stderr)]))
+        return pid
+
+
+def run(told: dict[str, Any]) -> dict[str, Any]:
+    if "pid" in told:
+        pid, status = os.waitpid(told["pid"], os.WNOHANG)
+        return {"code": os.waitstatus_to_exitcode(status) if pid else None}
+    if "out" in told:
+        return {"pid": start(told, Path(told["out"]), Path(told["err"]))}
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        _, status = os.waitpid(start(told, out, err), 0)
+        return {"code": os.waitstatus_to_exitcode(status), "out": out.read_text(), "err": err.read_text()}
 
 
 if __name__ == "__main__":

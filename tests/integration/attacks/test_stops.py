@@ -146,7 +146,7 @@ async def test_a_stopped_person_casts_no_vote(ready: Kit, meddler: Meddler) -> N
 async def test_a_vote_of_somebody_who_was_stopped_since_opens_no_send(world: Kit, meddler: Meddler) -> None:
     answer = await world.execute("send_message", params=SEND)
     assert (await world.decide(await world.approval_link(answer.json["id"]))).status == 200
-    meddler.do("before", "consent", lambda: meddler.stop("user", "ana@example.com"))
+    meddler.do("before", "grant.created", lambda: meddler.stop("user", "ana@example.com"))
     await world.connect(answer)
     found = await world.ended(answer.json["id"])
     assert (found["status"], found["error"]["code"]) == ("denied", "no_approver")
