@@ -9,7 +9,7 @@ vote comes at the last moment (judged by the database's clock).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 import msgspec
 
@@ -63,6 +63,10 @@ class Approvals:
         operation = judged.operation
         if operation is None or judged.request is None:
             raise Gone("This action no longer exists.", code="expired")
+        if ask.state == "open" and judged.view.digest != ask.digest:
+            # The request is built anew: what is shown would not be what this digest, and so this link, stands for.
+            self.dispatcher.spawn(self.dispatcher.advance(opened.execution.id))
+            self._superseded()
         return ApprovalPage(
             environment=self.environment,
             person=card.person,
@@ -145,16 +149,19 @@ class Approvals:
     def _still(self, ask: Ask, execution: Execution) -> None:
         """Raises Gone or Conflict where the round is no longer to be seen or decided."""
         if ask.state == "superseded":
-            raise Conflict(
-                "This request was asked again in another form.",
-                code="superseded",
-                hint="Open the newer request; this one decides nothing any more.",
-            )
+            self._superseded()
         if execution.state == "cancelled":
             raise Gone("The agent withdrew this request.", code="cancelled")
         waits = execution.state == "paused"
         if ask.state == "expired" or (self.store.now() >= ask.expires and (ask.state == "open" or waits)):
             raise Gone("This request ran out before it was decided.", code="expired")
+
+    def _superseded(self) -> NoReturn:
+        raise Conflict(
+            "This request was asked again in another form.",
+            code="superseded",
+            hint="Open the newer request; this one decides nothing any more.",
+        )
 
     def _votable(self, card: Card, ask: Ask, opened: Opened, digest: str | None) -> None:
         self._still(ask, opened.execution)

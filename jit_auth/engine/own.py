@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from jit_auth.core.ids import is_id
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
 from jit_auth.engine.waits import Waits
 from jit_auth.errors import Conflict, NotFound, Unavailable
@@ -23,7 +24,7 @@ class Own:
 
     async def get(self, agent: str, execution_id: str) -> Opened:
         """One execution with what people owe it. Raises NotFound, also for another agent's."""
-        opened = await self.store.opened(execution_id)
+        opened = await self.store.opened(execution_id) if is_id(execution_id, "exe") else None
         if opened is None or opened.execution.agent != agent:
             raise NotFound("There is no such execution.", hint="An agent sees its own executions only.")
         return opened
@@ -119,7 +120,7 @@ class Own:
         `who` is `admin:NAME`. Raises NotFound, and Conflict (`not_unknown`) in any other state.
         """
         for _ in range(MOST_STALE):
-            execution = await self.store.execution(execution_id)
+            execution = await self.store.execution(execution_id) if is_id(execution_id, "exe") else None
             if execution is None:
                 raise NotFound("There is no such execution.")
             if execution.state != "unknown":

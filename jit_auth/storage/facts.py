@@ -17,7 +17,7 @@ ENGINE = "engine:"
 
 PERSON = "person:"
 
-_SEARCHED = frozenset({Committed, Who, dict, list})
+_SEARCHED = frozenset({Committed, Who, dict, list, tuple})
 
 _PSEUDONYM = re.compile(PSEUDONYM + "[0-9a-f]{32}")
 
@@ -51,11 +51,16 @@ def actor(name: str, people: People) -> str:
 
 
 def _fact(fact: dict[str, Any], audit: Audit, user: Person | None, people: People) -> dict[str, Any]:
-    """A fact as it is stored. (Tuples hold plain values alone: nothing is looked for in them.)"""
-    marked = [name for name, value in fact.items() if type(value) in _SEARCHED]
+    """A fact as it is stored. What is marked is found at any depth: missed, it would be written in the clear."""
+    marked = [name for name, value in fact.items() if type(value) in _SEARCHED and not _texts(value)]
     if not marked:
         return fact
     return fact | {name: _value(fact[name], audit, user, people) for name in marked}
+
+
+def _texts(value: Any) -> bool:
+    """Whether it is a sequence of texts: most are, and nothing can be marked in them."""
+    return type(value) in (list, tuple) and all(type(item) is str for item in value)
 
 
 def _value(value: Any, audit: Audit, user: Person | None, people: People) -> Any:
@@ -67,7 +72,7 @@ def _value(value: Any, audit: Audit, user: Person | None, people: People) -> Any
         return {"who": people.known(value.id).pid}
     if kind is dict:
         return {name: _value(item, audit, user, people) for name, item in value.items()}
-    if kind is list:
+    if kind is list or kind is tuple:
         return [_value(item, audit, user, people) for item in value]
     return value
 

@@ -85,7 +85,7 @@ finance = ["bo@example.com", "cy@example.com"]
 
 [[rule]]
 id = "reads"
-match = ["mailhub.list_messages", "mailhub.read_by_write", "mailhub.search", "shared.*", "keyed.*", "public.*", "echo.*"]
+match = ["mailhub.list_*", "mailhub.read_by_write", "mailhub.search", "shared.*", "keyed.*", "public.*", "echo.*"]
 unless = "action.name in ['echo.ask', 'echo.ask_own', 'echo.both', 'echo.nothing', 'echo.erase']"
 effect = "allow"
 

@@ -74,9 +74,13 @@ class _Zygote:
     def __init__(self) -> None:
         # Errors are the children's; what the parent says is a fault of the tests.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.acceptance.zygote"], env=base_env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, bufsize=1,
-        )  # fmt: skip
+            [sys.executable, "-m", "tests.acceptance.zygote"],
+            env=base_env(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
         self._lock = threading.Lock()
 
     def ask(self, **told: Any) -> dict[str, Any]:
@@ -110,8 +114,13 @@ def close_commands() -> None:
 def base_env() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
     root = str(Path(__file__).parents[2])
-    return {**kept, "PYTHONPATH": root, "JIT_AUTH_VAULT_KEY": KEY, "JIT_AUTH_ADMIN_TOKEN": ADMIN,
-            "MAILHUB_SECRET": OddProvider.client_secret}  # fmt: skip
+    return {
+        **kept,
+        "PYTHONPATH": root,
+        "JIT_AUTH_VAULT_KEY": KEY,
+        "JIT_AUTH_ADMIN_TOKEN": ADMIN,
+        "MAILHUB_SECRET": OddProvider.client_secret,
+    }
 
 
 @dataclass
@@ -146,7 +155,13 @@ class Http:
         self._host, self._port = parts.hostname or "", parts.port or 80
 
     def ask(
-        self, method: str, path: str, body: bytes | Mapping[str, Any] | None = None, *, timeout: float = 70, **headers: str
+        self,
+        method: str,
+        path: str,
+        body: bytes | Mapping[str, Any] | None = None,
+        *,
+        timeout: float = 70,
+        **headers: str,
     ) -> Answer:
         """`path` may be a whole URL of this origin; header names have _ for -."""
         if path.startswith("http"):
@@ -178,7 +193,9 @@ class Http:
         headers.setdefault("Content_Type", "application/x-www-form-urlencoded")
         return self.ask("POST", path, urlencode(fields).encode(), **headers)
 
-    def execute(self, action: str, user: str | None = None, headers: Mapping[str, str] | None = None, **body: Any) -> Answer:
+    def execute(
+        self, action: str, user: str | None = None, headers: Mapping[str, str] | None = None, **body: Any
+    ) -> Answer:
         """`params` and every other member as keywords."""
         told = {"action": action, "params": body.pop("params", {}), **body}
         if user is not None:
@@ -221,9 +238,12 @@ class Service:
 
     def start(self, *, ready: bool = True) -> Service:
         came = _zygote().ask(
-            argv=["serve", "-c", str(self.folder / "config.toml")], cwd=None, env={**base_env(), **self.env},
-            out=str(self.folder / "stdout.txt"), err=str(self.folder / "stderr.txt"),
-        )  # fmt: skip
+            argv=["serve", "-c", str(self.folder / "config.toml")],
+            cwd=None,
+            env={**base_env(), **self.env},
+            out=str(self.folder / "stdout.txt"),
+            err=str(self.folder / "stderr.txt"),
+        )
         self.pid = came["pid"]
         if ready:
             until(self.ready, 20)
@@ -385,7 +405,9 @@ class World:
             claims = jwt.decode(form["client_assertion"], self.key).claims
             fresh = claims["jti"] not in self.jtis and time.time() < claims["exp"] < time.time() + 700
             self.jtis.add(claims["jti"])
-            return fresh and claims["iss"] == claims["sub"] == "keyed" and claims["aud"] in (odd.url + "/token", odd.url)
+            return (
+                fresh and claims["iss"] == claims["sub"] == "keyed" and claims["aud"] in (odd.url + "/token", odd.url)
+            )
         if form.get("client_id") == "public":
             return not {"client_secret", "client_assertion"} & set(form)
         return (form.get("client_id"), form.get("client_secret")) == ("odd", secret)

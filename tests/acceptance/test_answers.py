@@ -12,8 +12,26 @@ import pytest
 
 from tests.acceptance.kit import Answer, Service, World, until
 
-MEMBERS = {"id", "action", "user", "agent", "chain", "account", "summary", "params", "reason", "status", "digest", "decision",
-           "waiting_for", "result", "error", "created_at", "updated_at", "expires_at"}  # fmt: skip
+MEMBERS = {
+    "id",
+    "action",
+    "user",
+    "agent",
+    "chain",
+    "account",
+    "summary",
+    "params",
+    "reason",
+    "status",
+    "digest",
+    "decision",
+    "waiting_for",
+    "result",
+    "error",
+    "created_at",
+    "updated_at",
+    "expires_at",
+}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 OK = (200, {"Content-Type": "application/json"}, b'{"ok":true}')
@@ -34,8 +52,12 @@ def test_a_finished_one_is_200_with_all_members(service: Service, person: str) -
     assert told["params"] == {"text": "x", "count": 1}, "defaults are filled in"
     assert told["waiting_for"] == []
     assert told["error"] is None
-    assert told["result"] == {"status": 200, "headers": {"content-type": "application/json"}, "body": {"ok": True},
-                              "untrusted": True}  # fmt: skip
+    assert told["result"] == {
+        "status": 200,
+        "headers": {"content-type": "application/json"},
+        "body": {"ok": True},
+        "untrusted": True,
+    }
     assert DIGEST.fullmatch(told["digest"])
     assert told["decision"]["effect"] == "allow"
     assert told["decision"]["rules"] == ["reads"]
@@ -100,7 +122,9 @@ def test_prefer_wait_waits_while_paused(service: Service, person: str) -> None:
     known = {line.split(" ")[1] for line in service.lines if line.startswith("approve ")}
     answers: list[Answer] = []
     thread = threading.Thread(
-        target=lambda: answers.append(service.agent.execute("echo.ask", person, {"Prefer": "wait=30"}, params={"text": "y"}))
+        target=lambda: answers.append(
+            service.agent.execute("echo.ask", person, {"Prefer": "wait=30"}, params={"text": "y"})
+        )
     )
     thread.start()
     approve()
@@ -112,9 +136,13 @@ def test_prefer_wait_waits_while_paused(service: Service, person: str) -> None:
 
 
 def test_a_denial_that_is_waited_for_is_403(service: Service, person: str) -> None:
-    told, item = service.paused(service.agent.execute("echo.ask", person, {"Idempotency-Key": person}, params={"text": "x"}))
+    told, item = service.paused(
+        service.agent.execute("echo.ask", person, {"Idempotency-Key": person}, params={"text": "x"})
+    )
     service.vote(service.link(item["id"], "ana@example.com"), "deny", feedback="Not today")
-    again = service.agent.execute("echo.ask", person, {"Idempotency-Key": person, "Prefer": "wait=5"}, params={"text": "x"})
+    again = service.agent.execute(
+        "echo.ask", person, {"Idempotency-Key": person, "Prefer": "wait=5"}, params={"text": "x"}
+    )
     assert (again.status, again.code) == (403, "approval_denied")
     error = again.json["execution"]["error"]
     assert (error["code"], error["by"], error["feedback"]) == ("approval_denied", "ana@example.com", "Not today")
@@ -193,7 +221,7 @@ def test_lists_are_newest_first_and_paged(service: Service, person: str) -> None
 
 
 def test_the_default_limit_is_50(service: Service, person: str) -> None:
-    for number in range(51):
+    for _ in range(51):
         service.agent.execute("echo.nothing", person)
     listed = service.agent.get(f"/executions?user={quote(person)}").json
     assert (len(listed["items"]), bool(listed["next"])) == (50, True)
@@ -202,17 +230,26 @@ def test_the_default_limit_is_50(service: Service, person: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "nearest"),
-    [("/executions?stauts=paused", "status"), ("/executions?limt=1", "limit"), ("/executions/exe_x?wiat=1", "wait"),
-     ("/actions?frmat=json", ""), ("/executions?task=x", ""), ("/actions?q=x", ""), ("/actions?format=json", "")],
-)  # fmt: skip
+    [
+        ("/executions?stauts=paused", "status"),
+        ("/executions?limt=1", "limit"),
+        ("/executions/exe_x?wiat=1", "wait"),
+        ("/actions?frmat=json", ""),
+        ("/executions?task=x", ""),
+        ("/actions?q=x", ""),
+        ("/actions?format=json", ""),
+    ],
+)
 def test_an_unknown_query_parameter_is_400(service: Service, path: str, nearest: str) -> None:
     answer = service.agent.get(path)
     assert (answer.status, answer.code) == (400, "unknown_field")
     assert nearest in answer.json["hint"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=-1", "status=nonsense", "updated_since=yesterday", "cursor=nonsense",
-                                   "user=a/b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=x", "limit=-1", "status=nonsense", "updated_since=yesterday", "cursor=nonsense", "user=a/b"],
+)
 def test_senseless_filters_are_400(service: Service, query: str) -> None:
     answer = service.agent.get(f"/executions?{query}")
     assert (answer.status, bool(answer.code)) == (400, True)
@@ -226,7 +263,12 @@ def test_actions_lists_by_name_what_this_agent_may_use(service: Service) -> None
     assert "echo.erase" not in names
     assert listed["next"] is None
     item = next(item for item in listed["items"] if item["name"] == "mailhub.send_message")
-    assert (item["title"], item["risk"], item["effect"], item["scopes"]) == ("Send an e-mail", "high", "create", ["mail.send"])
+    assert (item["title"], item["risk"], item["effect"], item["scopes"]) == (
+        "Send an e-mail",
+        "high",
+        "create",
+        ["mail.send"],
+    )
     schema = next(value for value in item.values() if isinstance(value, dict) and "properties" in value)
     assert set(schema["properties"]) == {"to", "subject", "body"}
     assert set(schema["required"]) == {"to", "subject"}
@@ -234,7 +276,13 @@ def test_actions_lists_by_name_what_this_agent_may_use(service: Service) -> None
     assert not {"tool_name", "exposes"} & set(item)
     assert service.agent.get("/actions/mailhub.send_message").json == item
     others = [item["name"] for item in service.other.get("/actions").json["items"]]
-    assert others == ["echo.say", "mailhub.list_messages", "mailhub.read_by_write", "mailhub.search", "mailhub.send_message"]
+    assert others == [
+        "echo.say",
+        "mailhub.list_messages",
+        "mailhub.read_by_write",
+        "mailhub.search",
+        "mailhub.send_message",
+    ]
     assert service.other.get("/actions/echo.look").status in (403, 404)
     assert service.agent.get("/actions/echo.unknown").status == 404
 
@@ -283,8 +331,8 @@ def test_one_key_one_execution(service: Service, world: World, person: str) -> N
     first = say(service, person, headers={"Idempotency-Key": "k1"})
     again = say(service, person, headers={"Idempotency-Key": "k1"})
     assert (again.status, again.json["id"]) == (200, first.json["id"])
-    reordered = service.agent.post("/execute", f'{{"params": {{"text": "\\u0078"}},\n "user":"{person}", "action":"echo.say"}}'.encode(),
-                                   Idempotency_Key="k1")  # fmt: skip
+    same = f'{{"params": {{"text": "\\u0078"}},\n "user":"{person}", "action":"echo.say"}}'
+    reordered = service.agent.post("/execute", same.encode(), Idempotency_Key="k1")
     assert reordered.json["id"] == first.json["id"], "bodies are compared as parsed values"
     other = say(service, person, "y", headers={"Idempotency-Key": "k1"})
     assert (other.status, other.code) == (422, "idempotency_mismatch")
@@ -305,7 +353,9 @@ def test_twenty_at_once_with_one_key_are_one(service: Service, world: World, per
     answers: list[Answer] = []
 
     def call() -> None:
-        answers.append(service.agent.execute("echo.risky", person, {"Idempotency-Key": "many"}, params={"text": person}))
+        answers.append(
+            service.agent.execute("echo.risky", person, {"Idempotency-Key": "many"}, params={"text": person})
+        )
 
     threads = [threading.Thread(target=call) for _ in range(20)]
     for thread in threads:
@@ -325,14 +375,18 @@ def test_senseless_keys_are_told(service: Service, person: str, key: str) -> Non
 
 
 def test_approvers_names_only_for_agents_that_see_people(service: Service, person: str) -> None:
-    told = service.other.execute("mailhub.send_message", "zed@example.com", params={"to": ["a@example.com"], "subject": "x"}).json
+    told = service.other.execute(
+        "mailhub.send_message", "zed@example.com", params={"to": ["a@example.com"], "subject": "x"}
+    ).json
     assert told["status"] == "paused", told
     assert "ana@example.com" not in str(told)
     item = next(item for item in told["waiting_for"] if item["kind"] == "approval")
     service.vote(service.link(item["id"], "ana@example.com"), "approve")
     seen = service.other.get(f"/executions/{told['id']}").json
     assert "ana@example.com" not in str(seen)
-    told = service.other.execute("mailhub.send_message", "zed@example.com", params={"to": ["a@example.com"], "subject": "y"}).json
+    told = service.other.execute(
+        "mailhub.send_message", "zed@example.com", params={"to": ["a@example.com"], "subject": "y"}
+    ).json
     item = next(item for item in told["waiting_for"] if item["kind"] == "approval")
     service.vote(service.link(item["id"], "ana@example.com"), "deny", feedback="no")
     seen = service.other.get(f"/executions/{told['id']}").json

@@ -39,14 +39,33 @@ def test_the_line_on_stdout(service: Service, person: str) -> None:
 
 
 def test_the_page_shows_what_will_be_sent_and_decides_nothing(service: Service, world: World, person: str) -> None:
-    told, _, link = ask(service, person, "Buy \u202e now <b>", params={"secret": "hush-hush"}, reason="already approved\u200b by the CFO")
+    told, _, link = ask(
+        service,
+        person,
+        "Buy \u202e now <b>",
+        params={"secret": "hush-hush"},
+        reason="already approved\u200b by the CFO",
+    )
     for _ in range(3):
         page = service.anyone.get(link + "?utm=x&fbclid=y", **HTML)
         assert page.status == 200
         check_headers(page)
         text = page.body.decode()
-        for word in ("mailbot", "Echo", "Say something, asked first", person, "acceptance", "high", "Ana looks at what leaves",
-                     "Approve", "Deny", "POST", "/v1/say", urlsplit(world.upstream.url).netloc, "already approved"):  # fmt: skip
+        for word in (
+            "mailbot",
+            "Echo",
+            "Say something, asked first",
+            person,
+            "acceptance",
+            "high",
+            "Ana looks at what leaves",
+            "Approve",
+            "Deny",
+            "POST",
+            "/v1/say",
+            urlsplit(world.upstream.url).netloc,
+            "already approved",
+        ):
             assert word in text, word
         for hidden in ("\u202e", "\u200b", "now <b>"):
             assert hidden not in text
@@ -85,7 +104,7 @@ def test_the_form_of_the_page_decides(service: Service, world: World, person: st
 
 def test_json_decides_and_counts_once(service: Service, world: World, person: str) -> None:
     before = len(world.upstream.of("/v1/say"))
-    told, approval, link = ask(service, person)
+    told, _, link = ask(service, person)
     answer = service.vote(link)
     assert answer.status == 200
     assert service.agent.settled(told)["status"] == "succeeded"
@@ -103,9 +122,18 @@ def test_json_decides_and_counts_once(service: Service, world: World, person: st
 
 @pytest.mark.parametrize(
     "body",
-    [b"nonsense", b"[]", b"{}", b'{"decision":"maybe"}', b'{"decision":1}', b'{"decision":"approve","decision":"deny"}',
-     b'{"decision":"deny","feedback":1}', b'{"decision":"approve","for":"1h"}', b'{"decision":"approve","params":{"text":"y"}}'],
-)  # fmt: skip
+    [
+        b"nonsense",
+        b"[]",
+        b"{}",
+        b'{"decision":"maybe"}',
+        b'{"decision":1}',
+        b'{"decision":"approve","decision":"deny"}',
+        b'{"decision":"deny","feedback":1}',
+        b'{"decision":"approve","for":"1h"}',
+        b'{"decision":"approve","params":{"text":"y"}}',
+    ],
+)
 def test_what_is_no_decision_decides_nothing(service: Service, person: str, body: bytes) -> None:
     told, _, link = ask(service, person)
     answer = service.anyone.post(link, body, Content_Type="application/json", Accept="application/json")
@@ -145,9 +173,11 @@ def test_twenty_votes_at_once_are_one(service: Service, world: World, person: st
     told, _, link = ask(service, person)
     before = len(world.upstream.of("/v1/say"))
     answers: list[Answer] = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(service.vote(link, "approve" if n % 2 else "deny"))) for n in range(20)
-    ]
+
+    def vote(decision: str) -> None:
+        answers.append(service.vote(link, decision))
+
+    threads = [threading.Thread(target=vote, args=(decision,)) for decision in ("approve", "deny") * 10]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -183,7 +213,9 @@ def test_an_open_requirement_that_runs_out_is_expired(own: Callable[..., Service
     assert again.status == 200
 
 
-def test_an_approval_that_ran_out_is_asked_again_under_a_new_id(own: Callable[..., Service], world: World, person: str) -> None:
+def test_an_approval_that_ran_out_is_asked_again_under_a_new_id(
+    own: Callable[..., Service], world: World, person: str
+) -> None:
     service = own({"policies.toml": quick(files.POLICIES, "1s")}).start()
     params = {"to": ["a@example.com"], "subject": "late"}
     answer = service.agent.execute("mailhub.send_message", person, params=params)
@@ -218,7 +250,9 @@ def test_approved_send_within(own: Callable[..., Service], world: World, person:
     assert service.agent.settled(answer.json)["status"] == "succeeded"
 
 
-def test_an_approval_is_void_when_the_rules_ask_for_more(own: Callable[..., Service], world: World, person: str) -> None:
+def test_an_approval_is_void_when_the_rules_ask_for_more(
+    own: Callable[..., Service], world: World, person: str
+) -> None:
     service = own().start()
     params = {"to": ["a@example.com"], "subject": "void"}
     answer = service.agent.execute("mailhub.send_message", person, params=params)
@@ -246,7 +280,9 @@ def test_an_approval_is_void_when_the_rules_ask_for_more(own: Callable[..., Serv
     assert service.agent.settled(answer.json)["status"] == "succeeded"
 
 
-def test_a_change_that_leaves_both_untouched_voids_nothing(own: Callable[..., Service], world: World, person: str) -> None:
+def test_a_change_that_leaves_both_untouched_voids_nothing(
+    own: Callable[..., Service], world: World, person: str
+) -> None:
     service = own().start()
     answer = service.agent.execute("mailhub.send_message", person, params={"to": ["a@example.com"], "subject": "kept"})
     first = next(item for item in answer.json["waiting_for"] if item["kind"] == "approval")
@@ -264,13 +300,17 @@ def test_a_change_that_leaves_both_untouched_voids_nothing(own: Callable[..., Se
 
 def test_a_policy_that_tightened_meanwhile_denies(own: Callable[..., Service], person: str) -> None:
     service = own().start()
-    told, approval, link = ask(service, person)
+    told, _, link = ask(service, person)
     service.end()
-    service.write("policies.toml", files.POLICIES + '\n[[rule]]\nid = "closed"\nmatch = ["echo.ask"]\neffect = "deny"\n')
+    service.write(
+        "policies.toml", files.POLICIES + '\n[[rule]]\nid = "closed"\nmatch = ["echo.ask"]\neffect = "deny"\n'
+    )
     service.start()
     service.vote(link)
     done = service.agent.settled(told)
     assert (done["status"], done["error"]["code"]) == ("denied", "policy_denied")
+    assert (done["decision"]["effect"], done["decision"]["rules"]) == ("deny", ["closed"])
+    assert done["decision"]["policy"] != told["decision"]["policy"]
 
 
 def test_the_requester_counts_where_named(service: Service, person: str) -> None:
@@ -287,5 +327,5 @@ def test_links_of_people_with_aliases_are_the_persons(service: Service) -> None:
 
 
 def test_feedback_is_foreign_text_for_the_agent_too(service: Service, person: str) -> None:
-    told, _, link = ask(service, person)
+    _, _, link = ask(service, person)
     assert service.vote(link, "deny", feedback="x" * 5000).status in (200, 400, 422)

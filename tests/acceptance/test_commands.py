@@ -68,8 +68,15 @@ def test_the_console_script(own: Own) -> None:
     """All other commands here run in forks of one process."""
     service = own()
     script = Path(sys.executable).with_name("jit-auth")
-    for arguments, code in ((["check"], 0), (["policy", "check", "nothing.toml"], 1), (["halt"], 2), (["--version"], 0)):
-        done = subprocess.run([script, *arguments], cwd=service.folder, env=base_env(), capture_output=True, timeout=30, check=False)
+    for arguments, code in (
+        (["check"], 0),
+        (["policy", "check", "nothing.toml"], 1),
+        (["halt"], 2),
+        (["--version"], 0),
+    ):
+        done = subprocess.run(
+            [script, *arguments], cwd=service.folder, env=base_env(), capture_output=True, timeout=30, check=False
+        )
         assert done.returncode == code, (arguments, done.stderr)
 
 
@@ -140,13 +147,38 @@ def test_connectors_check(own: Own, world: World) -> None:
 
 
 LATER = [
-    "approvals list", "approvals show apr_x", "approvals link apr_x --as a@example.com", "access agent mailbot", "access user a",
-    "revoke agent mailbot", "halt --reason x", "resume --reason x", "keys rotate", "keys callback mailbot",
-    "connectors import openapi x.yaml", "connectors accept x", "policy explain x.json", "policy replay", "policy publish",
-    "policy test --mutate", "policy check --strict policies.toml", "policy test --allow-uncovered", "db restored",
-    "serve --publish", "audit verify --anchor x", "", "nonsense", "agent", "agent new", "connectors", "policy", "audit",
-    "check --nonsense", "agent revoke x", "connectors show",
-]  # fmt: skip
+    "approvals list",
+    "approvals show apr_x",
+    "approvals link apr_x --as a@example.com",
+    "access agent mailbot",
+    "access user a",
+    "revoke agent mailbot",
+    "halt --reason x",
+    "resume --reason x",
+    "keys rotate",
+    "keys callback mailbot",
+    "connectors import openapi x.yaml",
+    "connectors accept x",
+    "policy explain x.json",
+    "policy replay",
+    "policy publish",
+    "policy test --mutate",
+    "policy check --strict policies.toml",
+    "policy test --allow-uncovered",
+    "db restored",
+    "serve --publish",
+    "audit verify --anchor x",
+    "",
+    "nonsense",
+    "agent",
+    "agent new",
+    "connectors",
+    "policy",
+    "audit",
+    "check --nonsense",
+    "agent revoke x",
+    "connectors show",
+]
 
 
 @pytest.fixture(scope="module")
@@ -175,26 +207,48 @@ def test_db_migrate(own: Own) -> None:
 
 
 EXPRESSIONS = [
-    ("params.txet == 'shadow'", "text"), ("params.text == 7", ""), ("params.count + 1", "bool"), ("user.group == 'x'", "groups"),
-    ("params.text.matches('x')", "matches"), ("params.text == ", ""), ("history.same_action_1h > 1", "history"),
-    ("'x' in labels", "labels"), ("task.count > 1", "task"), ("'fynance' in user.groups", "finance"),
-    ("action.exposes == []", "exposes"), ("size(params.text, 2) > 1", "size"), ("now.weekday == 1", ""),
-    ("nobody.text == 'x'", "nobody"), ("params.text == 'a", ""), ("params.text = 'a'", ""), ("params.count > 1 || 'x'", ""),
-]  # fmt: skip
+    ("params.txet == 'shadow'", "text"),
+    ("params.text == 7", ""),
+    ("params.count + 1", "bool"),
+    ("user.group == 'x'", "groups"),
+    ("params.text.matches('x')", "matches"),
+    ("params.text == ", ""),
+    ("history.same_action_1h > 1", "history"),
+    ("'x' in labels", "labels"),
+    ("task.count > 1", "task"),
+    ("'fynance' in user.groups", "finance"),
+    ("action.exposes == []", "exposes"),
+    ("size(params.text, 2) > 1", "size"),
+    ("now.weekday == 1", ""),
+    ("nobody.text == 'x'", "nobody"),
+    ("params.text == 'a", ""),
+    ("params.text = 'a'", ""),
+    ("params.count > 1 || 'x'", ""),
+]
 APPROVALS = [
-    ('from = ["requestor"]', "requester"), ('from = ["group:finance"]', "group"), ('from = ["requester"], need = 2', "need"),
-    ("from = []", "from"), ("need = 1", "from"), ('from = ["requester"], via = ["slack"]', "slack"),
-    ('from = ["requester"], expires = "0s"', "expires"), ('from = ["requester"], expires = "soon"', "expires"),
-    ('from = ["requester"], remind = "1h"', "remind"), ('from = ["requester"], for_max = "1h"', "for_max"),
-    ('from = ["requester"], editable = ["text"]', "editable"), ('from = ["requester"], passkey = true', "passkey"),
+    ('from = ["requestor"]', "requester"),
+    ('from = ["group:finance"]', "group"),
+    ('from = ["requester"], need = 2', "need"),
+    ("from = []", "from"),
+    ("need = 1", "from"),
+    ('from = ["requester"], via = ["slack"]', "slack"),
+    ('from = ["requester"], expires = "0s"', "expires"),
+    ('from = ["requester"], expires = "soon"', "expires"),
+    ('from = ["requester"], remind = "1h"', "remind"),
+    ('from = ["requester"], for_max = "1h"', "for_max"),
+    ('from = ["requester"], editable = ["text"]', "editable"),
+    ('from = ["requester"], passkey = true', "passkey"),
     ('from = ["requester"], max_uses = 3', "max_uses"),
     ('from = ["requester"], escalate = { after = "2h", to = ["requester"] }', "escalate"),
-]  # fmt: skip
+]
 RULES = [
-    ('match = ["echo.sya"]\neffect = "deny"', "echo.say"), ('match = ["nobody.*"]\neffect = "deny"', "nobody"),
-    ('match = ["echo.say"]\neffect = "denie"', "deny"), ('match = ["echo.say"]\neffect = "deny"\nmode = "shaddow"', "shadow"),
-    ('match = ["echo.say"]\neffect = "deny"\nmod = "shadow"', "mode"), ('effect = "deny"', "match"),
-]  # fmt: skip
+    ('match = ["echo.sya"]\neffect = "deny"', "echo.say"),
+    ('match = ["nobody.*"]\neffect = "deny"', "nobody"),
+    ('match = ["echo.say"]\neffect = "denie"', "deny"),
+    ('match = ["echo.say"]\neffect = "deny"\nmode = "shaddow"', "shadow"),
+    ('match = ["echo.say"]\neffect = "deny"\nmod = "shadow"', "mode"),
+    ('effect = "deny"', "match"),
+]
 TOPS = [
     ("format = 1", "format = 2", "format"),
     ('no_match = "deny"', 'no_match = "perhaps"', "no_match"),
@@ -202,7 +256,7 @@ TOPS = [
     ('timezone = "Europe/Rome"', 'unknown_to = ["group:finance"]', "unknown_to"),
     ("[groups]", '[[label]]\nid = "x"\nmatch = ["*"]\nwhen = "true"\nadd = ["y"]\n[groups]', "label"),
     ('id = "watched"', 'id = "never"', "never"),
-]  # fmt: skip
+]
 
 
 def missing(service: Service, rules: list[tuple[str, str]], column: str) -> list[tuple[str, str]]:
@@ -219,9 +273,10 @@ def missing(service: Service, rules: list[tuple[str, str]], column: str) -> list
     assert not [line for line in told if "Traceback" in line]
     found = [match for line in told if (match := re.match(rf"\S*faulty\.toml:(\d+){column}: (.*)", line))]
     return [
-        rule for rule, place in zip(rules, places, strict=True)
+        rule
+        for rule, place in zip(rules, places, strict=True)
         if not [match for match in found if int(match[1]) in place and rule[1] in match[match.re.groups]]
-    ]  # fmt: skip
+    ]
 
 
 def test_policy_check_names_file_line_and_column(ready: Service) -> None:
@@ -280,7 +335,9 @@ def test_policy_test(ready: Service) -> None:
     assert re.search(r"\d+ ?%", good.stdout), "coverage"
     below = ready.command("policy", "test", str(ready.folder / "tests-good.toml"), "--min-coverage", "100")
     assert below.returncode == 1, "some rules were never seen matching and not"
-    ready.write("tests-bad.toml", files.POLICIES + TESTS.replace('effect = "deny", rules = ["never"]', 'effect = "allow"'))
+    ready.write(
+        "tests-bad.toml", files.POLICIES + TESTS.replace('effect = "deny", rules = ["never"]', 'effect = "allow"')
+    )
     bad = ready.command("policy", "test", str(ready.folder / "tests-bad.toml"))
     assert bad.returncode == 1
     assert "forbidden words" in bad.stdout + bad.stderr
@@ -295,10 +352,16 @@ def test_policy_test(ready: Service) -> None:
 
 
 def test_faults_of_tests_are_faults(ready: Service) -> None:
-    for number, (change, to) in enumerate([
-        ('action = "echo.say"', 'action = "echo.sya"'), ('"params.text"', '"params.txet"'), ("expect = {", "expects = {"),
-        ('"params.text" = "forbidden"', '"params.text" = 7'), ('history', 'history'), ('rules = ["never"]', 'rules = ["nevr"]'),
-    ]):  # fmt: skip
+    for number, (change, to) in enumerate(
+        [
+            ('action = "echo.say"', 'action = "echo.sya"'),
+            ('"params.text"', '"params.txet"'),
+            ("expect = {", "expects = {"),
+            ('"params.text" = "forbidden"', '"params.text" = 7'),
+            ("history", "history"),
+            ('rules = ["never"]', 'rules = ["nevr"]'),
+        ]
+    ):
         if change == to:
             continue
         ready.write(f"t{number}.toml", files.POLICIES + TESTS.replace(change, to))

@@ -40,15 +40,36 @@ def test_serve_refuses_what_check_refuses(own: Own) -> None:
 
 
 SPINE_TYPOS = {
-    "public_url": "publik_url", "listen": "lissten", "environment": "enviroment", "hosts = [\"jit": "host = [\"jit",
-    "trusted_proxies": "trusted_proxy", "admin_tokens": "admin_token", "actions = [\"mailhub.*\", \"echo": "action = [\"mailhub.*\", \"echo",
-    "trusts_users = true": "trust_users = true", "owners = []": "owner = []", "sees_people = true": "see_people = true",
-    "return_urls": "return_url", "verify": "verfy", "consent = ": "consents = ", "slack = ": "slak = ", "email = ": "emails = ",
-    "aliases": "alias", "client_id = \"odd\"": "clientid = \"odd\"", "allow_private_hosts": "allow_private_host",
+    "public_url": "publik_url",
+    "listen": "lissten",
+    "environment": "enviroment",
+    'hosts = ["jit': 'host = ["jit',
+    "trusted_proxies": "trusted_proxy",
+    "admin_tokens": "admin_token",
+    'actions = ["mailhub.*", "echo': 'action = ["mailhub.*", "echo',
+    "trusts_users = true": "trust_users = true",
+    "owners = []": "owner = []",
+    "sees_people = true": "see_people = true",
+    "return_urls": "return_url",
+    "verify": "verfy",
+    "consent = ": "consents = ",
+    "slack = ": "slak = ",
+    "email = ": "emails = ",
+    "aliases": "alias",
+    'client_id = "odd"': 'clientid = "odd"',
+    "allow_private_hosts": "allow_private_host",
     "approved_send_within": "approved_sent_within",
-}  # fmt: skip
-TABLE_TYPOS = {"[policies]": "[policy]", "[connectors]": "[connector]", "[limits]": "[limit]", "[users]": "[user]",
-               "[vault]": "[vaults]", "[storage]": "[store]", "[people.": "[poeple.", "[providers.": "[provider."}  # fmt: skip
+}
+TABLE_TYPOS = {
+    "[policies]": "[policy]",
+    "[connectors]": "[connector]",
+    "[limits]": "[limit]",
+    "[users]": "[user]",
+    "[vault]": "[vaults]",
+    "[storage]": "[store]",
+    "[people.": "[poeple.",
+    "[providers.": "[provider.",
+}
 
 
 @pytest.mark.parametrize("typos", [SPINE_TYPOS, TABLE_TYPOS], ids=["keys", "tables"])
@@ -64,7 +85,9 @@ def test_unknown_keys_have_their_line_and_the_nearest_name(own: Own, typos: dict
         number = line_of(text, bad)
         name = bad.strip("[].").split(" ")[0]
         nearest = good.strip("[].").split(" ")[0]
-        if not [line for line in told if re.match(rf"\S*config\.toml:{number}: ", line) and name in line and nearest in line]:
+        if not [
+            line for line in told if re.match(rf"\S*config\.toml:{number}: ", line) and name in line and nearest in line
+        ]:
             missing.append((bad, number))
     assert missing == [], "\n".join(told)
 
@@ -125,9 +148,10 @@ def test_keys_of_later_stages_are_unknown(own: Own) -> None:
     told = faults(own({"config.toml": text}))
     assert len(expected) == 23
     missing = [
-        line for line, key in expected
+        line
+        for line, key in expected
         if not [each for each in told if f"config.toml:{line_of(text, line)}: " in each and key in each]
-    ]  # fmt: skip
+    ]
     assert missing == [], "\n".join(told)
 
 
@@ -150,7 +174,10 @@ VALUES = [
         ('url = "sqlite:///jit-auth.db"', 'url = "mysql://x/y"', "sqlite"),
         ('listen = "127.0.0.1:{port}"', 'listen = "127.0.0.1"', "listen"),
     ],
-    [('[people."bo@example.com"]', '[people."requester"]', "requester"), ('[people."olga@example.com"]', '[people."bo:x"]', "bo:x")],
+    [
+        ('[people."bo@example.com"]', '[people."requester"]', "requester"),
+        ('[people."olga@example.com"]', '[people."bo:x"]', "bo:x"),
+    ],
     [("[providers.corp]", "[providers.corpp]", "corp")],
     [('paths = ["policies.toml"]', 'paths = ["policy.toml"]', "policy.toml")],
     [('allow_private_hosts = ["127.0.0.1"]', 'allow_private_hosts = ["127.0.0.1/99"]', "127.0.0.1/99")],
@@ -184,11 +211,13 @@ def test_no_key_no_start(own: Own) -> None:
 
 @pytest.mark.parametrize(
     ("change", "to"),
-    [('listen = "127.0.0.1:{port}"', 'listen = "0.0.0.0:{port}"'),
-     ('public_url = "http://127.0.0.1:{port}"', 'public_url = "https://jit.example.com"'),
-     ('public_url = "http://127.0.0.1:{port}"', 'public_url = "http://jit.example.com"'),
-     ('listen = "127.0.0.1:{port}"', 'listen = "192.168.1.1:{port}"')],
-)  # fmt: skip
+    [
+        ('listen = "127.0.0.1:{port}"', 'listen = "0.0.0.0:{port}"'),
+        ('public_url = "http://127.0.0.1:{port}"', 'public_url = "https://jit.example.com"'),
+        ('public_url = "http://127.0.0.1:{port}"', 'public_url = "http://jit.example.com"'),
+        ('listen = "127.0.0.1:{port}"', 'listen = "192.168.1.1:{port}"'),
+    ],
+)
 def test_a_configuration_off_loopback_is_refused(own: Own, change: str, to: str) -> None:
     service = own({"config.toml": files.CONFIG.replace(change, to)})
     assert faults(service)
@@ -197,14 +226,19 @@ def test_a_configuration_off_loopback_is_refused(own: Own, change: str, to: str)
 
 
 def test_localhost_and_ipv6_are_loopback(own: Own) -> None:
-    for change, to in (('"http://127.0.0.1:{port}"', '"http://localhost:{port}"'), ('"http://127.0.0.1:{port}"', '"http://[::1]:{port}"'),
-                       ('listen = "127.0.0.1:{port}"', 'listen = "localhost:{port}"')):  # fmt: skip
+    for change, to in (
+        ('"http://127.0.0.1:{port}"', '"http://localhost:{port}"'),
+        ('"http://127.0.0.1:{port}"', '"http://[::1]:{port}"'),
+        ('listen = "127.0.0.1:{port}"', 'listen = "localhost:{port}"'),
+    ):
         done = own({"config.toml": files.CONFIG.replace(change, to)}).command("check")
         assert done.returncode == 0, (to, done.stdout, done.stderr)
 
 
 def test_literal_secrets_are_fine_on_loopback(own: Own, world: World) -> None:
-    text = files.CONFIG.replace('{ env = "MAILHUB_SECRET" }', '"a literal"').replace('{ env = "JIT_AUTH_ADMIN_TOKEN" }', '"tok"')
+    text = files.CONFIG.replace('{ env = "MAILHUB_SECRET" }', '"a literal"').replace(
+        '{ env = "JIT_AUTH_ADMIN_TOKEN" }', '"tok"'
+    )
     done = own({"config.toml": text}).command("check")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a literal" not in done.stdout + done.stderr
@@ -229,31 +263,31 @@ def mailhub_with(world: World, change: str, to: str) -> str:
 
 
 CONNECTOR_FAULTS = [
-    ("risk = \"high\"", "risc = \"high\"", "risk"),
-    ("risk = \"high\"", "risk = \"higher\"", "high"),
-    ("effect = \"create\"", "effect = \"crate\"", "crate"),
-    ("retry = \"never\"", "retry = \"twice\"", "twice"),
-    ("method = \"POST\"", "method = \"SEND\"", "SEND"),
-    ("scopes = [\"mail.send\"]\n", "", "scopes"),
-    ("title = \"Send an e-mail\"\n", "", "title"),
-    ("token_auth = \"client_secret_basic\"", "token_auth = \"client_secret_jwt\"", "token_auth"),
-    ("summary = \"Send to {to}: {subject}\"", "summary = \"Send to {too}\"", "to"),
-    ("show = [\"to\", \"subject\", \"body\"]", "show = [\"to\", \"subjekt\"]", "subject"),
-    ("show = [\"to\", \"subject\", \"body\"]", "exposes = [\"external\"]", "exposes"),
-    ("risk = \"high\"", "risk = \"high\"\nreads = [\"email\"]", "reads"),
-    ("risk = \"high\"", "risk = \"high\"\nclaim_timeout = \"10m\"", "claim_timeout"),
-    ("risk = \"high\"", "risk = \"high\"\nrun = \"agent\"", "run"),
-    ("kind = \"oauth2\"", "kind = \"api_key\"", "kind"),
-    ("kind = \"oauth2\"", "kind = \"basic\"", "kind"),
-    ("kind = \"oauth2\"", "kind = \"mcp\"", "kind"),
-    ("manage_url = ", "ca_file = \"x\"\nmanage_url = ", "ca_file"),
-    ("id = \"mailhub\"", "id = \"mailhup\"", "mailhup"),
-    ("path = \"/messages/{id}\"", "path = \"/messages/{idd}\"", "id"),
+    ('risk = "high"', 'risc = "high"', "risk"),
+    ('risk = "high"', 'risk = "higher"', "high"),
+    ('effect = "create"', 'effect = "crate"', "crate"),
+    ('retry = "never"', 'retry = "twice"', "twice"),
+    ('method = "POST"', 'method = "SEND"', "SEND"),
+    ('scopes = ["mail.send"]\n', "", "scopes"),
+    ('title = "Send an e-mail"\n', "", "title"),
+    ('token_auth = "client_secret_basic"', 'token_auth = "client_secret_jwt"', "token_auth"),
+    ('summary = "Send to {to}: {subject}"', 'summary = "Send to {too}"', "to"),
+    ('show = ["to", "subject", "body"]', 'show = ["to", "subjekt"]', "subject"),
+    ('show = ["to", "subject", "body"]', 'exposes = ["external"]', "exposes"),
+    ('risk = "high"', 'risk = "high"\nreads = ["email"]', "reads"),
+    ('risk = "high"', 'risk = "high"\nclaim_timeout = "10m"', "claim_timeout"),
+    ('risk = "high"', 'risk = "high"\nrun = "agent"', "run"),
+    ('kind = "oauth2"', 'kind = "api_key"', "kind"),
+    ('kind = "oauth2"', 'kind = "basic"', "kind"),
+    ('kind = "oauth2"', 'kind = "mcp"', "kind"),
+    ("manage_url = ", 'ca_file = "x"\nmanage_url = ', "ca_file"),
+    ('id = "mailhub"', 'id = "mailhup"', "mailhup"),
+    ('path = "/messages/{id}"', 'path = "/messages/{idd}"', "id"),
     ("maxLength = 998", "maxLenght = 998", "maxLength"),
-    ("type = \"string\", maxLength", "type = \"sting\", maxLength", "subject"),
-    ("hosts = [\"127.0.0.1\"]", "hosts = [\"other.example\"]", "hosts"),
+    ('type = "string", maxLength', 'type = "sting", maxLength', "subject"),
+    ('hosts = ["127.0.0.1"]', 'hosts = ["other.example"]', "hosts"),
     ("docs = ", "doc = ", "docs"),
-]  # fmt: skip
+]
 
 
 def test_connector_faults_have_file_and_line(world: World, own: Own) -> None:
@@ -284,16 +318,32 @@ def test_a_host_outside_its_providers_is_refused(own: Own, world: World) -> None
 
 
 def test_plain_http_only_to_allowed_hosts(own: Own, world: World) -> None:
-    told = faults(own({"config.toml": files.CONFIG.replace('allow_private_hosts = ["127.0.0.1"]', "allow_private_hosts = []")}))
+    told = faults(
+        own({"config.toml": files.CONFIG.replace('allow_private_hosts = ["127.0.0.1"]', "allow_private_hosts = []")})
+    )
     assert [line for line in told if "connector.toml:" in line], told
 
 
 def test_private_addresses_are_refused(own: Own, world: World, person: str) -> None:
     """Each at load, or `address_refused` at once; 127.0.0.1 alone is allowed."""
-    hosts = ["10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.2]", "2130706434", "0x7f.2", "0.0.0.0", "127.0.0.2", "[fd00::1]"]
+    hosts = [
+        "10.0.0.1",
+        "169.254.169.254",
+        "[::1]",
+        "[::ffff:127.0.0.2]",
+        "2130706434",
+        "0x7f.2",
+        "0.0.0.0",
+        "127.0.0.2",
+        "[fd00::1]",
+    ]
     changed = {}
     for number, host in enumerate(hosts):
-        text = files.echo(world).replace(world.upstream.url, f"https://{host}").replace('id = "echo"', f'id = "echo{number}"')
+        text = (
+            files.echo(world)
+            .replace(world.upstream.url, f"https://{host}")
+            .replace('id = "echo"', f'id = "echo{number}"')
+        )
         changed[f"connectors/echo{number}/connector.toml"] = text
     service = own(changed)
     refused = service.command("check")

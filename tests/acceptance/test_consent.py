@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.acceptance.kit import Answer, Http, Service, World, until
+from tests.acceptance.kit import Answer, Http, Service, World
 from tests.fakes.browser import Browser
 from tests.fakes.provider_odd import Oddities
 
@@ -27,11 +26,15 @@ def user_of(person: str) -> str:
     return person.partition("@")[0]
 
 
-def asked(service: Service, person: str, action: str = "mailhub.list_messages", **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def asked(
+    service: Service, person: str, action: str = "mailhub.list_messages", **more: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     return service.paused(service.agent.execute(action, person, **more), "consent")
 
 
-def connected(service: Service, world: World, person: str, action: str = "mailhub.list_messages", **more: Any) -> dict[str, Any]:
+def connected(
+    service: Service, world: World, person: str, action: str = "mailhub.list_messages", **more: Any
+) -> dict[str, Any]:
     told, item = asked(service, person, action)
     page = world.consent(item["url"], user=user_of(person), **more)
     assert page.status == 200, page.text
@@ -74,7 +77,7 @@ def test_the_post_binds_the_browser_and_goes_on_by_refresh(service: Service, wor
     assert kind.strip() == "0"
     url = url.strip().removeprefix("url=").strip("'\"")
     assert url.replace("&", "&amp;").encode() in page.body, "a visible link too"
-    query = {name: values for name, values in parse_qs(urlsplit(url).query).items()}
+    query = parse_qs(urlsplit(url).query)
     assert url.startswith(world.provider.url + "/authorize?")
     assert query["response_type"] == ["code"]
     assert query["client_id"] == ["odd"]
@@ -178,7 +181,7 @@ def test_another_error_stays_paused_and_is_shown(service: Service, world: World,
 
 def refused(service: Service, world: World, told: dict[str, Any], answer: Answer) -> None:
     """A callback was refused: nothing changed, and the link that is shown works."""
-    assert answer.status >= 400, answer.body
+    assert 400 <= answer.status < 500, answer.body
     now = service.agent.get(f"/executions/{told['id']}").json
     assert now["status"] == "paused"
     assert now["waiting_for"][0]["kind"] == "consent"
@@ -191,12 +194,16 @@ def callback(service: Service, world: World, item: dict[str, Any], person: str) 
     async def play(browser: Browser) -> tuple[str, str]:
         await browser.get(item["url"])
         await browser.submit()
-        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies(service.url + "/oauth/callback/mailhub").items())
+        cookie = "; ".join(
+            f"{name}={value}" for name, value in browser.cookies(service.url + "/oauth/callback/mailhub").items()
+        )
         assert browser._session is not None
         query = urlsplit(browser.page.url).query
-        async with browser._session.post(browser.page.url, data={"username": user_of(person), "allow": "yes",
-                                                                 "tick": ["mail.read", "offline_access"]},
-                                         allow_redirects=False) as reply:  # fmt: skip
+        async with browser._session.post(
+            browser.page.url,
+            data={"username": user_of(person), "allow": "yes", "tick": ["mail.read", "offline_access"]},
+            allow_redirects=False,
+        ) as reply:
             assert reply.status == 302, query
             return reply.headers["Location"], cookie
 
@@ -270,7 +277,9 @@ def test_incremental_consent_asks_the_union(service: Service, world: World, pers
 
 
 def test_consent_and_approval_are_asked_at_once(service: Service, world: World, person: str) -> None:
-    answer = service.agent.execute("mailhub.send_message", person, params={"to": ["a@example.com"], "subject": "hi", "body": "there"})
+    answer = service.agent.execute(
+        "mailhub.send_message", person, params={"to": ["a@example.com"], "subject": "hi", "body": "there"}
+    )
     assert sorted(item["kind"] for item in answer.json["waiting_for"]) == ["approval", "consent"]
     approval = next(item for item in answer.json["waiting_for"] if item["kind"] == "approval")
     assert service.vote(service.link(approval["id"], "ana@example.com")).status == 200
@@ -352,7 +361,9 @@ def test_the_other_ways_of_a_client(service: Service, world: World, person: str,
     assert service.agent.settled(told)["status"] == "succeeded"
     assert world.provider.forms[-1]["client_id"] == name
     seen = world.upstream.of(f"/{name}/read")[-1]
-    token = (seen.header("X-Token") or "").removeprefix("token=") or (seen.header("Authorization") or "").removeprefix("Bearer ")
+    token = (seen.header("X-Token") or "").removeprefix("token=") or (seen.header("Authorization") or "").removeprefix(
+        "Bearer "
+    )
     assert world.provider.introspect(token)
     assert (seen.header("X-Token") is None) is (name == "public")
     # A refresh authenticates the same way.
@@ -367,127 +378,7 @@ def test_a_401_that_the_connector_calls_unexecuted(service: Service, world: Worl
     assert service.agent.execute("keyed.read", person).json["status"] == "succeeded"
 
 
-def expired_soon(world: World) -> None:
-    world.provider.odd.expires_in = 1
-
-
-def test_refresh_rotation_and_what_breaks_a_grant(service: Service, world: World, person: str) -> None:
-    expired_soon(world)
-    connected(service, world, person)
-    refreshes = world.provider.counts["refresh_token"]
-    time.sleep(1.0)  # the provider's own clock: the token is dead afterwards
-    world.provider.odd.expires_in = 3600
-    assert service.agent.execute("mailhub.list_messages", person).json["status"] == "succeeded"
-    assert world.provider.counts["refresh_token"] == refreshes + 1
-    assert service.agent.execute("mailhub.list_messages", person).json["status"] == "succeeded"
-    assert world.provider.counts["refresh_token"] == refreshes + 1
-    # Dead at the provider: a 401, one forced refresh, invalid_grant: the next call asks for consent.
-    for family in world.provider.families:
-        if family.user == user_of(person):
-            family.live = False
-    answer = service.agent.execute("mailhub.list_messages", person)
-    if answer.json["status"] != "paused":
-        assert answer.json["status"] == "failed", answer.body
-        answer = service.agent.execute("mailhub.list_messages", person)
-    told, item = service.paused(answer, "consent")
-    counted = world.provider.counts["refresh_token"]
-    service.agent.execute("mailhub.list_messages", person)
-    assert world.provider.counts["refresh_token"] == counted, "not refreshed again"
-    world.consent(item["url"], user=user_of(person))
-    assert service.agent.settled(told)["status"] == "succeeded"
-
-
-def test_an_outage_of_the_token_endpoint_is_no_consent_item(service: Service, world: World, person: str) -> None:
-    expired_soon(world)
-    connected(service, world, person)
-    world.provider.odd.expires_in = 3600
-    time.sleep(1.0)
-    world.provider.faults += [(500, "application/json", '{"error":"invalid_grant"}'), (200, "text/html", "<h1>Oops")]
-    answer = service.agent.execute("mailhub.list_messages", person, {"Prefer": "wait=0"})
-    assert answer.json["status"] == "executing"
-    until(lambda: not world.provider.faults)
-    assert service.agent.get(f"/executions/{answer.json['id']}").json["status"] == "executing"
-
-
-def test_invalid_client_is_a_fault_of_the_configuration(service: Service, world: World, person: str) -> None:
-    expired_soon(world)
-    connected(service, world, person)
-    world.provider.odd.expires_in = 3600
-    time.sleep(1.0)
-    world.provider.faults += [(401, "application/json", '{"error":"invalid_client"}')]
-    told = service.agent.execute("mailhub.list_messages", person).json
-    assert (told["status"], told["error"]["code"]) == ("failed", "provider_misconfigured")
-    assert service.agent.execute("mailhub.list_messages", person).json["status"] == "succeeded"
-
-
-def test_401_forces_one_refresh(service: Service, world: World, person: str) -> None:
-    connected(service, world, person)
-    for faults, expected in ((["401"], "succeeded"), (["401", "401"], "failed"), (["401-bare"], "succeeded")):
-        world.mail.faults += faults
-        calls = world.mail.counts["GET"]
-        told = service.agent.execute("mailhub.list_messages", person).json
-        assert told["status"] == expected, (faults, told)
-        assert world.mail.counts["GET"] == calls + 2
-
-
-def test_401_of_a_write(service: Service, world: World, person: str) -> None:
-    def send(fault: str) -> tuple[dict[str, Any], int]:
-        answer = service.agent.execute(
-            "mailhub.send_message", person, params={"to": ["a@example.com"], "subject": fault}
-        )
-        for item in answer.json["waiting_for"]:
-            if item["kind"] == "approval":
-                service.vote(service.link(item["id"], "ana@example.com")) if not world.mail.faults else None
-        return answer.json, world.mail.counts["POST"]
-
-    connected(service, world, person)
-    first, _ = send("consent")
-    item = next(item for item in service.agent.get(f"/executions/{first['id']}").json["waiting_for"] if item["kind"] == "consent")
-    world.consent(item["url"], user=user_of(person))
-    assert service.agent.settled(first)["status"] == "succeeded"
-    for fault, expected, calls in (("401", "succeeded", 2), ("401-bare", "failed", 1)):
-        before = world.mail.counts["POST"]
-        told = service.agent.execute("mailhub.send_message", person, params={"to": ["a@example.com"], "subject": fault}).json
-        world.mail.faults.append(fault)
-        service.vote(service.link(told["waiting_for"][0]["id"], "ana@example.com"))
-        assert service.agent.settled(told)["status"] == expected, fault
-        assert world.mail.counts["POST"] == before + calls
-
-
-def test_403_insufficient_scope_pauses_for_consent_once(service: Service, world: World, person: str) -> None:
-    connected(service, world, person)
-    for family in world.provider.families:
-        if family.user == user_of(person):
-            family.scopes = ("offline_access",)  # withdrawn at the provider
-    told = service.agent.execute("mailhub.list_messages", person).json
-    assert told["status"] == "paused", told
-    assert told["waiting_for"][0]["missing_scopes"] == ["mail.read"]
-    calls = world.mail.counts["GET"]
-    world.mail.faults += ["403-bare"]
-    world.consent(told["waiting_for"][0]["url"], user=user_of(person))
-    done = service.agent.settled(told)
-    assert (done["status"], done["result"]["status"]) == ("failed", 403), "a bare 403 is an answer"
-    assert world.mail.counts["GET"] == calls + 1
-
-
-def test_an_echoed_credential_is_scrubbed(service: Service, world: World, person: str) -> None:
-    connected(service, world, person)
-    token = next(family.access for family in reversed(world.provider.families) if family.user == user_of(person))
-    world.mail.faults.append("echo")
-    answer = service.agent.execute("mailhub.list_messages", person)
-    assert (answer.status, answer.json["status"]) == (200, "succeeded")
-    import base64
-    from urllib.parse import quote
-
-    text = answer.body.decode()
-    for hidden in (token, quote(token, safe=""), base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")):
-        assert hidden not in text
-    for shift in range(3):
-        coded = base64.b64encode(b" " * shift + f"Bearer {token}".encode()).decode()
-        assert coded[8:-8] not in text
-
-
-def test_a_slow_consent_page_needs_no_body_or_type(service: Service, person: str) -> None:
+def test_the_page_knows_its_methods(service: Service, person: str) -> None:
     _, item = asked(service, person)
     json_post = service.anyone.post(item["url"], {}, Origin=service.url)
     assert json_post.status in (200, 400, 415)

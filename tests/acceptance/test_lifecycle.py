@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import io
 import json
@@ -39,9 +40,13 @@ def test_a_second_serve_on_one_sqlite_file_is_refused(own: Own) -> None:
     text = (service.folder / "config.toml").read_text()
     service.write("second.toml", text.replace(str(service.port), "{port}").replace("{port}", str(service.port + 1)))
     done = subprocess.run(
-        [*COMMAND, "serve", "-c", str(service.folder / "second.toml")], env=base_env(), capture_output=True, text=True, timeout=30,
+        [*COMMAND, "serve", "-c", str(service.folder / "second.toml")],
+        env=base_env(),
+        capture_output=True,
+        text=True,
+        timeout=30,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     assert done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -81,10 +86,8 @@ def test_sigterm_does_not_wait_for_people(own: Own, person: str) -> None:
     answers: list[Answer] = []
 
     def call() -> None:
-        try:
+        with contextlib.suppress(OSError):
             answers.append(service.agent.execute("echo.ask", person, {"Prefer": "wait=60"}, params={"text": "x"}))
-        except OSError:
-            pass
 
     thread = threading.Thread(target=call)
     thread.start()
@@ -148,7 +151,9 @@ def test_kill_9_while_a_call_is_on_its_way(own: Own, world: World, person: str) 
 
 def test_audit(own: Own, world: World, person: str) -> None:
     service = own().start()
-    told = service.agent.execute("echo.ask", person, params={"text": "a very private text"}, reason="a private reason").json
+    told = service.agent.execute(
+        "echo.ask", person, params={"text": "a very private text"}, reason="a private reason"
+    ).json
     service.vote(service.link(told["waiting_for"][0]["id"], ANA), "approve", feedback="private feedback")
     service.agent.settled(told)
     listed = service.agent.execute("mailhub.list_messages", person).json
@@ -165,7 +170,18 @@ def test_audit(own: Own, world: World, person: str) -> None:
     mine = [row for row in rows if row.get("execution") == told["id"]]
     assert mine, rows[:3]
     done = " ".join(json.dumps(row) for row in mine)
-    for word in ("request", "decision", "vote", "send", "outcome", "sends", told["decision"]["policy"], ANA, person, "mailbot"):
+    for word in (
+        "request",
+        "decision",
+        "vote",
+        "send",
+        "outcome",
+        "sends",
+        told["decision"]["policy"],
+        ANA,
+        person,
+        "mailbot",
+    ):
         assert word in done, word
     for word in ("consent", "token", "bundle", "policy"):
         assert word in text, word
@@ -175,9 +191,13 @@ def test_audit(own: Own, world: World, person: str) -> None:
     lines = list(csv.reader(io.StringIO(table.stdout)))
     assert len(lines) == len(rows) + 1
     tail = subprocess.run(
-        [*COMMAND, "audit", "tail", "-c", str(service.folder / "config.toml")], env=base_env(), capture_output=True, text=True,
-        timeout=30, check=False,
-    )  # fmt: skip
+        [*COMMAND, "audit", "tail", "-c", str(service.folder / "config.toml")],
+        env=base_env(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert tail.returncode == 0, tail.stderr
     assert tail.stdout.strip()
     service.end()
@@ -187,7 +207,7 @@ def test_audit(own: Own, world: World, person: str) -> None:
 def tables(path: Path) -> dict[str, list[str]]:
     with sqlite3.connect(path) as db:
         names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        return {name: [column[1] for column in db.execute(f"PRAGMA table_info({name})")] for name in names}  # noqa: S608
+        return {name: [column[1] for column in db.execute(f"PRAGMA table_info({name})")] for name in names}
 
 
 @pytest.mark.parametrize("harm", ["delete", "change", "swap"])
@@ -200,21 +220,21 @@ def test_audit_verify_finds_what_was_done_to_it(own: Own, harm: str, person: str
     audit = next(name for name in tables(path) if "audit" in name)
     columns = tables(path)[audit]
     text = next(name for name in columns if name in ("what", "body", "data", "facts", "row"))
+
+    def sql(statement: str) -> str:
+        return statement.replace("AUDIT", audit).replace("FACTS", text)
+
     with sqlite3.connect(path) as db:
-        rows = [row for (row,) in db.execute(f"SELECT rowid FROM {audit} ORDER BY rowid")]  # noqa: S608
-        middle = rows[len(rows) // 2]
+        rows = db.execute(sql("SELECT rowid, FACTS FROM AUDIT ORDER BY rowid")).fetchall()
+        middle, old = rows[len(rows) // 2]
         if harm == "delete":
-            db.execute(f"DELETE FROM {audit} WHERE rowid = ?", (middle,))  # noqa: S608
+            db.execute(sql("DELETE FROM AUDIT WHERE rowid = ?"), (middle,))
         elif harm == "change":
-            (old,) = db.execute(f"SELECT {text} FROM {audit} WHERE rowid = ?", (middle,)).fetchone()  # noqa: S608
-            new = old.replace("allow", "ALLOW").replace("success", "SUCCESS") if isinstance(old, str) else old[:-1] + bytes([old[-1] ^ 1])
-            if new == old:
-                new = old + " "
-            db.execute(f"UPDATE {audit} SET {text} = ? WHERE rowid = ?", (new, middle))  # noqa: S608
+            new = old + " " if isinstance(old, str) else old[:-1] + bytes([old[-1] ^ 1])
+            db.execute(sql("UPDATE AUDIT SET FACTS = ? WHERE rowid = ?"), (new, middle))
         else:
-            pair = db.execute(f"SELECT rowid, {text} FROM {audit} ORDER BY rowid LIMIT 2 OFFSET 1").fetchall()  # noqa: S608
-            for (row, _), (_, other) in zip(pair, reversed(pair), strict=True):
-                db.execute(f"UPDATE {audit} SET {text} = ? WHERE rowid = ?", (other, row))  # noqa: S608
+            for (row, _), (_, other) in zip(rows[1:3], reversed(rows[1:3]), strict=True):
+                db.execute(sql("UPDATE AUDIT SET FACTS = ? WHERE rowid = ?"), (other, row))
     done = service.command("audit", "verify")
     assert done.returncode == 1, done.stdout
     assert "Traceback" not in done.stderr
@@ -234,18 +254,33 @@ def test_no_secret_and_no_text_lies_in_the_clear(own: Own, world: World, person:
     world.upstream.tell("/v1/look", (200, {"Content-Type": "text/plain"}, b"needle-result"))
     service.agent.execute("echo.look", person, params={"q": "needle-query"})
     family = [family for family in world.provider.families if family.user == user][-1]
-    needles = [family.access, family.refresh, *family.spent, ticket, link.rsplit("/", 1)[1], world.provider.client_secret, "needle-"]
+    needles = [
+        family.access,
+        family.refresh,
+        *family.spent,
+        ticket,
+        link.rsplit("/", 1)[1],
+        world.provider.client_secret,
+        "needle-",
+    ]
     service.end()
     (lock,) = [service.folder / "jit-auth.db"]
     assert lock.stat().st_mode & 0o077 == 0
     blobs = {path.name: path.read_bytes() for path in service.folder.glob("jit-auth.db*")}
     blobs["stderr"] = service.stderr.encode()
-    blobs["stdout without links"] = "\n".join(line for line in service.lines if not line.startswith("approve ")).encode()
+    blobs["stdout without links"] = "\n".join(
+        line for line in service.lines if not line.startswith("approve ")
+    ).encode()
     blobs["audit"] = service.command("audit", "export").stdout.encode()
     found = []
     for needle in filter(None, needles):
         raw = needle.encode()
-        forms = {raw, quote(needle, safe="").encode(), base64.b64encode(raw).rstrip(b"="), base64.urlsafe_b64encode(raw).rstrip(b"=")}
+        forms = {
+            raw,
+            quote(needle, safe="").encode(),
+            base64.b64encode(raw).rstrip(b"="),
+            base64.urlsafe_b64encode(raw).rstrip(b"="),
+        }
         found += [(needle, where) for where, blob in blobs.items() for form in forms if len(form) > 5 and form in blob]
     assert found == []
     masked = json.dumps(service.command("audit", "export").stdout)
@@ -278,7 +313,9 @@ def test_stdout_holds_nothing_but_lines_for_people(service: Service, person: str
     told = service.agent.execute("echo.ask", person, params={"text": "x"}).json
     approval = told["waiting_for"][0]["id"]
     service.link(approval, ANA)
-    assert len([line for line in service.lines if line.startswith(f"approve {approval} ")]) == 1, "one line per approver"
+    assert len([line for line in service.lines if line.startswith(f"approve {approval} ")]) == 1, (
+        "one line per approver"
+    )
 
 
 def test_shadow_rules_are_recorded_and_not_enforced(service: Service, person: str) -> None:
@@ -287,3 +324,22 @@ def test_shadow_rules_are_recorded_and_not_enforced(service: Service, person: st
     export = service.command("audit", "export").stdout
     rows = [line for line in export.splitlines() if told["id"] in line]
     assert any("watched" in row for row in rows), rows
+
+
+def test_every_load_is_recorded(own: Own) -> None:
+    service = own().start()
+    service.restart()
+    service.end()
+    service.write(
+        "config.toml",
+        files.CONFIG.replace('"15m"', '"5m"').replace('environment = "acceptance"', 'environment = "other"'),
+    )
+    service.start()
+    rows = [json.loads(line) for line in service.command("audit", "export").stdout.splitlines()]
+    loads = [
+        fact
+        for row in rows
+        for fact in row["what"]
+        if fact["do"] in ("bundle", "load", "config.loaded", "policy.loaded")
+    ]
+    assert len(loads) >= 3, rows

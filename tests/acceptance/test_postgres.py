@@ -19,7 +19,7 @@ OK = (200, {"Content-Type": "application/json"}, b'{"ok":true}')
 
 
 @pytest.fixture
-def replicas(world: World, tmp_path: Path, postgres_url: str) -> Iterator[tuple[Service, Service]]:  # noqa: F811
+def replicas(world: World, tmp_path: Path, postgres_url: str) -> Iterator[tuple[Service, Service]]:  # noqa: F811  (a fixture)
     made = []
     for name in "ab":
         config = files.CONFIG.replace('url = "sqlite:///jit-auth.db"', f'url = "{postgres_url}"')

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import pytest
 import rfc8785
 
 from tests.acceptance import files
@@ -31,8 +30,16 @@ def result(answer: Answer) -> dict[str, Any]:
 
 
 def test_every_parameter_goes_where_it_belongs(service: Service, world: World, person: str) -> None:
-    params = {"id": "a b/\u00fc?", "part": 7, "kind": "x&y=z", "tags": ["one", "two"], "X-Trace": "t-1",
-              "when": "2026-11-24T10:00:00Z", "person": {"name": "Zo\u00eb", "home": {"city": "Oslo"}}, "free": {"z": 1, "a": [1.0]}}
+    params = {
+        "id": "a b/\u00fc?",
+        "part": 7,
+        "kind": "x&y=z",
+        "tags": ["one", "two"],
+        "X-Trace": "t-1",
+        "when": "2026-11-24T10:00:00Z",
+        "person": {"name": "Zo\u00eb", "home": {"city": "Oslo"}},
+        "free": {"z": 1, "a": [1.0]},
+    }
     answer = service.agent.execute("echo.places", person, params=params)
     assert answer.status == 200, answer.body
     seen = world.upstream.seen[-1]
@@ -70,7 +77,9 @@ def test_results_by_media_type(service: Service, world: World, person: str) -> N
     latin = {"Content-Type": "text/plain; charset=iso-8859-1"}
     assert result(look(service, world, person, (200, latin, "h\u00e9".encode("latin-1"))))["body"] == "h\u00e9"
     blob = {"Content-Type": "application/octet-stream"}
-    assert result(look(service, world, person, (200, blob, b"\0\xff")))["body"] == {"base64": base64.b64encode(b"\0\xff").decode()}
+    assert result(look(service, world, person, (200, blob, b"\0\xff")))["body"] == {
+        "base64": base64.b64encode(b"\0\xff").decode()
+    }
     told = result(look(service, world, person, (204, {}, b"")))
     assert (told["status"], told["body"], told["untrusted"]) == (204, None, True)
 
@@ -99,16 +108,27 @@ def test_over_1_mib_after_decompression_is_truncated(service: Service, world: Wo
     answer = look(service, world, person, (200, {"Content-Type": "text/plain", "Content-Encoding": "gzip"}, bomb))
     told = result(answer)
     assert (told["body"], told["truncated"], told["status"]) == (None, True, 200)
-    assert result(look(service, world, person, (200, {**JSON, "Content-Encoding": "gzip"}, gzip.compress(b'{"a":1}'))))["body"] == {"a": 1}
+    assert result(look(service, world, person, (200, {**JSON, "Content-Encoding": "gzip"}, gzip.compress(b'{"a":1}'))))[
+        "body"
+    ] == {"a": 1}
 
 
 def test_only_exposed_headers_come_back(service: Service, world: World, person: str) -> None:
-    headers = {**JSON, "X-Request-Id": "r-1", "ETag": '"e"', "X-Other": "no", "Set-Cookie": "s=1", "WWW-Authenticate": "Bearer"}
+    headers = {
+        **JSON,
+        "X-Request-Id": "r-1",
+        "ETag": '"e"',
+        "X-Other": "no",
+        "Set-Cookie": "s=1",
+        "WWW-Authenticate": "Bearer",
+    }
     world.upstream.tell("/v1/things/x/parts/1", (200, headers, b"{}"))
     told = result(service.agent.execute("echo.places", person, params={"id": "x", "part": 1}))
     assert {name.lower(): value for name, value in told["headers"].items()} == {
-        "content-type": "application/json", "x-request-id": "r-1", "etag": '"e"',
-    }  # fmt: skip
+        "content-type": "application/json",
+        "x-request-id": "r-1",
+        "etag": '"e"',
+    }
 
 
 def test_secret_fields_do_not_come_back(service: Service, world: World, person: str) -> None:
@@ -137,7 +157,9 @@ def test_redirects(service: Service, world: World, person: str) -> None:
     assert (told["status"], told["result"]["status"]) == ("succeeded", 200)
     assert world.upstream.seen[-1].target == "/v1/other?x=1"
     before = len(world.upstream.seen)
-    told = look(service, world, person, (302, {"Location": base.replace("127.0.0.1", "localhost") + "/v1/other"}, b"")).json
+    told = look(
+        service, world, person, (302, {"Location": base.replace("127.0.0.1", "localhost") + "/v1/other"}, b"")
+    ).json
     assert (told["status"], told["result"]["status"]) == ("succeeded", 302), "another origin"
     assert "location" not in {name.lower() for name in told["result"]["headers"]}
     assert len(world.upstream.seen) == before + 1
@@ -222,7 +244,7 @@ def test_an_outage_before_the_call_left_is_retried(own: Callable[..., Service], 
     from tests.acceptance.kit import free_port
 
     class Late(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802  (http.server's name)
+        def do_POST(self) -> None:
             got.append(self.path)
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(200)

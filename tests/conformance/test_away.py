@@ -168,9 +168,9 @@ async def test_a_killed_backend_is_told_and_comes_back(postgres_world: World, mo
     monkeypatch.setattr(postgres, "WARM", 0.0)
     store = await postgres_world.open()
     await written(store, Insert(execution(store)))
-    others = " FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
-    await postgres_world.sql("SELECT pg_terminate_backend(pid)" + others)
-    while (await postgres_world.sql("SELECT count(*)" + others))[0][0]:
+    where = " FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    killed = [pid for _, pid in await postgres_world.sql("SELECT pg_terminate_backend(pid), pid" + where)]
+    while (await postgres_world.sql("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(?)", killed))[0][0]:
         pass  # a signal is on its way until the backend has gone
     await written(store, Insert(execution(store)))
     assert (await store.audit.verify()).rows == 3

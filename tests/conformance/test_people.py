@@ -68,7 +68,7 @@ async def filled(world: World) -> Execution:
         execution(store, user=None, params={"a": "body-plain"}),
     ]  # fmt: skip
     facts = ({"do": "request", "params": Committed(row.params), "by": Who("lead@example.com"),
-              "more": [Who(BO), {"deep": Who(ALICE)}]},)  # fmt: skip
+              "more": [Who(BO), {"deep": Who(ALICE)}], "pair": ("by", Who(BO), (Committed("body-plain"),))},)  # fmt: skip
     record = Audit(actor=f"person:{BO}", what=facts, user=ALICE, agent=AGENT, execution=row.id)
     await written(store, *(Insert(each) for each in rows))
     await store.apply(Unit(None, (Change(row, {"result": Result(200, {}, "resolved-plain")}),), record))
@@ -102,6 +102,8 @@ async def test_facts_come_back_with_names_and_commitments(world: World) -> None:
     fact = entry.what[0]
     assert (fact["by"], fact["more"]) == ("lead@example.com", [BO, {"deep": ALICE}])
     assert fact["params"].startswith("hmac:")
+    assert fact["pair"][:2] == ["by", BO]
+    assert fact["pair"][2][0].startswith("hmac:")
 
 
 async def test_equal_values_of_two_users_have_different_commitments(world: World) -> None:

@@ -26,7 +26,7 @@ class Meddler:
         """Commits that were tried, by name."""
         self._acts: defaultdict[tuple[When, str], list[Act]] = defaultdict(list)
         self._real = store.apply
-        self.store.apply = self._apply  # type: ignore[method-assign]
+        self.store.apply = self._apply  # type: ignore[method-assign]  # that is its job
 
     def do(self, when: When, fact: str, *acts: Act) -> None:
         """At the next commits of that name, one act each."""

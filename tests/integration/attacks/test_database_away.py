@@ -6,6 +6,7 @@ People and agents do what they do: they try again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -49,10 +50,8 @@ async def whole(world: Kit, action: str, params: dict[str, Any]) -> Any:
                 if browser.page.forms and "/as/authorize" in browser.page.url:
                     await browser.consent()
         if "approval" in kinds:
-            try:
+            with contextlib.suppress(LookupError):
                 await world.decide(await world.approval_link(execution_id))
-            except LookupError:
-                pass
         if not kinds:
             world.clock.offset += 1000
         world.service.worker.wake()
@@ -82,9 +81,7 @@ async def test_the_database_goes_away_at_every_commit(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", range(3))
-async def test_the_database_goes_away_around_a_refresh(
-    ready: Kit, meddler: Meddler, step: int, when: When
-) -> None:
+async def test_the_database_goes_away_around_a_refresh(ready: Kit, meddler: Meddler, step: int, when: When) -> None:
     ready.clock.offset += 3_590_000
     fact = ("prepare", "refresh", "refresh")[step]
     if step == 2:

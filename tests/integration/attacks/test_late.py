@@ -1,4 +1,4 @@
-"""Time as an enemy: approvals that age, outages that outlive them, rows that hold up the worker (SECURITY 9, 39)."""
+"""Time as an enemy: approvals that age, outages that outlive them, rows that hold up the worker (THREAT_MODEL 9)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEND = {"to": ["x@y.example"], "subject": "hi"}
 MINUTE = 60_000
 
 
-async def approved_in_an_outage(world: Kit, monkeypatch_to: str = "never_left") -> str:
+async def approved_in_an_outage(world: Kit) -> str:
     """An approved call whose every attempt finds the provider unreachable."""
     assert world.service is not None
     attempts = world.service.engine.dispatcher._attempts
@@ -90,7 +90,9 @@ async def test_a_consent_at_the_very_end_sends_nothing_late(world: Kit, meddler:
 
 async def test_stuck_rows_do_not_starve_the_others(resting: Kit) -> None:
     """Forty executions that can no longer be built are due for ever: the worker still expires the forty-first."""
-    resting.policies = POLICIES.replace('effect = "deny"', 'effect = "require_approval"\napproval = { from = ["user:ana@example.com"] }')
+    resting.policies = POLICIES.replace(
+        'effect = "deny"', 'effect = "require_approval"\napproval = { from = ["user:ana@example.com"] }'
+    )
     resting.write()
     async with resting.running() as world:
         bad = [(await world.execute("delete_message", params={"id": "1"}, expires_in=60)).json["id"] for _ in range(40)]

@@ -1,4 +1,4 @@
-"""Two things at once: votes, cancels, expiry, consents, keys (FACTS 1; SECURITY 7, 17, 23)."""
+"""Two things at once: votes, cancels, expiry, consents, keys (THREAT_MODEL 7, 17, 23)."""
 
 from __future__ import annotations
 
@@ -189,9 +189,7 @@ async def test_two_accounts_at_once_for_one_call_use_one_of_them_once(world: Kit
 
 
 @pytest.mark.parametrize("end", ["cancel", "expire", "refuse"])
-async def test_a_consent_that_comes_after_the_end_revives_nothing(
-    world: Kit, opened: AsyncExitStack, end: str
-) -> None:
+async def test_a_consent_that_comes_after_the_end_revives_nothing(world: Kit, opened: AsyncExitStack, end: str) -> None:
     answer = await world.execute("note", params={"text": "x"}, expires_in=60)
     url = answer.json["waiting_for"][0]["url"]
     browser, callback = await flow(opened, url)
@@ -220,6 +218,7 @@ async def test_an_approved_call_goes_to_the_account_that_was_shown(ready: Kit) -
     async with Browser() as browser:
         await browser.get(other.json["waiting_for"][0]["url"])
         await browser.submit()
+    await ready.ended(other.json["id"], token=OTHER)
     ready.mail.faults = ["403"]
     more = await ready.execute("note", params={"text": "x"})
     await ready.connect(more, user="bob")
@@ -232,6 +231,7 @@ async def test_an_approved_call_goes_to_the_account_that_was_shown(ready: Kit) -
         if [item["kind"] for item in paused.json["waiting_for"]] == ["consent"]:
             break
         await asyncio.sleep(0.01)
+    assert paused.json["waiting_for"], paused.json
     await ready.connect(paused)
     done = await ready.ended(execution_id)
     assert (done["status"], done["account"]) == ("succeeded", shown)
@@ -265,7 +265,7 @@ async def test_a_reading_that_a_change_overtook_is_not_remembered(ready: Kit) ->
         await gate.wait()
         return found
 
-    store.grants = slow  # type: ignore[method-assign]
+    store.grants = slow  # type: ignore[method-assign]  # a slow reading
     reading = asyncio.create_task(memory.holding("alice@example.com", "mailhub"))
     await reached.wait()
     memory.forget("alice@example.com", "mailhub")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from tests.integration.attacks.meddler import Meddler
 from tests.integration.attacks.upstream import CREATED, Upstream
-from tests.integration.service.kit import Kit, free_port, kit
+from tests.integration.service.kit import AGENT, Kit, free_port, kit
 from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
@@ -82,8 +83,10 @@ async def test_between_two_attempts_the_other_replica_may_take_over_but_not_both
     upstream.scripts = [[refused], [hold, CREATED]]
     meddler = Meddler(one.service.store)
 
+    other = two.service.worker
+
     async def taken() -> None:
-        asyncio.get_running_loop().create_task(two.service.worker._advance(answer_id[0]))
+        asyncio.get_running_loop().create_task(other._advance(answer_id[0]))
         await reached.wait()
 
     answer_id: list[str] = []
@@ -122,15 +125,13 @@ async def test_a_vote_at_the_other_replica_sends_once(pair: tuple[Kit, Kit, Upst
 
 async def test_one_key_at_two_replicas_is_one_call(pair: tuple[Kit, Kit, Upstream]) -> None:
     one, two, upstream = pair
-    answers = await asyncio.gather(
-        *(each.execute("note", params={"text": "x"}, key="k") for each in (one, two) * 6)
-    )
+    answers = await asyncio.gather(*(each.execute("note", params={"text": "x"}, key="k") for each in (one, two) * 6))
     assert len({each.json["id"] for each in answers}) == 1
     assert len(upstream.got) == 1
 
 
 async def test_a_second_account_at_the_other_replica_is_no_silent_choice(pair: tuple[Kit, Kit, Upstream]) -> None:
-    """Never "the first connected account" (FACTS 1): the other replica has to learn that there are two by now."""
+    """Never "the first connected account": the other replica has to learn that there are two by now."""
     one, two, upstream = pair
     assert (await two.execute("note", params={"text": "x"})).json["status"] == "succeeded"
     refused = b'HTTP/1.1 403 No\r\nWWW-Authenticate: Bearer error="insufficient_scope"\r\nContent-Length: 0\r\n\r\n'
@@ -156,3 +157,11 @@ async def test_a_stop_at_one_replica_holds_at_the_other_at_once(pair: tuple[Kit,
     answer = await two.execute("note", params={"text": "x"})
     assert (answer.status, answer.json["code"]) == (403, "revoked")
     assert upstream.got == []
+
+
+@pytest.mark.parametrize("path", ["/executions/%00", "/executions?cursor=%00", "/actions/%00", "/approvals/jat_%00"])
+async def test_what_a_database_cannot_hold_is_not_found(pair: tuple[Kit, Kit, Upstream], path: str) -> None:
+    one, _, _ = pair
+    headers = {"Authorization": f"Bearer {AGENT}", "Accept": "application/json"}
+    async with one.session.get(URL(one.url + path, encoded=True), headers=headers) as reply:
+        assert reply.status in (400, 404)

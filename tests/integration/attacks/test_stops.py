@@ -1,6 +1,8 @@
-"""Kill switches thrown at the worst moment (SECURITY 9, 25)."""
+"""Kill switches thrown at the worst moment (THREAT_MODEL 9, 25)."""
 
 from __future__ import annotations
+
+import contextlib
 
 import pytest
 
@@ -42,9 +44,7 @@ async def test_a_halt_between_judgement_and_intent_is_503_halted_and_leaves_noth
     assert (await ready.execute("note", params={"text": "x"}, key="k")).json["status"] == "succeeded"
 
 
-async def test_a_halt_between_judgement_and_intent_is_503_also_where_nobody_waits(
-    ready: Kit, meddler: Meddler
-) -> None:
+async def test_a_halt_between_judgement_and_intent_is_503_also_where_nobody_waits(ready: Kit, meddler: Meddler) -> None:
     meddler.do("before", "send", lambda: meddler.stop("all", ""))
     answer = await ready.execute("note", params={"text": "x"}, prefer="wait=0")
     assert (answer.status, answer.json["code"]) == (503, "halted"), answer.json
@@ -67,20 +67,16 @@ async def test_a_consent_link_from_before_a_stop_connects_nothing_after_it(
     await world.service.worker._renew()
     async with Browser() as browser:
         await browser.get(answer.json["waiting_for"][0]["url"])
-        try:
+        with contextlib.suppress(LookupError):
             await browser.submit()
             await browser.consent()
-        except LookupError:
-            pass
     grants, consents = await world.service.store.grants("alice@example.com", "mailhub")
     assert (grants, consents) == ((), ())
     assert (await world.ended(answer.json["id"]))["error"]["code"] == "revoked"
 
 
 @pytest.mark.parametrize(("kind", "id"), SUBJECTS)
-async def test_a_stop_during_the_trip_revokes_what_comes_back(
-    world: Kit, meddler: Meddler, kind: str, id: str
-) -> None:
+async def test_a_stop_during_the_trip_revokes_what_comes_back(world: Kit, meddler: Meddler, kind: str, id: str) -> None:
     answer = await world.execute("list_messages")
     meddler.do("after", "connect.callback", lambda: meddler.stop(kind, id))
     browser = await world.connect(answer)

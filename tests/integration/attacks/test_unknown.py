@@ -1,4 +1,4 @@
-"""`unknown` exactly where nobody can know, and never a second send of what may not be repeated (SECURITY 9, FACTS 1)."""
+"""`unknown` exactly where nobody can know, and no second send of what may not be repeated (THREAT_MODEL 9)."""
 
 from __future__ import annotations
 

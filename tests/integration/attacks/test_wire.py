@@ -1,6 +1,6 @@
 """The upstream as the enemy: it hangs up at every byte, answers nonsense, repeats itself; and what leaves is judged.
 
-One intent, one request; what was shown is what was stored is what left (SECURITY 4, 9, 36).
+One intent, one request; what was shown is what was stored is what left (THREAT_MODEL 4, 9, 36).
 """
 
 from __future__ import annotations
@@ -93,6 +93,14 @@ async def test_a_senseless_answer_ends_the_call_and_is_no_reason_to_send_again(
     assert len(upstream.got) == 2
 
 
+async def test_what_follows_a_whole_answer_does_not_change_it(raw: tuple[Kit, Upstream]) -> None:
+    """201 and a 401 behind it in one segment: recorded as `failed` (401), so that the agent calls again."""
+    world, upstream = raw
+    upstream.scripts = [[CREATED + b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"]]
+    found = (await world.execute("note", params={"text": "x"})).json
+    assert (found["status"], found["result"]["status"]) == ("succeeded", 201)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -151,9 +159,7 @@ async def test_a_server_that_closes_before_it_reads(raw: tuple[Kit, Upstream]) -
 
 
 @pytest.mark.parametrize("action", ["note", "note_again"])
-async def test_an_answer_before_the_request_was_read_belongs_to_nobody(
-    raw: tuple[Kit, Upstream], action: str
-) -> None:
+async def test_an_answer_before_the_request_was_read_belongs_to_nobody(raw: tuple[Kit, Upstream], action: str) -> None:
     """An answer that lies ready on a kept connection would be taken for the answer to the next call."""
     world, upstream = raw
     stale = reply("200 OK", b'{"id":"of another"}', "Content-Type: application/json")
