@@ -28,8 +28,8 @@ MOST_STALE = 5
 """How often a decision is made anew because what it rests on has changed meanwhile."""
 MOST_RECORDED = 50
 """The same for writing down what happened already."""
-OUTCOME_TRIES = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between tries to put down an outcome while the database is away."""
+OUTCOME_TRIES = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+"""Seconds between tries to put down an outcome while the database is away: until others may take it for lost."""
 
 
 class Taken(Exception):
@@ -49,6 +49,8 @@ class Dispatcher:
         self._writer = writer
         self._waits = waits
         self._running: set[str] = set()
+        self._unsent: set[tuple[str, int]] = set()
+        """Attempts whose intent may have been committed while the database went away: this process sent nothing."""
         self._again: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.moved: Callable[[Execution], None] = lambda execution: None
@@ -122,7 +124,13 @@ class Dispatcher:
         others = row.process not in (None, self._store.process)
         # That it is an orphan was said of the row as it was. Taken up since by a live process, it is not due any more.
         held = others and not (orphan and row.due is not None and row.due <= self._store.now())
-        return await self._judge.judge(row, opened.asks, opened.votes, held=held)
+        judged = await self._judge.judge(row, opened.asks, opened.votes, held=held)
+        if self._unsent and row.intent and row.process == self._store.process:
+            attempt = (row.id, row.attempt)
+            if attempt in self._unsent:
+                self._unsent.discard(attempt)
+                return judged.after(row, Came("never_left", message="The database went away before the call."))
+        return judged
 
     async def _drive(
         self, judged: Judged, idem: Idem | None, admitted: Callable[[Execution], None] | None
@@ -139,7 +147,12 @@ class Dispatcher:
             written = self._written(judged, step, idem, prepared=prepared)
             if written is None:
                 return judged.execution
-            applied = await self._apply(written.unit, must=written.unit.at is None)
+            try:
+                applied = await self._apply(written.unit, must=written.unit.at is None)
+            except StorageError as error:
+                if error.unknown and written.execution.intent and not judged.execution.intent:
+                    self._unsent.add((written.execution.id, written.execution.attempt))
+                raise
             if isinstance(applied, Stale):
                 stale += 1
                 judged = await self._anew(judged, applied, stale)

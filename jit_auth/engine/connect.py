@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +16,9 @@ from jit_auth.core.scopes import expand, lacking
 from jit_auth.engine.advance import MOST_STALE
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.memory import Memory
-from jit_auth.errors import FlowRefused, Unavailable
+from jit_auth.errors import FlowRefused, StorageError, Unavailable
 from jit_auth.model import (
+    Applied,
     Ask,
     At,
     Audit,
@@ -31,10 +34,15 @@ from jit_auth.model import (
     Stale,
     Token,
     Unit,
+    Wake,
 )
 from jit_auth.oauth.flow import Landed
 from jit_auth.storage.store import Store
 
+log = logging.getLogger(__name__)
+
+DATABASE_PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0)
+"""Seconds between tries to keep what a code was spent for, while a person waits."""
 REVOKE_FOR: Millis = 86_400_000
 """How long the revocation of a token that came too late is tried."""
 MOST_AT_ONCE = 50
@@ -70,6 +78,7 @@ class Connects:
             now = store.now()
             ops = await self._consent(grant, ask.agent, needed, now)
             ops += self._answered(ask, execution, grant, now, complete=True)
+            ops.append(Wake(ask.agent, grant.user, grant.provider, now))
             fact = {
                 "do": "consent",
                 "ask": ask.id,
@@ -116,6 +125,7 @@ class Connects:
                     asked = self._ask_again(ask, missing, now)
                     answered.append(Insert(asked))
                 ops += answered
+            ops.append(Wake(ask.agent, user, provider.id, now))
             facts = (
                 {
                     "do": "consent",
@@ -129,7 +139,7 @@ class Connects:
                 {"do": did, "grant": grant.id, "provider": provider.id, "scopes": list(landed.scopes)},
             )
             at = At(epoch, self.bundle.hash, self._subjects(ask, operation, old))
-            applied = await store.apply(Unit(at, tuple(ops), _audit(ask, facts)))
+            applied = await self._keep(Unit(at, tuple(ops), _audit(ask, facts)))
             if not isinstance(applied, Stale):
                 self.memory.forget(user, provider.id)
                 another = old is None and bool(grants)
@@ -143,11 +153,19 @@ class Connects:
                         "Access was stopped while you were at the provider; nothing was connected.", code="revoked"
                     )
                 epoch = newest  # what was stopped concerns others, or is a halt: consents still count
-            if applied.which == "bundle":
-                break  # this replica's files are not those in force: it cannot keep what came
             ask, execution = await self._again(ask, execution)
         await self._give_back(ask, landed, "token.not_kept")
         raise Unavailable("Others are answering this very moment.", hint="Start again from the link.")
+
+    async def _keep(self, unit: Unit) -> Applied | Stale:
+        """Commit what a code was spent for: tried again for a while where the database is away."""
+        for pause in DATABASE_PAUSES:
+            try:
+                return await self.store_.apply(unit)
+            except StorageError as error:
+                log.warning("a consent could not be written yet: %s", error.message)
+                await asyncio.sleep(pause)
+        return await self.store_.apply(unit)
 
     async def _token(self, old: Grant | None, landed: Landed) -> Token:
         """Some providers give a refresh token only at the first consent: then the account keeps the one it has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -218,7 +219,11 @@ def _pick(holding: Holding, named: str | None) -> list[Grant]:
 
 
 def _accounts(holding: Holding) -> list[str]:
-    return [grant.account_name or grant.account for grant in holding.grants]
+    names = Counter(grant.account_name for grant in holding.grants)
+    return [
+        grant.account_name if grant.account_name and names[grant.account_name] == 1 else grant.account
+        for grant in holding.grants
+    ]
 
 
 def _unknown_account(named: str, holding: Holding) -> Unprocessable:

@@ -34,6 +34,7 @@ from jit_auth.model.record import (
     Stop,
     Touch,
     Unit,
+    Wake,
     Who,
 )
 from jit_auth.model.wire import Missed, Place, Reply, Request, Result
@@ -85,6 +86,7 @@ __all__ = [
     "Unit",
     "Verdict",
     "Vote",
+    "Wake",
     "Want",
     "Who",
 ]

@@ -73,6 +73,15 @@ class Touch(Struct, frozen=True):
     due: Millis
 
 
+class Wake(Struct, frozen=True):
+    """Make the paused executions due that wait for this user's consent, for this agent, at this provider."""
+
+    agent: str
+    user: str
+    provider: str
+    due: Millis
+
+
 class Raise(Struct, frozen=True):
     """Raise the epoch by one, with the stops that it is raised for (and a new bundle, where that is the reason)."""
 
@@ -80,7 +89,7 @@ class Raise(Struct, frozen=True):
     bundle: str | None = None
 
 
-Op = Insert | Change | Delete | Touch | Raise
+Op = Insert | Change | Delete | Touch | Wake | Raise
 
 
 class At(Struct, frozen=True):

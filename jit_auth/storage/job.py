@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, literal_column, update
+from sqlalchemy import bindparam, literal_column, select, update
 
-from jit_auth.model import Applied, At, Change, Delete, Execution, Idem, Insert, Raise, Stale, Stop, Touch, Unit
+from jit_auth.model import Applied, At, Change, Delete, Execution, Idem, Insert, Raise, Stale, Stop, Touch, Unit, Wake
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.codec import Codec, TableCodec
 from jit_auth.storage.compiled import Compiler, Text, Write
@@ -71,6 +71,20 @@ class Builder:
             .values(due=bindparam("due_at"), version=tables.card.c.version + literal_column("1"))
         )
 
+        # Their versions stay: nothing about them is changed, they are only looked at again.
+        ask, execution = tables.ask, tables.execution
+        waiting = select(ask.c.execution).where(
+            ask.c.agent == bindparam("agent"),
+            ask.c.person == bindparam("person"),
+            ask.c.provider == bindparam("provider"),
+            ask.c.state == literal_column("'open'"),
+        )
+        self._wake = compiler.text(
+            update(execution)
+            .where(execution.c.id.in_(waiting), execution.c.state == literal_column("'paused'"))
+            .values(due=bindparam("due_at"))
+        )
+
     def job(self, unit: Unit) -> Job:
         """The job of `unit`. Raises Unknown where a person must be read or made first."""
         job = Job(unit.at, facts.line(unit.audit, self._people))
@@ -89,6 +103,10 @@ class Builder:
                 job.compares.append((self._deletes[type(op.was)], values, "version"))
             elif isinstance(op, Touch):
                 job.loose.append((self._touch, self._touch.args(due_at=op.due, of_ask=op.ask)))
+            elif isinstance(op, Wake):
+                person = self._people.known(op.user).pid
+                args = self._wake.args(due_at=op.due, agent=op.agent, person=person, provider=op.provider)
+                job.loose.append((self._wake, args))
             elif isinstance(op, Raise):
                 if job.raising is not None:
                     raise TypeError("a unit raises the epoch once")
