@@ -1,1 +1,1 @@
-"""The product from outside: files written by hand as the contract shows them, commands, HTTP, links."""
+"""The product from outside: files written by hand, commands, HTTP, links."""

@@ -1,4 +1,4 @@
-"""Files as an operator would write them, copying the contract's examples; hosts are the fakes'."""
+"""Files as an operator would write them; hosts are the fakes'."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ mode = "shadow"
 
 
 def mailhub(world: World) -> str:
-    """The contract's own example, without what later stages add."""
+    """An OAuth provider inside its connector, with every key that has a default set."""
     odd = world.provider.url
     return f"""
 id = "mailhub"

@@ -1,4 +1,4 @@
-"""POST /execute: what never becomes an execution, each with its status, code, sentence and hint (CONTRACT 5)."""
+"""POST /execute: what never becomes an execution, each with its status, code, sentence and hint."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_header_values_refuse_line_breaks(service: Service, value: str) -> None:
 def test_expires_in_is_60_s_to_14_d(service: Service, value: Any) -> None:
     answer = service.agent.post("/execute", body(expires_in=value))
     if value is None:
-        return  # null: as if left out, or a fault; the contract is silent
+        return  # null: as if left out, or a fault
     assert answer.status == 422, (value, answer.body)
     assert answer.code
 

@@ -1,4 +1,4 @@
-"""The execution as it is answered, waited for, listed, cancelled, resolved, and replayed by its key (CONTRACT 5)."""
+"""The execution as it is answered, waited for, listed, cancelled, resolved, and replayed by its key."""
 
 from __future__ import annotations
 

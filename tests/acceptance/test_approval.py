@@ -1,4 +1,4 @@
-"""GET and POST /approvals/{ticket}, its lines on stdout, rounds, races (CONTRACT 1, 5 and 6)."""
+"""GET and POST /approvals/{ticket}, its lines on stdout, rounds, races."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_unknown_tickets_are_404(service: Service, person: str) -> None:
         assert service.anyone.get(url).status == 404
         assert service.vote(url).status == 404
     for path in (f"/approvals/{approval}", "/approvals/apr_x"):
-        assert service.anyone.get(path).status == 404, "a notice comes with a later stage"
+        assert service.anyone.get(path).status == 404, "an approval's id is no link"
         assert service.anyone.post(path, {"decision": "approve"}).status == 404
     _, item = service.paused(service.agent.execute("mailhub.list_messages", person), "consent")
     ticket = item["url"].rsplit("/", 1)[1]

@@ -1,4 +1,4 @@
-"""The commands: what they print, what they write, how they exit (CONTRACT 1)."""
+"""The commands: what they print, what they write, how they exit."""
 
 from __future__ import annotations
 

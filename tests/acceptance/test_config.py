@@ -1,4 +1,4 @@
-"""config.toml and connectors: what loads, what is refused and where (CONTRACT 1 to 3)."""
+"""config.toml and connectors: what loads, what is refused and where."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def line_of(text: str, needle: str) -> int:
     return next(number for number, line in enumerate(text.splitlines(), 1) if needle in line)
 
 
-def test_the_contracts_files_are_fine(own: Own) -> None:
+def test_the_files_are_fine(own: Own) -> None:
     done = own().command("check")
     assert done.returncode == 0, done.stdout + done.stderr
 

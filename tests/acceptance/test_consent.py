@@ -1,4 +1,4 @@
-"""GET and POST /connect/{ticket}, GET /oauth/callback/{provider}, and what tokens do afterwards (CONTRACT 5 and 6)."""
+"""GET and POST /connect/{ticket}, GET /oauth/callback/{provider}, and what tokens do afterwards."""
 
 from __future__ import annotations
 

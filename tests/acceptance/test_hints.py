@@ -1,4 +1,4 @@
-"""Errors are RFC 9457 problem+json with a stable code, a sentence and a hint that says what to do (CONTRACT 5)."""
+"""Errors are RFC 9457 problem+json with a stable code, a sentence and a hint that says what to do."""
 
 from __future__ import annotations
 

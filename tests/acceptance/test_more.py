@@ -26,7 +26,7 @@ def dot() -> Iterator[DotProvider]:
 
 
 def on_dot(world: World, dot: DotProvider) -> dict[str, str]:
-    """The contract's connector, with this server's places."""
+    """That connector, with this server's places."""
     text = (
         files.mailhub(world)
         .replace(world.mail.url, dot.url + "/v1")

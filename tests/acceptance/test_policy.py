@@ -1,4 +1,4 @@
-"""What rules mean: by `policy test` against the contract's sentences, and by calls (CONTRACT 4)."""
+"""What rules mean: by `policy test`, and by calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two replicas on one PostgreSQL (CONTRACT 1, 2, 5, 7)."""
+"""Two replicas on one PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What leaves, what comes back, and the digest that people approve (CONTRACT 3 and 5)."""
+"""What leaves, what comes back, and the digest that people approve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of tokens and of calls: refresh, refusals by the API, scopes that are missing after all (CONTRACT 5)."""
+"""What becomes of tokens and of calls: refresh, refusals by the API, scopes that are missing after all."""
 
 from __future__ import annotations
 

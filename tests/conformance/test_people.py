@@ -68,7 +68,8 @@ async def filled(world: World) -> Execution:
         execution(store, user=None, params={"a": "body-plain"}),
     ]  # fmt: skip
     facts = ({"do": "request", "params": Committed(row.params), "by": Who("lead@example.com"),
-              "more": [Who(BO), {"deep": Who(ALICE)}], "pair": ("by", Who(BO), (Committed("body-plain"),))},)  # fmt: skip
+              "more": [Who(BO), {"deep": Who(ALICE)}],
+              "pair": ("by", Who(BO), (Committed("body-plain"),))},)  # fmt: skip
     record = Audit(actor=f"person:{BO}", what=facts, user=ALICE, agent=AGENT, execution=row.id)
     await written(store, *(Insert(each) for each in rows))
     await store.apply(Unit(None, (Change(row, {"result": Result(200, {}, "resolved-plain")}),), record))
