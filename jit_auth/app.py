@@ -35,7 +35,7 @@ from jit_auth.engine.own import Own
 from jit_auth.engine.submit import Submit
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
-from jit_auth.model import Audit, Unit
+from jit_auth.model import Audit, Execution, Unit
 from jit_auth.oauth.flow import Flows
 from jit_auth.oauth.metadata import Discovery
 from jit_auth.oauth.refresh import Refresher
@@ -184,7 +184,14 @@ async def build(
         ports = {name: await stack.enter_async_context(channel.open(write)) for name, channel in CHANNELS.items()}
         shows = Shows(store, judge, bundle, ports, environment, public_url, tickets, store.now)
         worker = Worker(store, memory, dispatcher, shows, Owed(store, egress, bundle.catalog.providers))
-        dispatcher.moved = lambda execution: worker.wake() if execution.state == "paused" else None
+
+        def moved(execution: Execution) -> None:
+            if execution.state == "paused":
+                worker.wake()  # its cards are to be shown
+            elif execution.due is not None and execution.process is None:
+                worker.expect(execution.due)  # it is tried again
+
+        dispatcher.moved = moved
 
         bearers = Bearers(
             settings.agents,

@@ -80,6 +80,10 @@ def load(
     so that faults of an override point into it.
     """
     faults: list[Fault] = []
+    if config is not None:
+        gone = [number for number, path in enumerate(paths) if not path.exists()]
+        faults += [config.fault(("connectors", "paths", n), f"{paths[n]}: no such folder of connectors") for n in gone]
+        paths = [path for path in paths if path.exists()]
     files = find([shipped_path(), *paths] if shipped else list(paths), faults)
     loader = _Loader(files, clients, allow_private, kinds, config or Document("config.toml", {}), faults)
     connectors = loader.connectors()
@@ -179,7 +183,7 @@ class _Loader:
         def fault(path: tuple[str | int, ...], message: str) -> None:
             self._faults.append(document.fault(path, message))
 
-        if table.id != found.id:
+        if table.id is not None and table.id != found.id:
             fault(("id",), f"id {table.id!r} differs from the folder's name {found.id!r}")
         if not ID.fullmatch(found.id):
             fault(("id",), f"{found.id!r} is no id of a connector: lower-case letters, digits, - and _, at most 48")
@@ -189,7 +193,12 @@ class _Loader:
         if provider is None:
             return None
         connector = Connector(
-            id=found.id, name=table.name, provider=provider, actions=(), docs=table.docs, base_url=table.base_url
+            id=found.id,
+            name=table.name or found.id,
+            provider=provider,
+            actions=(),
+            docs=table.docs,
+            base_url=table.base_url,
         )
         try:
             _, fields = base_of(connector)

@@ -29,8 +29,9 @@ class ActionTable(Struct, frozen=True, kw_only=True):
 
 
 class ConnectorTable(Struct, frozen=True, kw_only=True):
-    id: str
-    name: str
+    id: str | None = None
+    """The folder's name, where it is not said again."""
+    name: str | None = None
     base_url: str
     provider: str | ProviderTable
     docs: str | None = None

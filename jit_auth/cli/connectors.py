@@ -10,7 +10,7 @@ from jit_auth.catalog.check import unreadable
 from jit_auth.catalog.files import CONNECTOR, PROVIDER
 from jit_auth.catalog.formats import describe
 from jit_auth.catalog.load import Catalog, load
-from jit_auth.cli.options import config_option, config_path, json_option, print_json, settings_of, table
+from jit_auth.cli.options import config_option, config_path, json_option, names_config, print_json, settings_of, table
 from jit_auth.config.load import shown
 from jit_auth.config.settings import Settings
 from jit_auth.core.toml import did_you_mean
@@ -132,7 +132,7 @@ def _below(file: Path, folder: Path) -> bool:
 
 def _settings(args: argparse.Namespace) -> Settings | None:
     """The settings, without secrets; None where none were named and there are none."""
-    if args.config is None and not config_path(args).exists():
+    if not names_config(args) and not config_path(args).exists():
         return None
     return settings_of(args, secrets=False)
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from jit_auth import __version__
 from jit_auth.errors import JitAuthError
@@ -30,6 +31,7 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         prog="jit-auth", description="A human-in-the-loop, just-in-time authorization engine for AI agents."
     )
     made.add_argument("--version", action="version", version=f"jit-auth {__version__}")
+    made.add_argument("-c", "--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     sub = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
     named = COMMANDS.get(argv[0]) if argv else None
     for name in [named] if named else dict.fromkeys(COMMANDS.values()):

@@ -18,14 +18,24 @@ ENVIRONMENT = "JIT_AUTH_CONFIG"
 def config_option(parser: argparse.ArgumentParser) -> None:
     """`-c FILE`: default $JIT_AUTH_CONFIG, then ./config.toml."""
     parser.add_argument(
-        "-c", "--config", metavar="FILE", type=Path, help=f"configuration (default ${ENVIRONMENT}, then ./config.toml)"
+        "-c",
+        "--config",
+        metavar="FILE",
+        type=Path,
+        default=argparse.SUPPRESS,  # where it stands before the command's name it is set already
+        help=f"configuration (default ${ENVIRONMENT}, then ./config.toml)",
     )
 
 
 def config_path(args: argparse.Namespace) -> Path:
     """The configuration file that the command was given; it need not exist."""
-    given: Path | None = args.config
+    given: Path | None = getattr(args, "config", None)
     return given if given is not None else Path(os.environ.get(ENVIRONMENT) or "config.toml")
+
+
+def names_config(args: argparse.Namespace) -> bool:
+    """Whether the command line itself names a configuration."""
+    return getattr(args, "config", None) is not None
 
 
 def settings_of(args: argparse.Namespace, *, secrets: bool = True) -> Settings:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jit_auth.catalog.load import load as load_catalog
-from jit_auth.cli.options import config_option, config_path, json_option, print_json, settings_of
+from jit_auth.cli.options import config_option, config_path, json_option, names_config, print_json, settings_of
 from jit_auth.config.load import policy_texts, shown
 from jit_auth.config.settings import Settings
 from jit_auth.credentials import KINDS
@@ -148,7 +148,7 @@ def _percent(text: str) -> float:
 def _policy(args: argparse.Namespace) -> Policy:
     """The policy that the files make, typed by the connectors of the configuration (else by the shipped ones)."""
     settings = None
-    if args.config is not None or config_path(args).exists() or not args.files:
+    if names_config(args) or config_path(args).exists() or not args.files:
         settings = settings_of(args, secrets=False)
     catalog = load_catalog(
         settings.connectors.paths if settings else [],

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.memory import Memory
 from jit_auth.errors import JitAuthError, StorageError
+from jit_auth.model import Millis
 from jit_auth.storage.store import Store
 from jit_auth.worker.owed import Owed
 from jit_auth.worker.show import Shows
@@ -36,6 +37,14 @@ class Worker:
     def wake(self) -> None:
         """Something is due now: do not wait for the next tick."""
         self._wake.set()
+
+    def expect(self, due: Millis) -> None:
+        """Something of ours is due then: be there in time, not at the next tick."""
+        pause = (due - self._store.now()) / 1000
+        if pause <= 0:
+            self._wake.set()
+        elif pause < TICK * 60:
+            asyncio.get_running_loop().call_later(pause, self._wake.set)
 
     async def run(self) -> None:
         """The three rhythms, until cancelled."""

@@ -234,7 +234,7 @@ def test_connectors_check(tmp_path: Path, capsys: Captured) -> None:
         assert main(["connectors", "check", str(where)]) == 0
         assert capsys.readouterr().out == "ok: mailhub\n"
     assert main(["connectors", "check", "c"]) == 1
-    assert "c/broken/connector.toml:1: id: expected a string, got an integer" in capsys.readouterr().out
+    assert "c/broken/connector.toml:1: id: expected a string or nothing, got an integer" in capsys.readouterr().out
     write(tmp_path / "c", HEAD + PROVIDER + ACTION + "params.a = {}\n")
     assert main(["connectors", "check", "c/mailhub", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
