@@ -25,23 +25,6 @@ _PERSON_KEY = "p1"
 """The key id inside values under a person's data key: its first generation (the ring's key is in the wrapped key)."""
 
 
-_drawn: list[bytes] = []
-"""Nonces that nobody has used yet. `list.pop` gives each to one taker alone, whichever threads take."""
-
-
-def draw() -> bytes:
-    """A fresh nonce. The system's randomness is asked for many at once: each time gives up the interpreter's lock."""
-    while True:
-        try:
-            return _drawn.pop()
-        except IndexError:
-            fresh = os.urandom(256 * _NONCE)
-            _drawn.extend(fresh[at : at + _NONCE] for at in range(0, len(fresh), _NONCE))
-
-
-os.register_at_fork(after_in_child=_drawn.clear)
-
-
 def _derive(root: bytes, label: str) -> bytes:
     """HKDF-SHA256 (RFC 5869) without salt: root keys are uniformly random already."""
     return HKDF(algorithm=SHA256(), length=_KEY, salt=None, info=b"jit_auth/" + label.encode()).derive(root)
@@ -62,7 +45,7 @@ class Sealer:
     ) -> bytes:
         """`plaintext`, sealed for one place. `number` is the row's version at this sealing (0 to 2^48-1)."""
         head = self._head + number.to_bytes(_NUMBER, "big")
-        nonce = draw()
+        nonce = os.urandom(_NONCE)
         return head + nonce + self._cipher.encrypt(nonce, plaintext, _place(head, table, row, column, user, provider))
 
     def open(self, sealed: bytes, *, table: str, row: str, column: str, user: str = "", provider: str = "") -> bytes:

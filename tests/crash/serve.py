@@ -1,4 +1,4 @@
-"""`jit-auth serve` that dies on the spot: `JIT_AUTH_CRASH_AT=<point>:<n>` kills the process at the n-th time of a point.
+"""`jit-auth serve` that dies on the spot: `JIT_AUTH_CRASH_AT=<point>:<n>` kills it at the n-th time of a point.
 
 A point is `before.FACT` or `after.FACT`: the commit of a unit whose last audit fact is FACT (`send`, `outcome`, `ask`,
 `vote`, `consent`, ...). `JIT_AUTH_TRACE=FILE` writes each point as it passes; `JIT_AUTH_CLOCK=MS` moves the clock. The

@@ -31,7 +31,7 @@ SCENARIOS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @asynccontextmanager
 async def fresh(folder: Path, storage: str) -> AsyncIterator[Kit]:
-    folder.mkdir()
+    await asyncio.to_thread(folder.mkdir)
     async with kit(folder, storage=storage) as found:
         yield found
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.service.kit import Kit, kit
 
+
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[Kit]:
     """Everything, the service running on SQLite."""

@@ -1,4 +1,4 @@
-"""A whole service in the test's own loop: real HTTP, a real store, an OAuth provider and a mail API that misbehave on demand.
+"""A whole service in the test's own loop: real HTTP, a real store, and fakes that misbehave on demand.
 
 Nothing is replaced but the clock, which tests move forward.
 """
@@ -76,7 +76,7 @@ class Kit:
     storage: str = "sqlite:///jit-auth.db"
     policies: str = POLICIES
     config: str = ""
-    users: str = "[users]\nverify = \"none\"\n"
+    users: str = '[users]\nverify = "none"\n'
     port: int = 0
     public_url: str = ""
     """Where replicas stand behind one address."""
@@ -100,7 +100,8 @@ class Kit:
         (self.folder / "connectors" / "mailhub" / "connector.toml").write_text(connector(self.provider, self.mail))
         (self.folder / "policies.toml").write_text(self.policies)
         key = b64encode(b"k" * 32).decode()
-        (self.folder / "config.toml").write_text(f"""
+        (self.folder / "config.toml").write_text(
+            f"""
 [server]
 public_url = "{self.public_url or self.url}"
 listen = "127.0.0.1:{self.port}"
@@ -143,7 +144,8 @@ allow_private_hosts = ["127.0.0.1"]
 [policies]
 paths = ["policies.toml"]
 {self.config}
-""".replace('env = "NO_SUCH_KEY_0"', 'file = "vault.key"'))
+""".replace('env = "NO_SUCH_KEY_0"', 'file = "vault.key"')
+        )
         (self.folder / "vault.key").write_text(key + "\n")
         for name in ("config.toml", "vault.key"):
             (self.folder / name).chmod(0o600)
@@ -166,9 +168,7 @@ paths = ["policies.toml"]
                 await runner.cleanup()
                 self.service = None
 
-    async def call(
-        self, method: str, path: str, body: Any = None, *, token: str = AGENT, **headers: str
-    ) -> Answer:
+    async def call(self, method: str, path: str, body: Any = None, *, token: str = AGENT, **headers: str) -> Answer:
         """One request of an agent (or whoever `token` is)."""
         told = {"Authorization": f"Bearer {token}"} | {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.request(method, self.url + path, json=body, headers=told) as reply:
@@ -176,9 +176,17 @@ paths = ["policies.toml"]
             found = await reply.json(content_type=None) if text else None
             return Answer(reply.status, dict(reply.headers), found)
 
-    async def execute(self, action: str, *, token: str = AGENT, user: str | None = "alice@example.com",
-                      params: dict[str, Any] | None = None, key: str | None = None, prefer: str | None = None,
-                      **body: Any) -> Answer:
+    async def execute(
+        self,
+        action: str,
+        *,
+        token: str = AGENT,
+        user: str | None = "alice@example.com",
+        params: dict[str, Any] | None = None,
+        key: str | None = None,
+        prefer: str | None = None,
+        **body: Any,
+    ) -> Answer:
         """POST /execute of one of mailhub's actions."""
         headers = {"Idempotency_Key": key} if key is not None else {}
         if prefer is not None:
