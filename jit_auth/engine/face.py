@@ -13,7 +13,7 @@ from jit_auth.engine.consents import Consents
 from jit_auth.engine.own import Own
 from jit_auth.engine.pages import ApprovalPage, ConsentPage, Finished, Leaving, Voted
 from jit_auth.engine.submit import Call, Submit
-from jit_auth.errors import TooMany
+from jit_auth.errors import Problem, TooMany
 from jit_auth.model import Execution, Opened, Verdict
 
 
@@ -31,6 +31,10 @@ class Engine:
     async def submit(self, call: Call) -> Execution:
         """Admit a call and take it as far as it goes without people."""
         return await self.submitter.submit(call)
+
+    async def refused(self, agent: str, refusal: Problem) -> None:
+        """Put down that an agent's call was not admitted, and why."""
+        await self.submitter.refused(agent, refusal)
 
     async def submit_and_leave(self, call: Call, seconds: float) -> Opened:
         """Admit a call and answer after `seconds` at the latest; it goes on by itself."""

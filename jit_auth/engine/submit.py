@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +19,9 @@ from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Holding, Memory
 from jit_auth.errors import Forbidden, NotFound, Problem, Unavailable, Unprocessable
-from jit_auth.model import Decision, Execution, Grant, Idem, Millis
+from jit_auth.model import Audit, Decision, Execution, Grant, Idem, Millis, Unit
 from jit_auth.storage.store import Store
+from jit_auth.vault import draw
 
 DAY: Millis = 86_400_000
 SHORTEST: Millis = 60_000
@@ -91,6 +91,11 @@ class Submit:
                 "The call with this key is just being admitted.", hint="Try again.", headers={"Retry-After": "1"}
             ) from None
 
+    async def refused(self, agent: str, refusal: Problem) -> None:
+        """A call that was not admitted leaves its audit row: who, and the code (what was posted may be anything)."""
+        fact = {"do": "refused", "code": refusal.code, "status": refusal.status}
+        await self._store.apply(Unit(None, (), Audit(actor=f"agent:{agent}", what=(fact,), agent=agent)))
+
     def _permitted(self, call: Call) -> Operation:
         operation = self._bundle.operation(call.action)
         allowed = self._bundle.allowed.get(call.agent.name, frozenset())
@@ -141,7 +146,7 @@ class Submit:
             raise _unknown_account(call.account, Holding())
         now = self._store.now()
         return Execution(
-            id=new_id("exe", now, os.urandom(10)),
+            id=new_id("exe", now, draw()[:10]),
             version=0,
             state="executing",
             agent=call.agent.name,

@@ -39,6 +39,14 @@ class Execute:
     async def execute(self, request: web.Request) -> web.Response:
         """Admit a call. Answers 200, 202 or 403 with the execution, or a problem where there is none."""
         agent = self._bearers.agent(request)
+        try:
+            return await self._answer(agent, request)
+        except Problem as refusal:
+            if refusal.status < 429:  # what was not admitted is on record too, but not what is only to come later
+                await self._engine.refused(agent.name, refusal)
+            raise
+
+    async def _answer(self, agent: Agent, request: web.Request) -> web.Response:
         if request.query_string:
             parameters(request, ())
         body = await read_body(request)

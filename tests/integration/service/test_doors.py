@@ -78,6 +78,9 @@ async def test_refused(world: Kit, change: dict[str, Any], status: int, code: st
     assert answer.json["detail"]
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert (await world.call("GET", "/executions")).json["items"] == []
+    assert world.service is not None
+    (record,) = await world.service.store.audit.tail(1)
+    assert record.what == ({"do": "refused", "code": code, "status": status},)
     # A call that was never admitted binds no key.
     assert (await world.call("POST", "/execute", NOTE, Idempotency_Key="free")).status == 202
 
