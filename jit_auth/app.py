@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ from jit_auth.policy.rules import load as load_policy
 from jit_auth.send.sender import Sender
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
-from jit_auth.vault import Vault
+from jit_auth.vault import Entropy, Vault
 from jit_auth.web import approve, connect
 from jit_auth.web.agents import Bearers
 from jit_auth.web.execute import Execute
@@ -160,12 +159,17 @@ async def build(
         judge = Judge(bundle, memory, store)
         attempts = Attempts(store, memory, Sender(egress), refresher, SEND_WINDOW)
         waits = Waits()
-        writer = Writer(store.process, lambda prefix: new_id(prefix, store.now(), os.urandom(10)))
+        entropy = Entropy(10)
+
+        def make_id(prefix: str) -> str:
+            return new_id(prefix, store.now(), entropy.take())
+
+        writer = Writer(store.process, make_id)
         dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
         environment, public_url = settings.server.environment, settings.server.public_url
         engine = Engine(
             bundle=bundle,
-            submitter=Submit(store, memory, bundle, judge, dispatcher),
+            submitter=Submit(store, memory, bundle, judge, dispatcher, make_id),
             dispatcher=dispatcher,
             own=Own(store, waits, dispatcher),
             approvals=Approvals(store, memory, bundle, judge, dispatcher, environment, tickets),

@@ -25,6 +25,31 @@ _PERSON_KEY = "p1"
 """The key id inside values under a person's data key: its first generation (the ring's key is in the wrapped key)."""
 
 
+class Entropy:
+    """Random bytes of one size, asked of the system many at once: each asking gives up the interpreter's lock.
+
+    Each is handed out once: to one thread (`list.pop` is atomic) of the process that asked (never across a fork).
+    """
+
+    __slots__ = ("_drawn", "_process", "_size")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._drawn: list[bytes] = []
+        self._process = os.getpid()
+
+    def take(self) -> bytes:
+        """Bytes that nobody else has, or will have."""
+        if self._process != os.getpid():
+            self._drawn, self._process = [], os.getpid()
+        while True:
+            try:
+                return self._drawn.pop()
+            except IndexError:
+                fresh = os.urandom(256 * self._size)
+                self._drawn.extend(fresh[at : at + self._size] for at in range(0, len(fresh), self._size))
+
+
 def _derive(root: bytes, label: str) -> bytes:
     """HKDF-SHA256 (RFC 5869) without salt: root keys are uniformly random already."""
     return HKDF(algorithm=SHA256(), length=_KEY, salt=None, info=b"jit_auth/" + label.encode()).derive(root)
@@ -33,10 +58,11 @@ def _derive(root: bytes, label: str) -> bytes:
 class Sealer:
     """Seals and opens under one key, whose id stands in the values. Safe in any thread."""
 
-    __slots__ = ("_cipher", "_head", "id")
+    __slots__ = ("_cipher", "_head", "_nonces", "id")
 
-    def __init__(self, key_id: str, key: bytes) -> None:
+    def __init__(self, key_id: str, key: bytes, nonces: Entropy | None = None) -> None:
         self.id = key_id
+        self._nonces = nonces or Entropy(_NONCE)
         self._head = _FORMAT + bytes((len(key_id),)) + key_id.encode()
         self._cipher = AESGCM(key)
 
@@ -45,7 +71,7 @@ class Sealer:
     ) -> bytes:
         """`plaintext`, sealed for one place. `number` is the row's version at this sealing (0 to 2^48-1)."""
         head = self._head + number.to_bytes(_NUMBER, "big")
-        nonce = os.urandom(_NONCE)
+        nonce = self._nonces.take()
         return head + nonce + self._cipher.encrypt(nonce, plaintext, _place(head, table, row, column, user, provider))
 
     def open(self, sealed: bytes, *, table: str, row: str, column: str, user: str = "", provider: str = "") -> bytes:
@@ -75,8 +101,8 @@ class DataKey(Sealer):
 
     __slots__ = ("_root",)
 
-    def __init__(self, root: bytes) -> None:
-        super().__init__(_PERSON_KEY, _derive(root, "seal"))
+    def __init__(self, root: bytes, nonces: Entropy | None = None) -> None:
+        super().__init__(_PERSON_KEY, _derive(root, "seal"), nonces)
         self._root = root
 
     def derive(self, label: str) -> bytes:
@@ -102,7 +128,10 @@ class Vault:
                 raise VaultError(f"The vault key {key_id!r} is another one under a second id.")
             self._roots[key_id] = bytes(key)
         self.ids: tuple[str, ...] = tuple(self._roots)
-        self._sealers = {key_id: Sealer(key_id, _derive(root, "seal")) for key_id, root in self._roots.items()}
+        self._nonces = Entropy(_NONCE)
+        self._sealers = {
+            key_id: Sealer(key_id, _derive(root, "seal"), self._nonces) for key_id, root in self._roots.items()
+        }
         self._first = self._sealers[self.ids[0]]
 
     def derive(self, label: str, key_id: str | None = None) -> bytes:
@@ -133,11 +162,11 @@ class Vault:
     def new_key(self, user: str) -> tuple[DataKey, bytes]:
         """A fresh data key for a person (named by pseudonym), and the same wrapped, to be stored."""
         root = os.urandom(_KEY)
-        return DataKey(root), self.seal(root, table="person", row=user, column="key", user=user, number=1)
+        return DataKey(root, self._nonces), self.seal(root, table="person", row=user, column="key", user=user, number=1)
 
     def unwrap(self, wrapped: bytes, user: str) -> DataKey:
         """The data key of a person. Raises VaultError where `wrapped` is none of theirs."""
-        return DataKey(self.open(wrapped, table="person", row=user, column="key", user=user))
+        return DataKey(self.open(wrapped, table="person", row=user, column="key", user=user), self._nonces)
 
     def __repr__(self) -> str:
         return f"Vault({list(self.ids)})"

@@ -190,9 +190,11 @@ def digest(
     from the execution's id are replaced by a fixed word, so that an equal call has an equal digest.
     """
     headers: Sequence[tuple[str, str]] = request.headers
-    if any(len(value) == DERIVED_LENGTH for _, value in headers):
-        derived = derived_key(execution_id)
-        headers = [(name, FROM_EXECUTION if value == derived else value) for name, value in headers]
+    for _, given in headers:
+        if len(given) == DERIVED_LENGTH:
+            derived = derived_key(execution_id)
+            headers = [(name, FROM_EXECUTION if value == derived else value) for name, value in headers]
+            break
     # Names in RFC 8785's order and no number but FORMAT: encoding as it stands is the canonical form.
     document = {
         "account": account,

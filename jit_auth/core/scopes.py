@@ -12,6 +12,8 @@ from jit_auth.model import Action, Consent, Grant, Millis, Provider
 def expand(scopes: Iterable[str], implies: Mapping[str, Iterable[str]]) -> frozenset[str]:
     """All scopes that these stand for, through the provider's `implies`, transitively."""
     held = set(scopes)
+    if not implies:
+        return frozenset(held)
     todo = list(held)
     while todo:
         for scope in implies.get(todo.pop(), ()):
@@ -26,7 +28,7 @@ def lacking(action: Action, extra: Iterable[str], held: frozenset[str]) -> tuple
     missing = [scope for scope in (*action.scopes, *extra) if scope not in held]
     if action.any_scopes and held.isdisjoint(action.any_scopes):
         missing.append(action.any_scopes[0])
-    return tuple(dict.fromkeys(missing))
+    return tuple(dict.fromkeys(missing)) if missing else ()
 
 
 class Lack(Struct, frozen=True):

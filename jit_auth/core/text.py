@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -136,7 +137,7 @@ def summary(template: str, params: Mapping[str, Any], *, sensitive: Collection[s
 
     Long values and lists say how many more there are; `core/fields` shows all.
     """
-    return "".join(part.text for part in summary_parts(template, params, sensitive=sensitive))
+    return "".join([part.text for part in summary_parts(template, params, sensitive=sensitive)])
 
 
 def summary_of(action: Action, params: Mapping[str, Any]) -> str:
@@ -146,21 +147,28 @@ def summary_of(action: Action, params: Mapping[str, Any]) -> str:
 
 def hidden(action: Action) -> frozenset[str]:
     """Names of the parameters that only the approval page shows."""
-    return frozenset(param.name for param in action.params if param.sensitive)
+    return frozenset([param.name for param in action.params if param.sensitive])
 
 
 def summary_parts(template: str, params: Mapping[str, Any], *, sensitive: Collection[str]) -> tuple[Part, ...]:
     """`summary` in its pieces, for channels that can isolate a value's direction (bidi)."""
     parts: list[Part] = []
-    for number, piece in enumerate(_HOLE.split(template)):
-        if number % 2 == 0:
-            if piece:
-                parts.append(Part(visible(piece, one_line=True)))
+    for piece in _pieces(template):
+        if isinstance(piece, Part):
+            parts.append(piece)
         elif piece in sensitive:
             parts.append(Part(MASKED))
         else:
             parts += _told(params.get(piece))
     return tuple(parts)
+
+
+@lru_cache(1024)
+def _pieces(template: str) -> tuple[Part | str, ...]:
+    """A template taken apart: our words, and the names of the parameters between them."""
+    words = enumerate(_HOLE.split(template))
+    found = [piece if at % 2 else Part(visible(piece, one_line=True)) for at, piece in words]
+    return tuple(piece for piece in found if isinstance(piece, str) or piece.text)
 
 
 def _told(value: Any) -> list[Part]:

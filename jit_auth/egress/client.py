@@ -87,15 +87,13 @@ class Egress:
         answer: asyncio.Future[Reply] = loop.create_future()
         if on_left is not None:
             on_left()
-        connection.exchange(data, bodiless=request.method == "HEAD", limit=max_body, answer=answer)
-        timer = loop.call_later(timeout / 1000, connection.give_up, "No whole answer came in time.")
+        until = loop.time() + timeout / 1000
+        connection.exchange(data, bodiless=request.method == "HEAD", limit=max_body, answer=answer, until=until)
         try:
             return await answer
         except asyncio.CancelledError:
             connection.abort()
             raise
-        finally:
-            timer.cancel()
 
     async def judge(self, url: str, *, hosts: Sequence[str]) -> None:
         """All that is slow or may be refused before a connection is made: pins, DNS, classes.

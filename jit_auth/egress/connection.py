@@ -47,8 +47,12 @@ class Connection(asyncio.Protocol):
         self._free = free
         self._gone = gone
         self._transport: asyncio.Transport | None = None
+        self._poll = select.poll()
         self._eof = False
         self._answer: asyncio.Future[Reply] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        """Runs at `_until` of the exchange that set it, or earlier; one serves many exchanges."""
+        self._until = 0.0
         # Of the current exchange:
         self._parser: httptools.HttpResponseParser
         self._bodiless = False
@@ -67,11 +71,12 @@ class Connection(asyncio.Protocol):
 
     # What the client calls
 
-    def exchange(self, data: bytes, *, bodiless: bool, limit: int, answer: asyncio.Future[Reply]) -> None:
+    def exchange(self, data: bytes, *, bodiless: bool, limit: int, answer: asyncio.Future[Reply], until: float) -> None:
         """Write `data`, a whole request, and put its answer into `answer`: a Reply, or Lost.
 
         `bodiless`: the request is a HEAD. `limit`: most bytes of body after decompression; beyond, the reply is
-        `truncated`. A body cut off after a 2xx status is `truncated` too: the call did happen.
+        `truncated`. A body cut off after a 2xx status is `truncated` too: the call did happen. `until`: the loop's
+        time at which an answer that is not whole is given up.
         """
         assert self._transport is not None  # noqa: S101  (create_connection returns after connection_made)
         self._answer = answer
@@ -82,15 +87,16 @@ class Connection(asyncio.Protocol):
         self._header_bytes = self._received = 0
         self._coding = self._framing = ""
         self._final = self._complete = self._beyond = False
+        self._until = until
+        if self._timer is None or self._timer.when() > until:
+            self._watch(answer.get_loop())
         self._transport.write(data)
 
     def quiet(self) -> bool:
         """Has nothing arrived that the event loop has not read yet, an EOF above all? For an idle connection."""
         if self._transport is None:
             return False
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
+        return not self._poll.poll(0)
 
     def give_up(self, why: str) -> None:
         """End a running exchange as cut off here (a timeout) and close. Nothing happens where none runs."""
@@ -115,6 +121,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  (what create_connection makes)
         self._transport = transport
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None:
@@ -157,6 +164,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open = False
+        if self._timer is not None:
+            self._timer.cancel()
         if self._answer is not None:
             self._cut("The connection broke before the whole answer.")
         self.__dict__.pop("_parser", None)  # it refers back to us
@@ -230,6 +239,20 @@ class Connection(asyncio.Protocol):
             self._complete = True
 
     # Ends of an exchange
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._until, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._answer is None:
+            return
+        if loop.time() < self._until:
+            self._watch(loop)
+        else:
+            self._cut("No whole answer came in time.")
 
     def _proven(self) -> bool:
         """Did the server itself end the stream? Under TLS anybody on the way can send a FIN, and asyncio tells no

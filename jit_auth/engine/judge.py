@@ -14,7 +14,7 @@ from jit_auth.credentials import KINDS
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.memory import Belief, Holding, Memory
 from jit_auth.errors import Unprocessable
-from jit_auth.model import Ask, At, Decision, Execution, Grant, Millis, Request, Trouble, Vote
+from jit_auth.model import Ask, At, Decision, Execution, Grant, Millis, Place, Request, Trouble, Vote
 from jit_auth.policy.facts import Call
 from jit_auth.storage.store import Store
 
@@ -51,6 +51,14 @@ class Judged(Struct, frozen=True):
         return replace(self, view=replace(self.view, asks=asks))
 
 
+class Fixed(Struct, frozen=True):
+    """What of a judgement depends on the action alone."""
+
+    subjects: tuple[tuple[str, str], ...]
+    places: tuple[Place, ...]
+    """Where the credential will be added."""
+
+
 class Judge:
     """Reads what is believed, builds the request, asks the policy. Decides nothing itself."""
 
@@ -58,6 +66,7 @@ class Judge:
         self.bundle = bundle
         self._memory = memory
         self._store = store
+        self._fixed: dict[str, Fixed] = {}
 
     async def judge(
         self,
@@ -74,8 +83,9 @@ class Judge:
         if operation is None:
             view = View(execution, _NOTHING, (), None, (), now, "never", False, 0, asks, votes, _unknown(execution))
             return Judged(replace(view, held=held), At(belief.epoch, self.bundle.hash, ()))
+        fixed = self._fixed.get(execution.action) or self._fix(execution.action, operation)
         subjects = [("agent", agent) for agent in execution.chain]
-        subjects += [("provider", operation.provider.id), ("connector", operation.connector.id)]
+        subjects += fixed.subjects
         if execution.user is not None:
             subjects.append(("user", execution.user))
         grant, missing = await self._grant(execution, operation, now)
@@ -85,7 +95,7 @@ class Judge:
         try:
             if execution.version:
                 operation.validate(execution.params)
-            request, mark = self._request(execution, operation, grant)
+            request, mark = self._request(execution, operation, grant, fixed.places)
         except Unprocessable as fault:
             if not execution.version:
                 raise
@@ -96,12 +106,16 @@ class Judge:
         call = self._call(execution, operation, now)
         decision = self.bundle.policy.decide(call)
         # Who was stopped decides nothing any more; who voted must not be stopped until the send (THREAT_MODEL 7).
-        out = {name for kind, name in belief.stops if kind == "user"}
-        subjects += [("user", vote.person) for vote in votes if vote.verdict == "approve"]
+        eligibles: tuple[frozenset[str], ...] = ()
+        if decision.wants:
+            out = {name for kind, name in belief.stops if kind == "user"}
+            eligibles = tuple([eligible(want, execution) - out for want in decision.wants])
+        if votes:
+            subjects += [("user", vote.person) for vote in votes if vote.verdict == "approve"]
         view = View(
             execution=execution,
             decision=decision,
-            eligible=tuple(eligible(want, execution) - out for want in decision.wants),
+            eligible=eligibles,
             digest=mark,
             lacks=(missing,) if missing is not None else (),
             now=now,
@@ -135,11 +149,17 @@ class Judge:
                 break
         return grant, missing
 
+    def _fix(self, action: str, operation: Operation) -> Fixed:
+        provider = operation.provider
+        subjects = (("provider", provider.id), ("connector", operation.connector.id))
+        fixed = self._fixed[action] = Fixed(subjects, tuple(KINDS[provider.kind].adds(provider)))
+        return fixed
+
     def _bar(
         self, execution: Execution, operation: Operation, belief: Belief, subjects: list[tuple[str, str]]
     ) -> Trouble | None:
         """Why this may not run at all any more: a stop, or the configuration no longer covers it."""
-        for subject in subjects:
+        for subject in subjects if belief.stops else ():
             if subject in belief.stops:
                 return Trouble("revoked", f"This {subject[0]} was stopped.", "An operator can say why.", by="admin")
         for agent in execution.chain:
@@ -150,7 +170,7 @@ class Judge:
         return None
 
     def _request(
-        self, execution: Execution, operation: Operation, grant: Grant | None
+        self, execution: Execution, operation: Operation, grant: Grant | None, places: tuple[Place, ...]
     ) -> tuple[Request | None, str | None]:
         """The request as it would leave and its digest; None while the account that it names is not known."""
         if grant is None and operation.build.account_fields:
@@ -166,7 +186,7 @@ class Judge:
             chain=execution.chain,
             account=execution.account,
             request=request,
-            places=tuple(KINDS[operation.provider.kind].adds(operation.provider)),
+            places=places,
             execution_id=execution.id,
         )
         return request, mark

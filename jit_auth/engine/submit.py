@@ -12,7 +12,6 @@ from msgspec import Struct
 from jit_auth.catalog.load import Operation
 from jit_auth.config.settings import Agent
 from jit_auth.core.digest import canonical
-from jit_auth.core.ids import new_id
 from jit_auth.core.urls import within
 from jit_auth.engine.advance import Dispatcher, Taken
 from jit_auth.engine.bundle import Bundle
@@ -21,7 +20,6 @@ from jit_auth.engine.memory import Holding, Memory
 from jit_auth.errors import Forbidden, NotFound, Problem, Unavailable, Unprocessable
 from jit_auth.model import Audit, Decision, Execution, Grant, Idem, Millis, Unit
 from jit_auth.storage.store import Store
-from jit_auth.vault import draw
 
 DAY: Millis = 86_400_000
 SHORTEST: Millis = 60_000
@@ -51,12 +49,21 @@ class Call(Struct, frozen=True, kw_only=True):
 class Submit:
     """Admits calls."""
 
-    def __init__(self, store: Store, memory: Memory, bundle: Bundle, judge: Judge, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        store: Store,
+        memory: Memory,
+        bundle: Bundle,
+        judge: Judge,
+        dispatcher: Dispatcher,
+        make_id: Callable[[str], str],
+    ) -> None:
         self._store = store
         self._memory = memory
         self._bundle = bundle
         self._judge = judge
         self._dispatcher = dispatcher
+        self._make_id = make_id
 
     async def submit(self, call: Call, admitted: Callable[[Execution], None] | None = None) -> Execution:
         """The execution that this call becomes, or, with a known key, became.
@@ -146,7 +153,7 @@ class Submit:
             raise _unknown_account(call.account, Holding())
         now = self._store.now()
         return Execution(
-            id=new_id("exe", now, draw()[:10]),
+            id=self._make_id("exe"),
             version=0,
             state="executing",
             agent=call.agent.name,

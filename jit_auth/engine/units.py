@@ -71,7 +71,7 @@ class Writer:
         if judged.grant is not None:
             facts.append({"do": "token", "grant": judged.grant.id, "provider": judged.grant.provider})
         facts.append({"do": "send", "attempt": execution.attempt + 1, "digest": view.digest})
-        at = msgspec.structs.replace(judged.at, not_after=send.not_after, send=True)
+        at = At(judged.at.epoch, judged.at.bundle, judged.at.subjects, send.not_after, True)
         return self._write(judged, at, to, facts, settled=send.settled, idem=idem)
 
     def asking(self, judged: Judged, step: Asking, idem: Idem | None) -> Written:
@@ -163,7 +163,7 @@ class Writer:
         if step.error is not None:
             fact["code"] = step.error.code
         if step.result is not None:
-            fact |= {"status": step.result.status, "result": Committed(msgspec.to_builtins(step.result))}
+            fact |= {"status": step.result.status, "result": Committed(step.result)}
         records_only = came is not None or execution.intent
         facts = [fact] if execution.version else [*_admission(judged), fact]
         return self._write(judged, None if records_only else judged.at, to, facts, ops=ops, idem=idem)
@@ -236,11 +236,11 @@ class Writer:
             raise AssertionError(f"no transition from {came_from} to {state}")
         to["updated"] = judged.view.now
         new = msgspec.structs.replace(execution, version=execution.version + 1, **to)
-        first: list[Op] = [Change(execution, to)] if execution.version else [Insert(new)]
+        rows: list[Op] = [Change(execution, to)] if execution.version else [Insert(new)]
         if idem is not None:
-            first.append(Insert(idem))
-        rest = ops or []
-        rest = rest + [Change(ask, {"state": "met" if ask.kind == "approval" else "closed"}) for ask in settled]
+            rows.append(Insert(idem))
+        rows += ops or ()
+        rows += [Change(ask, {"state": "met" if ask.kind == "approval" else "closed"}) for ask in settled]
         audit = Audit(
             actor=f"agent:{execution.agent}" if not execution.version else "engine",
             what=tuple(facts),
@@ -248,7 +248,7 @@ class Writer:
             agent=execution.chain[0],
             execution=execution.id,
         )
-        return Written(Unit(at, (*first, *rest), audit), new)
+        return Written(Unit(at, tuple(rows), audit), new)
 
 
 def _time(judged: Judged) -> Millis:

@@ -140,6 +140,8 @@ def _deep(data: bytes) -> bool:
 
 def _media(text: str) -> tuple[str, str]:
     """Media type and charset of a Content-Type (RFC 9110 8.3)."""
+    if ";" not in text:
+        return text.strip().lower(), "utf-8"
     media, *params = text.split(";")
     for param in params:
         name, _, value = param.partition("=")

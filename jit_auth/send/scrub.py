@@ -39,7 +39,7 @@ class Scrub:
     def __init__(self, traces: Iterable[bytes]) -> None:
         self._traces = [trace for trace in traces if len(trace) >= _SHORTEST]
         self._plain = [_anchor(trace) for trace in self._traces]
-        self._short = any(len(trace) < _LONG for trace in self._traces)
+        self._short = min(map(len, self._traces), default=_LONG) < _LONG
         self._coded: list[str] | None = None
 
     def __repr__(self) -> str:

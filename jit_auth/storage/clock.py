@@ -20,4 +20,4 @@ class Clock:
         return time.time_ns() // 1_000_000
 
     def __call__(self) -> Millis:
-        return self.wall() + self.offset
+        return time.time_ns() // 1_000_000 + self.offset

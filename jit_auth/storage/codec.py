@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,7 +47,7 @@ class _Sealed:
 class _Change:
     """One set of changed fields of one table, worked out once: which columns they touch, and the statement."""
 
-    __slots__ = ("get_plain", "groups", "lists", "live", "open", "plain", "slots", "token", "write")
+    __slots__ = ("bound", "groups", "lists", "live", "open", "token", "write")
 
     def __init__(self, codec: TableCodec, fields: tuple[str, ...]) -> None:
         shape = codec.shape
@@ -56,18 +56,22 @@ class _Change:
         for name in fields:
             if name not in known or name in fixed:
                 raise TypeError(f"{shape.kind.__name__}.{name} cannot be changed")
-        self.plain = tuple(name for name in fields if name in shape.plain)
+        plain = [name for name in fields if name in shape.plain]
         self.lists = tuple(name for name in fields if name in shape.lists)
         self.groups = tuple(group for group in codec.groups if any(name in group.names for name in fields))
         self.open = "open_key" in fields
         self.live = "live_key" in codec.columns and ("state" in fields or "account" in fields)
         self.token = "token" in fields
-        columns = [*self.plain, *self.lists, *(group.column for group in self.groups)]
+        columns = [*plain, *self.lists, *(group.column for group in self.groups)]
         columns += [
             name for name, on in (("open_key", self.open), ("live_key", self.live), ("token", self.token)) if on
         ]
         self.write = codec.compiler.change(shape.table, shape.key, shape.versioned, columns)
-        self.slots = tuple(name[2:] for name in self.write.order if name.startswith("v_"))
+        slots = [name[2:] for name in self.write.order if name.startswith("v_")]
+        self.bound: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
+            itemgetter(*slots) if len(slots) > 1 else lambda values: tuple([values[name] for name in slots])
+        )
+        """The values of the columns, in the order of the statement."""
 
 
 class TableCodec:
@@ -86,33 +90,34 @@ class TableCodec:
         self._flags = tuple(
             (index, name) for index, name in enumerate(shape.plain) if shape.table.c[name].type.python_type is bool
         )
+        self._lives = "live_key" in self.columns
         self._key = getter(shape.key) if "person" not in shape.key and "scope" not in shape.key else None
 
     def insert(self, row: Any) -> tuple[tuple[Any, ...], Any]:
         """The bound values of a new row, and what no other unit of a batch may touch. Raises Unknown (people)."""
         shape = self.shape
-        values = self._plain(row)
-        if shape.lists:
-            values += tuple(pack.encode(getattr(row, name)).decode() for name in shape.lists)
+        values = [*self._plain(row)]
+        for name in shape.lists:
+            values.append(pack.encode(getattr(row, name)).decode())
         if shape.holder is None:
             if shape.macs:
                 scope = self._keys.idem.digest(row.scope.encode())
                 return (*values, scope, self._keys.idem.digest(row.body.encode())), scope
-            return values, values[:2] if shape.key[0] == "grant" else values[0]
+            return tuple(values), tuple(values[:2]) if shape.key[0] == "grant" else values[0]
         person = self._people.known(shape.holder_of(row))
         version = 1 if shape.versioned is None else row.version
         row_id = row.id if self._key is not None else f"{row.ask}/{person.pid}"
         provider = self._provider(row)
-        values += (person.pid,)
+        values.append(person.pid)
         if shape.macs:
-            values += (None if row.open_key is None else self._keys.open.digest(row.open_key.encode()),)
-        elif "live_key" in shape.table.c:
-            values += (self._live(row.state, person, row.provider, row.account),)
+            values.append(None if row.open_key is None else self._keys.open.digest(row.open_key.encode()))
+        elif self._lives:
+            values.append(self._live(row.state, person, row.provider, row.account))
         for group in self.groups:
-            values += (self._seal(group, group.get(row), row_id, person, provider, version),)
+            values.append(self._seal(group, group.get(row), row_id, person, provider, version))
         if shape.token:
-            values += (self._seal_token(row.token, row_id, person, provider, version),)
-        return values, row_id
+            values.append(self._seal_token(row.token, row_id, person, provider, version))
+        return tuple(values), row_id
 
     def change(self, was: Any, to: Mapping[str, Any]) -> tuple[Write, tuple[Any, ...], Any]:
         """The statement, its bound values and the row's id for one compare-and-set. Raises Unknown (people)."""
@@ -121,7 +126,7 @@ class TableCodec:
         change = self._changes.get(fields)
         if change is None:
             change = self._changes[fields] = _Change(self, fields)
-        values: dict[str, Any] = {name: to[name] for name in change.plain}
+        values = dict(to)
         for name in change.lists:
             values[name] = pack.encode(to[name]).decode()
         if shape.holder is None:
@@ -130,9 +135,9 @@ class TableCodec:
             person = self._people.known(shape.holder_of(was))
             key = (was.id,) if self._key is not None else (was.ask, person.pid)
             version, provider = (was.version + 1 if shape.versioned else 1), self._provider(was)
-            row_id = "/".join(key)
+            row_id = key[0] if len(key) == 1 else "/".join(key)
             for group in change.groups:
-                new = tuple(to[name] if name in to else getattr(was, name) for name in group.names)
+                new = tuple([to[name] if name in to else getattr(was, name) for name in group.names])
                 values[group.column] = self._seal(group, new, row_id, person, provider, version)
             if change.open:
                 open_key = to["open_key"]
@@ -142,7 +147,7 @@ class TableCodec:
                 values["live_key"] = self._live(state, person, was.provider, account)
             if change.token:
                 values["token"] = self._seal_token(to["token"], row_id, person, provider, version)
-        bound = tuple([values[name] for name in change.slots])
+        bound = change.bound(values)
         if shape.versioned:
             return change.write, (*bound, *key, was.version), key if len(key) > 1 else key[0]
         return change.write, (*bound, *key), key if len(key) > 1 else key[0]
@@ -172,7 +177,7 @@ class TableCodec:
         if shape.macs:
             fields["open_key"] = None if values[at] is None else values[at].hex()
             at += 1
-        elif "live_key" in shape.table.c:
+        elif self._lives:
             at += 1
         row_id = fields["id"] if self._key is not None else f"{fields['ask']}/{person.pid}"
         provider = fields.get("provider") or ""
@@ -211,7 +216,7 @@ class TableCodec:
     def _seal(
         self, group: _Sealed, values: tuple[Any, ...], row_id: str, person: Person, provider: str, number: int
     ) -> bytes | None:
-        if group.optional and (person.key is None or not any(value is not None for value in values)):
+        if group.optional and (person.key is None or values.count(None) == len(values)):
             return None  # what is told of an erased person's execution is gone with them
         if person.key is None:
             raise VaultError(f"The key of {row_id} was erased.")

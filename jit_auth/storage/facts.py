@@ -18,6 +18,7 @@ ENGINE = "engine:"
 PERSON = "person:"
 
 _SEARCHED = frozenset({Committed, Who, dict, list, tuple})
+_TEXT = frozenset({str})
 
 _PSEUDONYM = re.compile(PSEUDONYM + "[0-9a-f]{32}")
 
@@ -52,15 +53,15 @@ def actor(name: str, people: People) -> str:
 
 def _fact(fact: dict[str, Any], audit: Audit, user: Person | None, people: People) -> dict[str, Any]:
     """A fact as it is stored. What is marked is found at any depth: missed, it would be written in the clear."""
-    marked = [name for name, value in fact.items() if type(value) in _SEARCHED and not _texts(value)]
-    if not marked:
-        return fact
-    return fact | {name: _value(fact[name], audit, user, people) for name in marked}
-
-
-def _texts(value: Any) -> bool:
-    """Whether it is a sequence of texts: most are, and nothing can be marked in them."""
-    return type(value) in (list, tuple) and all(type(item) is str for item in value)
+    found = fact
+    for name, value in fact.items():
+        kind = type(value)
+        if kind not in _SEARCHED or ((kind is tuple or kind is list) and _TEXT.issuperset(map(type, value))):
+            continue  # plain, or a sequence of texts: most are, and nothing can be marked in them
+        if found is fact:
+            found = dict(fact)
+        found[name] = _value(value, audit, user, people)
+    return found
 
 
 def _value(value: Any, audit: Audit, user: Person | None, people: People) -> Any:

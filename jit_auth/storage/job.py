@@ -144,7 +144,7 @@ class Builder:
 
     def _subjects(self, at: At) -> frozenset[tuple[str, str]]:
         known = self._people.known
-        return frozenset((kind, known(name).pid if kind == "user" else name) for kind, name in at.subjects)
+        return frozenset([(pair[0], known(pair[1]).pid) if pair[0] == "user" else pair for pair in at.subjects])
 
     def _stop(self, stop: Stop) -> dict[str, Any]:
         """A stop's columns but for its epoch. What it says of a person is sealed under that person's key."""

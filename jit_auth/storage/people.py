@@ -27,6 +27,8 @@ KEPT = 10_000
 PSEUDONYM = "psn_"
 ERASED = "erased:"
 
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+
 
 class Unknown(Exception):
     """This person is not in memory: make or read it, and come again."""
@@ -53,7 +55,7 @@ class Person:
             if self.key is None:
                 return ERASED
             self._commit = Mac(self.key.derive("commit"))
-        return self._commit.hex(msgspec.json.encode(value, order="sorted"))
+        return self._commit.hex(_encode_sorted(value))
 
 
 class Keys:
