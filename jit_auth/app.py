@@ -110,13 +110,15 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
         "consent": settings.users.consent,
         "send_within": settings.limits.approved_send_within,
     }
+    reads = {name: policy.reads(name) for name in catalog.actions}
     return Bundle(
         catalog=catalog,
         policy=policy,
         agents=settings.agents,
         people=settings.people,
         allowed=allowed,
-        reads={name: policy.reads(name) for name in catalog.actions},
+        reads=reads,
+        beyond=frozenset(name for name, read in reads.items() if not all(fact.startswith("params.") for fact in read)),
         shared_consent=settings.users.consent == "shared",
         send_within=settings.limits.approved_send_within,
         hash=bundle_hash(content),

@@ -183,11 +183,13 @@ def digest(
     request: Request,
     places: Sequence[Place],
     execution_id: str,
+    encoded: bytes | None = None,
 ) -> str:
     """SHA-256 over the RFC 8785 form of who acts for whom and of the request that leaves: what an approval stands for.
 
-    `params` are those after defaults; `places` are where the credential will be added. Header values that are derived
-    from the execution's id are replaced by a fixed word, so that an equal call has an equal digest.
+    `params` are those after defaults (`encoded`: their RFC 8785 form, where it is known); `places` are where the
+    credential will be added. Header values that are derived from the execution's id are replaced by a fixed word, so
+    that an equal call has an equal digest.
     """
     headers: Sequence[tuple[str, str]] = request.headers
     for _, given in headers:
@@ -201,7 +203,7 @@ def digest(
         "action": action,
         "chain": chain,
         "format": FORMAT,
-        "params": msgspec.Raw(canonical(params)),
+        "params": msgspec.Raw(encoded or canonical(params)),
         "places": [(place.where, place.name) for place in places],
         "provider": provider,
         "request": {

@@ -51,10 +51,11 @@ def forbidden(name: str, where: str, inject: Inject, retry: str = "never") -> st
 class Build:
     """Builds the request of one action. Made by `prepare`; pure, and safe to share.
 
-    `account_fields` are the fields of the connected account that the base URL needs.
+    `account_fields` are the fields of the connected account that the base URL needs; `whole`: the body, where there is
+    one, is the RFC 8785 form of all parameters.
     """
 
-    __slots__ = ("_base", "_body", "_headers", "_key", "_method", "_path", "_placed", "_whole", "account_fields")
+    __slots__ = ("_base", "_body", "_headers", "_key", "_method", "_path", "_placed", "account_fields", "whole")
 
     def __init__(self, connector: Connector, action: Action) -> None:
         inject = connector.provider.inject
@@ -67,7 +68,7 @@ class Build:
         self._path = path_of(action.path, {p.name for p in action.params if p.where == "path"})
         self._placed = tuple(p for p in action.params if p.where in ("query", "header"))
         self._body = tuple(p for p in action.params if p.where == "body")
-        self._whole = len(self._body) == len(action.params) and not any(p.integer for p in self._body)
+        self.whole = len(self._body) == len(action.params) and not any(p.integer for p in self._body)
         self._key = action.retry[4:] if action.retry.startswith("key:") else None
         headers = [("User-Agent", USER_AGENT)]
         if not any(p.where == "header" and p.name.casefold() == "accept" for p in action.params):
@@ -97,7 +98,7 @@ class Build:
         return Request(self._method, url, headers, self._json(params) if self._body else b"")
 
     def _json(self, params: Mapping[str, Any]) -> bytes:
-        if self._whole:
+        if self.whole:
             return canonical(params)
         present = {p.name: params[p.name] for p in self._body if p.name in params}
         integers = [p.name for p in self._body if p.integer and type(params.get(p.name)) is str]

@@ -27,6 +27,8 @@ class Bundle:
     """Per agent, the full names of the actions it may use: its globs, expanded when this was loaded."""
     reads: Mapping[str, tuple[str, ...]]
     """Per action the facts and parameters that its rules name: put on record with each decision."""
+    beyond: frozenset[str]
+    """The actions whose rules read more than parameters, which the request's own row commits to already."""
     shared_consent: bool
     """`[users] consent = "shared"`: what a user granted counts for every agent."""
     send_within: Millis

@@ -34,7 +34,7 @@ class Judged(Struct, frozen=True):
     shadow: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     """Facts and parameters that the decision could read."""
-    groups: frozenset[str] = frozenset()
+    groups: frozenset[str] | None = None
     """Of the user, as the decision saw them."""
 
     @property
@@ -130,7 +130,8 @@ class Judge:
         )
         at = At(belief.epoch, self.bundle.hash, tuple(subjects))
         shadow, reads = self.bundle.policy.shadow(call), self.bundle.reads[execution.action]
-        return Judged(view, at, operation, grant, request, shadow, reads, call.groups)
+        groups = call.groups if execution.action in self.bundle.beyond else None
+        return Judged(view, at, operation, grant, request, shadow, reads, groups)
 
     async def _grant(self, execution: Execution, operation: Operation, now: Millis) -> tuple[Grant | None, Lack | None]:
         """The grant to use and what it lacks; the rows are read before a lack is believed."""
@@ -188,6 +189,7 @@ class Judge:
             request=request,
             places=places,
             execution_id=execution.id,
+            encoded=request.body if operation.build.whole else None,
         )
         return request, mark
 

@@ -282,6 +282,7 @@ def _admission(judged: Judged) -> list[dict[str, Any]]:
     if judged.reads:
         # The parameters' values are committed to by the request; the other facts here.
         fact["reads"] = judged.reads
+    if judged.groups is not None:
         fact["facts"] = Committed([sorted(judged.groups), execution.account, judged.view.now])
     if decision.errors:
         fact["errors"] = decision.errors

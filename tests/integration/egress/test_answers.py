@@ -202,6 +202,25 @@ async def test_an_answer_that_stops_is_lost_in_time(serve: Serve, get: Get) -> N
     await server.all_ended()
 
 
+async def test_each_call_of_a_connection_has_its_own_time(serve: Serve, get: Get) -> None:
+    """A long patience before does not lengthen a short one after, nor the other way round."""
+
+    async def script(peer: Peer) -> None:
+        for _ in range(2):
+            await peer.read()
+            await peer.write(plain())
+        await peer.read()
+        await peer.gone()
+
+    server = await serve(script)
+    assert (await get(server, timeout=40)).status == 200
+    assert (await get(server, timeout=30_000)).status == 200
+    with pytest.raises(Lost, match="in time"):
+        async with asyncio.timeout(5):
+            await get(server, timeout=40)
+    assert server.connections == 1
+
+
 async def test_a_body_that_stops_after_a_2xx_is_truncated_in_time(serve: Serve, get: Get) -> None:
     async def script(peer: Peer) -> None:
         await peer.read()
