@@ -15,14 +15,9 @@ MODULES = modules()
 LIMIT = 400
 DRAWERS = {"utils", "util", "helpers", "helper", "managers", "manager", "mixins", "mixin", "common", "misc"}
 FOREIGN = {
-    r"\bCONTRACT\b": "a page that is not in this tree",
-    r"\bSECURITY(\.md)?\s+\d": "the numbered rules are in THREAT_MODEL.md",
-    r"\bDESIGN(\.md)?\s+\d": "a page that is not in this tree: docs/design/ holds the design",
-    r"\bFACTS(\.md)?\s+\d": "a page that is not in this tree",
-    r"INTERFACES\.md": "a page that is not in this tree",
-    r"/work/": "a path of one machine",
+    r"\b(?!THREAT_MODEL\b|SELECT\b)[A-Z]{6,}(\.md)? \d+\b": "a numbered page that is not in this tree",
+    r"(?<![\w.])/(home|root|work|Users)/\w": "a path of one machine",
     r"\bissue #?\d+\b": "an entry of a tracker",
-    r"\b(helper [A-H]|the lead|this stage|later stage|stage \"?spine)\b": "how it was built, not what it is",
 }
 
 
