@@ -10,7 +10,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +30,7 @@ from tests.fakes.browser import Browser, Page
 from tests.fakes.mail_api import MailApi
 from tests.fakes.provider_odd import OddProvider
 from tests.fakes.serving import serving
+from tests.ports import free_port
 
 T = TypeVar("T")
 COMMAND = (sys.executable, "-m", "jit_auth")
@@ -52,12 +52,6 @@ def until(what: Callable[[], T | None], seconds: float = 10.0) -> T:
             return value
         time.sleep(0.02)
     raise AssertionError(f"not within {seconds} s: {what}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def command(

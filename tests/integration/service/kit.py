@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from jit_auth.storage.clock import Clock
 from tests.fakes.browser import Browser
 from tests.fakes.mail_api import MailApi
 from tests.fakes.provider_odd import OddProvider
+from tests.ports import free_port
 
 AGENT = "jat_agt_" + "a" * 43
 OTHER = "jat_agt_" + "b" * 43
@@ -243,12 +243,6 @@ async def kit(folder: Path, **settings: Any) -> AsyncIterator[Kit]:
         found.port = free_port()
         found.write()
         yield found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _toml(text: str) -> str:

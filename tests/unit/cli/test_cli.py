@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 
 from jit_auth import __version__
 from jit_auth.cli.main import COMMANDS, main, parser
+from tests.ports import free_port
 from tests.unit.catalog.kit import ACTION, HEAD, PROVIDER, write
 
 Captured = pytest.CaptureFixture[str]
@@ -89,13 +89,6 @@ def test_two_inits_share_nothing(capsys: Captured) -> None:
 def test_the_policies_of_init_pass_their_tests(made: Path, capsys: Captured) -> None:
     assert main(["policy", "test", "-c", str(made / "config.toml")]) == 0
     assert "2 passed" in capsys.readouterr().out
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def test_the_result_of_init_serves(made: Path) -> None:
