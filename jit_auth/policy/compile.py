@@ -50,6 +50,7 @@ MOST_LOOPS = 2
 """Loops inside one another."""
 
 _TESTS = {"startsWith": functions.starts, "endsWith": functions.ends, "contains": functions.contains}
+_TESTS_OF_SLOT = {"startsWith": functions.starts_slot, "endsWith": functions.ends_slot}
 _LOOPS = {"exists": functions.exists, "all": functions.every, "exists_one": functions.exists_one}
 _FUNCTIONS = ["size", "email_domain", "has"]
 _METHODS = ["size", *_TESTS, *_LOOPS]
@@ -227,6 +228,8 @@ class _Compiler:
         if plain and right.value is not COMPUTED and _item(right).kind != "list":
             return _condition(ops.in_set(left.run, frozenset(right.value)))
         self.spends = True
+        if plain and left.value is not COMPUTED and right.slot is not None:
+            return _condition(ops.in_list_slot(left.value, right.slot))
         return _condition((ops.in_list if plain else ops.in_untyped)(left.run, right.run))
 
     def arithmetic(self, node: Arithmetic) -> Code:
@@ -275,6 +278,8 @@ class _Compiler:
             whole = self.of(node.args[0], STRING, f"{name}() is asked of a string")
             part = self.of(node.args[1], STRING, f"{name}() takes a string")
             self.spends = self.spends or name == "contains"
+            if name in _TESTS_OF_SLOT and whole.slot is not None and isinstance(part.value, str):
+                return _condition(_TESTS_OF_SLOT[name](whole.slot, part.value))
             return _condition(_TESTS[name](whole.run, part.run))
         if name == "size" and len(node.args) == 1:
             code = self.known(node.args[0])

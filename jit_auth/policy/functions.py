@@ -28,9 +28,19 @@ def starts(whole: Run, part: Run) -> Run:
     return lambda frame: whole(frame).startswith(part(frame))
 
 
+def starts_slot(number: int, part: str) -> Run:
+    """`starts` of a fact and a constant: one call instead of three (see `ops.compare_slot`)."""
+    return lambda frame: frame[number].startswith(part)
+
+
 def ends(whole: Run, part: Run) -> Run:
     """`endsWith`."""
     return lambda frame: whole(frame).endswith(part(frame))
+
+
+def ends_slot(number: int, part: str) -> Run:
+    """`ends` of a fact and a constant."""
+    return lambda frame: frame[number].endswith(part)
 
 
 def size(part: Run) -> Run:

@@ -157,6 +157,18 @@ def in_list(left: Run, right: Run) -> Run:
     return in_
 
 
+def in_list_slot(value: Any, number: int) -> Run:
+    """`in_list` of a constant and a fact: one call instead of three (see `compare_slot`)."""
+
+    def in_(frame: Frame) -> bool:
+        values = frame[number]
+        if len(values) > 15:
+            frame.spend(len(values) >> 4)
+        return value in values
+
+    return in_
+
+
 def in_untyped(left: Run, right: Run) -> Run:
     """`in` where a side is untyped or a record: a step for each element."""
 
