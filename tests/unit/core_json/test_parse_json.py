@@ -141,6 +141,16 @@ def test_a_name_that_occurs_twice_is_refused_at_any_depth(value: dict[str, Any],
             parse_json(body.encode())
 
 
+@pytest.mark.parametrize("before", range(16))
+def test_a_long_integer_is_refused_wherever_it_stands(before: int) -> None:
+    for number in (LARGEST + 2, -LARGEST - 2):
+        body = b'{"a":"%b","b":[%d]}' % (b"x" * before, number)
+        with pytest.raises(BadRequest):
+            parse_json(body)
+    body = b'{"a":"%b","b":[%d]}' % (b"x" * before, LARGEST)
+    assert parse_json(body)["b"] == [LARGEST]
+
+
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]":,0123456789.eE+-\\uadDf \n', max_size=60).map(str.encode))
 def test_whatever_comes_is_read_as_the_standard_library_reads_it_or_refused(body: bytes) -> None:
     try:
