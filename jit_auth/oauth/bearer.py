@@ -7,12 +7,12 @@ from urllib.parse import quote
 from jit_auth.errors import Misconfigured
 from jit_auth.model import Place, Provider, Request
 
-_VISIBLE = frozenset(chr(code) for code in range(0x21, 0x7F))
-
 
 def usable(token: object) -> bool:
     """Whether an access token can stand in a header or query: visible ASCII (no CR, LF or blank to break out with)."""
-    return isinstance(token, str) and 0 < len(token) <= 16_384 and _VISIBLE.issuperset(token)
+    if not isinstance(token, str) or not 0 < len(token) <= 16_384:
+        return False
+    return token.isascii() and token.isprintable() and " " not in token
 
 
 def place(provider: Provider) -> Place:
