@@ -107,22 +107,31 @@ class At(Struct, frozen=True):
     send: bool = False
 
 
-class Committed(Struct, frozen=True):
-    """A value that an audit row holds only as HMAC under a key derived from the user's (THREAT_MODEL 13)."""
+class Committed:
+    """A value that an audit row holds only as HMAC under a key derived from the user's (THREAT_MODEL 13).
 
-    value: Any
+    No Struct, as is `Who`: an encoder that is not told what to do with it fails, and cannot write it in the clear.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
-class Who(Struct, frozen=True):
+class Who:
     """A person's id inside an audit fact: stored as the pseudonym."""
 
-    id: str
+    __slots__ = ("id",)
+
+    def __init__(self, id: str) -> None:
+        self.id = id
 
 
 class Audit(Struct, frozen=True, kw_only=True):
     """One row of the record: `what` is a list of facts, each a dict with `do` (request, decision, vote, send, ...).
 
-    `Committed` and `Who` are looked for in dicts and lists; a tuple holds plain values alone.
+    `Committed` and `Who` may stand at any depth.
     `actor` is `agent:NAME`, `person:ID`, `admin:NAME`, `engine` or `operator`; `user` is for whom.
     """
 

@@ -17,9 +17,6 @@ ENGINE = "engine:"
 
 PERSON = "person:"
 
-_SEARCHED = frozenset({Committed, Who, dict, list, tuple})
-_TEXT = frozenset({str})
-
 _PSEUDONYM = re.compile(PSEUDONYM + "[0-9a-f]{32}")
 
 
@@ -40,7 +37,17 @@ class Line:
 def line(audit: Audit, people: People) -> Line:
     """The row of `audit`. Raises Unknown where a person must be read or made first."""
     user = None if audit.user is None else people.known(audit.user)
-    what = pack.encode([_fact(fact, audit, user, people) for fact in audit.what]).decode()
+
+    def stored(marked: Any) -> Any:
+        """What stands for a marked value. The encoder asks for each, at any depth: missed, it would not encode."""
+        if type(marked) is Committed:
+            owner = user or people.known(AGENT + audit.agent if audit.agent else ENGINE)
+            return "hmac:" + owner.commitment(marked.value)
+        if type(marked) is Who:
+            return {"who": people.known(marked.id).pid}
+        raise TypeError(f"a fact holds no {type(marked).__name__}")
+
+    what = pack.encode(audit.what, stored).decode()
     return Line(actor(audit.actor, people), None if user is None else user.pid, audit.agent, audit.execution, what)
 
 
@@ -49,33 +56,6 @@ def actor(name: str, people: People) -> str:
     if name.startswith(PERSON):
         return PERSON + people.known(name[len(PERSON) :]).pid
     return name
-
-
-def _fact(fact: dict[str, Any], audit: Audit, user: Person | None, people: People) -> dict[str, Any]:
-    """A fact as it is stored. What is marked is found at any depth: missed, it would be written in the clear."""
-    found = fact
-    for name, value in fact.items():
-        kind = type(value)
-        if kind not in _SEARCHED or ((kind is tuple or kind is list) and _TEXT.issuperset(map(type, value))):
-            continue  # plain, or a sequence of texts: most are, and nothing can be marked in them
-        if found is fact:
-            found = dict(fact)
-        found[name] = _value(value, audit, user, people)
-    return found
-
-
-def _value(value: Any, audit: Audit, user: Person | None, people: People) -> Any:
-    kind = type(value)
-    if kind is Committed:
-        owner = user or people.known(AGENT + audit.agent if audit.agent else ENGINE)
-        return "hmac:" + owner.commitment(value.value)
-    if kind is Who:
-        return {"who": people.known(value.id).pid}
-    if kind is dict:
-        return {name: _value(item, audit, user, people) for name, item in value.items()}
-    if kind is list or kind is tuple:
-        return [_value(item, audit, user, people) for item in value]
-    return value
 
 
 def pseudonyms(value: Any) -> Iterator[str]:

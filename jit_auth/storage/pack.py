@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,13 +14,16 @@ _encode = msgspec.json.Encoder().encode
 _plain = msgspec.json.Decoder().decode
 
 
-def encode(value: Any) -> bytes:
-    """`value` as JSON. A provider's reply may hold lone surrogates: an outcome must never fail to be recorded."""
+def encode(value: Any, stored: Callable[[Any], Any] | None = None) -> bytes:
+    """`value` as JSON. A provider's reply may hold lone surrogates: an outcome must never fail to be recorded.
+
+    `stored` says what stands for an object, at any depth, that is no JSON.
+    """
     try:
-        return _encode(value)
+        return _encode(value) if stored is None else msgspec.json.encode(value, enc_hook=stored)
     except (UnicodeEncodeError, OverflowError):
         # A leading blank marks what only the standard library reads back.
-        return b" " + json.dumps(msgspec.to_builtins(value)).encode("ascii")
+        return b" " + json.dumps(msgspec.to_builtins(value, enc_hook=stored)).encode("ascii")
 
 
 def decode(data: bytes | str, decoder: msgspec.json.Decoder[T]) -> T:
