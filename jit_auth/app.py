@@ -11,25 +11,32 @@ import msgspec
 from aiohttp import web
 
 from jit_auth.catalog.globs import match
-from jit_auth.catalog.load import Catalog
+from jit_auth.catalog.load import Catalog, Operation
 from jit_auth.catalog.load import load as load_catalog
-from jit_auth.channels import CHANNELS
+from jit_auth.channels import CHANNELS, Port, Tools
 from jit_auth.channels.terminal import stdout
 from jit_auth.config.load import policy_texts
 from jit_auth.config.settings import Settings
+from jit_auth.core.digest import canonical, sha256_text
+from jit_auth.core.events import Announcer
 from jit_auth.core.ids import new_id
 from jit_auth.core.mac import Mac
+from jit_auth.core.reach import Reach
 from jit_auth.credentials import KINDS
 from jit_auth.egress import Egress
 from jit_auth.engine import Engine
 from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.approvals import Approvals
 from jit_auth.engine.attempt import Attempts
+from jit_auth.engine.ballot import Ballot
 from jit_auth.engine.bundle import Bundle, bundle_hash
+from jit_auth.engine.circle import Circle
 from jit_auth.engine.connect import Connects
 from jit_auth.engine.consents import Consents
+from jit_auth.engine.copies import Copies
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
+from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
 from jit_auth.engine.submit import Submit
 from jit_auth.engine.units import Writer
@@ -50,13 +57,12 @@ from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.pages import Pages
 from jit_auth.web.server import application
+from jit_auth.web.stream import Streams
 from jit_auth.worker import Worker
+from jit_auth.worker.gather import Gathers
+from jit_auth.worker.hooks import Hooks
 from jit_auth.worker.owed import Owed
 from jit_auth.worker.show import Shows
-
-SEND_WINDOW = 5.0
-"""Seconds from the intent to the first byte."""
-
 
 MOST_SKEW = 5_000
 """Milliseconds that this machine's clock may differ from the database's before it is not ready."""
@@ -89,6 +95,7 @@ def load_bundle(settings: Settings) -> Bundle:
         policy_texts(settings),
         actions,
         settings.people.ids,
+        vias=settings.vias,
         groups=settings.people.groups,
         aliases=settings.people.names,
     )
@@ -121,8 +128,26 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
         beyond=frozenset(name for name, read in reads.items() if not all(fact.startswith("params.") for fact in read)),
         shared_consent=settings.users.consent == "shared",
         send_within=settings.limits.approved_send_within,
+        touch={name: _touch(operation, policy) for name, operation in catalog.actions.items()},
         hash=bundle_hash(content),
     )
+
+
+def _touch(operation: Operation, policy: Policy) -> str:
+    """What decides one action, as one hash: its rules, and the action and provider as they are defined."""
+    provider = msgspec.to_builtins(operation.provider) | {"client_secret": None}
+    action = msgspec.to_builtins(operation.action)
+    return sha256_text(canonical([policy.hash_of(operation.action.name), action, provider]))
+
+
+def reach_of(settings: Settings) -> Reach:
+    """How people are reached: by each configured channel, and on loopback by the terminal."""
+    ways = [
+        channel.way(settings.channels.get(name), settings.people)
+        for name, channel in CHANNELS.items()
+        if name in settings.channels or (channel.settings is None and settings.loopback)
+    ]
+    return Reach(tuple(ways))
 
 
 @asynccontextmanager
@@ -158,38 +183,50 @@ async def build(
 
         memory = Memory(store)
         await memory.reread()
-        judge = Judge(bundle, memory, store)
-        attempts = Attempts(store, memory, Sender(egress), refresher, SEND_WINDOW)
-        waits = Waits()
+        limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
         entropy = Entropy(10)
 
         def make_id(prefix: str) -> str:
             return new_id(prefix, store.now(), entropy.take())
 
-        writer = Writer(store.process, make_id)
+        store.outbox = Announcer(settings.webhooks, make_id, store.now, environment)
+        circle, reach = Circle(bundle), reach_of(settings)
+        judge = Judge(
+            bundle, memory, store, circle, reach, most_open=limits.open_per_agent, cooldown=limits.deny_cooldown
+        )
+        attempts = Attempts(store, memory, Sender(egress), refresher, limits.send_window / 1000)
+        waits = Waits()
+        copies = Copies(circle, reach, settings.users.notify, store.process, make_id)
+        writer = Writer(store.process, make_id, copies, bundle.policy.unknown_to)
         dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
-        environment, public_url = settings.server.environment, settings.server.public_url
+        ballot = Ballot(store, memory, circle, make_id)
+        approvals = Approvals(store, memory, bundle, judge, dispatcher, ballot, environment, tickets)
+        connects = Connects(store, memory, bundle)
+        consents = Consents(store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets)
         engine = Engine(
             bundle=bundle,
             submitter=Submit(store, memory, bundle, judge, dispatcher, make_id),
             dispatcher=dispatcher,
             own=Own(store, waits, dispatcher),
-            approvals=Approvals(store, memory, bundle, judge, dispatcher, environment, tickets),
-            consents=Consents(
-                store,
-                memory,
-                bundle,
-                dispatcher,
-                flows,
-                Connects(store, memory, bundle),
-                environment,
-                public_url,
-                tickets,
-            ),
+            approvals=approvals,
+            consents=consents,
+            outcomes=Outcomes(store, dispatcher, approvals),
         )
-        ports = {name: await stack.enter_async_context(channel.open(write)) for name, channel in CHANNELS.items()}
-        shows = Shows(store, judge, bundle, ports, environment, public_url, tickets, store.now)
-        worker = Worker(store, memory, dispatcher, shows, Owed(store, egress, bundle.catalog.providers))
+        tools = Tools(engine, settings.people, public_url, environment, store.now, write, settings.loopback)
+        ports: dict[str, Port] = {}
+        for way in reach.ways:
+            channel = CHANNELS[way.name]
+            ports[way.name] = await stack.enter_async_context(channel.open(settings.channels.get(way.name), tools))
+        gather_key = Mac(vault.derive("gather"))
+        gathers = Gathers(store, approvals, make_id, gather_key, limits.asks_per_person_hour, environment)
+        shows = Shows(store, approvals, consents, gathers, ports, reach, public_url, tickets)
+
+        def callback_secret(agent: str) -> bytes:
+            return settings.callback_secrets.get(agent) or vault.derive(f"callback:{agent}")
+
+        hooks = Hooks(store, egress, settings.webhooks, settings.agents, callback_secret)
+        stack.push_async_callback(hooks.close)
+        worker = Worker(store, memory, dispatcher, shows, Owed(store, egress, bundle.catalog.providers, hooks))
 
         def moved(execution: Execution) -> None:
             if execution.state == "paused":
@@ -208,8 +245,10 @@ async def build(
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
+            *Streams(engine, bearers, environment, lambda agent: ("agent", agent) in memory.belief.stops).routes(),
             *approve.routes(engine, pages),
             *connect.routes(engine, pages),
+            *(route for port in ports.values() for route in port.routes),
         ]
 
         async def ready() -> tuple[int, str]:

@@ -24,6 +24,9 @@
     │   ├── AddressRefused           the host resolves to an address we do not go to
     │   ├── NeverLeft                no byte was written: the call did surely not happen
     │   └── Lost                     bytes were written, no whole answer came: nobody knows
+    ├── ChannelError                 a copy of a card could not be shown
+    │   ├── Later                    the channel is away or asks us to slow down: try again after a while
+    │   └── Never                    it will never reach this person by this channel: use another
     └── ProviderError                an OAuth provider's answer
         ├── Broken                   the grant is dead (invalid_grant): the user must connect again
         ├── Away                     an outage: try again later, nothing is stored
@@ -189,6 +192,28 @@ class NeverLeft(EgressError):
 
 class Lost(EgressError):
     code = "outcome_unknown"
+
+
+class ChannelError(JitAuthError):
+    """A channel could not show a copy."""
+
+    code = "channel_error"
+
+
+class Later(ChannelError):
+    """Try again after `after` milliseconds (None: with the caller's own growing pauses)."""
+
+    code = "channel_away"
+
+    def __init__(self, message: str, after: int | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Never(ChannelError):
+    """This copy can never be shown: another channel is needed, and operators should know."""
+
+    code = "channel_refused"
 
 
 class ProviderError(JitAuthError):

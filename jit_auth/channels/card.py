@@ -5,174 +5,251 @@ All text in it that is not ours has been made visible already (core/text): a cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from jit_auth.core.digest import canonical, sha256_text
+from jit_auth.channels import words
+from jit_auth.channels.shape import Card, Change, Decided, Recent, Waiting
+from jit_auth.channels.words import LEFT_OUT, MASK, OPAQUE, exactly, moment, offered, outcome, span
 from jit_auth.core.fields import Field, fields
-from jit_auth.core.text import Part, hidden, host_shown, summary_parts, visible
-from jit_auth.model import Action, Ask, Effect, Execution, Millis, Request, Risk, State, Verdict, Vote
+from jit_auth.core.reach import SHARED
+from jit_auth.core.text import NONE, Part, hidden, host_shown, summary_parts, visible
+from jit_auth.engine.pages import ApprovalPage, ConsentPage
 from jit_auth.model import Card as CardRow
+from jit_auth.model import CardRole, Execution, Risk
 
-CONSEQUENCE: Mapping[Effect, str] = {
-    "read": "Reads only: nothing changes at {provider}.",
-    "create": "Creates something new at {provider}. It cannot be taken back from here.",
-    "update": "Changes something that exists at {provider}. What it was before is not kept here.",
-    "delete": "Deletes something at {provider}. It may be gone for good.",
-}
+Details = Literal["full", "summary", "none"]
+"""What leaves the house: all but what is sensitive; the summary and the facts; environment, action and risk alone."""
 
-_OUTCOME: Mapping[State, str] = {
-    "paused": "Nothing is done yet. The call still waits.",
-    "executing": "The call is on its way to {provider}.",
-    "succeeded": "Sent. {provider} answered {status}.",
-    "failed": "The call failed. {trouble}",
-    "denied": "Denied. Nothing is sent. {trouble}",
-    "expired": "Time ran out before everybody had decided. Nothing was sent.",
-    "cancelled": "Withdrawn. Nothing is sent.",
-    "unknown": "Sent, but the answer was lost: nobody knows yet whether it happened.",
-}
+__all__ = [
+    "Card",
+    "Change",
+    "Decided",
+    "Details",
+    "Recent",
+    "Waiting",
+    "build",
+    "build_consent",
+    "build_gathered",
+    "detailed",
+    "exactly",
+    "masked",
+    "moment",
+    "outcome",
+    "span",
+]
 
-
-class Decided(Struct, frozen=True):
-    """One vote as people read it."""
-
-    who: str
-    verdict: Verdict
-    at: Millis
-    feedback: str = ""
+_RISKS: tuple[Risk, ...] = ("low", "medium", "high", "critical")
 
 
-class Card(Struct, frozen=True, kw_only=True):
-    """One copy of one round of approval for one person, as it is now."""
-
-    id: str
-    """The card's row: a channel finds its own copy by it."""
-    ask: str
-    person: str
-    environment: str
-    summary: tuple[Part, ...]
-    action: str
-    title: str
-    connector: str
-    risk: Risk
-    effect: Effect
-    consequence: str
-    method: str
-    host: str
-    account: str
-    fields: tuple[Field, ...]
-    agent: str
-    """The agent that called, whose words `says` are: the last of the chain."""
-    chain: tuple[str, ...]
-    user: str
-    reasons: tuple[str, ...]
-    """The policy's."""
-    again: str = ""
-    """Why it is asked again."""
-    says: str = ""
-    """The agent's own, unverified words."""
-    wants: tuple[str, ...]
-    decided: tuple[Decided, ...]
-    open: bool
-    """Whether a vote can still count."""
-    expires: Millis
-    silence: str
-    outcome: str
-    cut: bool = False
-    """Something was left out of this copy, so that at risk high or critical it may only link to the page."""
-    url: str = ""
-    """The person's own link (holds a ticket)."""
-
-    def __repr__(self) -> str:
-        return f"Card({self.id!r})"
-
-    __str__ = __repr__
-
-    @property
-    def line(self) -> str:
-        """The summary as one line."""
-        return "".join(part.text for part in self.summary)
-
-    @property
-    def decidable(self) -> bool:
-        """Whether this copy may offer to decide, rather than only to open the page."""
-        return self.open and not (self.cut and self.risk in ("high", "critical"))
-
-    @property
-    def seen(self) -> str:
-        """SHA-256 over what this card says of the call: kept with the vote. Who voted, when it ends and how it ended
-        are no part of it: they change while the page is read."""
-        passing = ("decided", "open", "outcome", "url", "silence", "expires")
-        return sha256_text(canonical({k: v for k, v in to_builtins(self).items() if k not in passing}))
-
-
-def build(
-    *,
-    environment: str,
-    card: CardRow,
-    ask: Ask,
-    execution: Execution,
-    action: Action,
-    connector_name: str,
-    provider_name: str,
-    request: Request,
-    votes: Sequence[Vote] = (),
-    connects: bool = True,
-    url: str = "",
-) -> Card:
-    """The whole card: nothing is cut, sensitive values included (`masked` takes them out for other channels).
-
-    `request` is what would leave. `connects`: the provider has accounts that users connect.
-    """
-    provider = visible(provider_name, one_line=True)
+def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> Card:
+    """The whole card of one round for one person: nothing is cut, sensitive values included (`detailed` and `masked`
+    take them out for other channels). `card` is the copy's row, None for a person who has none of his own."""
+    execution, action, ask = page.execution, page.action, page.ask
+    role: CardRole = card.role if card is not None else "resolve" if ask.kind == "outcome" else "decide"
+    person = card.person if card is not None else page.person
+    provider = visible(page.provider_name, one_line=True)
+    changed = _changed(page)
+    voted = {vote.person for vote in page.votes}
+    editors = tuple(visible(editor, one_line=True) for editor in execution.edited_by)
+    unusual = words.unusual(execution, known=bool(page.recent), asked=page.asked, denied=page.denied)
+    held = all(vote.hold for vote in page.votes if vote.verdict == "approve") and action.risk != "critical"
     return Card(
-        id=card.id,
+        id=card.id if card is not None else "",
+        role=role,
+        shared=person.startswith(SHARED),
         ask=ask.id,
-        person=visible(card.person, one_line=True),
-        environment=visible(environment, one_line=True),
+        person=visible(person, one_line=True),
+        environment=visible(page.environment, one_line=True),
         summary=summary_parts(action.summary, execution.params, sensitive=hidden(action)),
         action=action.name,
         title=visible(action.title, one_line=True),
-        connector=visible(connector_name, one_line=True),
+        connector=visible(page.connector_name, one_line=True),
         risk=action.risk,
         effect=action.effect,
-        consequence=CONSEQUENCE[action.effect].format(provider=provider),
-        method=request.method,
-        host=_host(request.url),
-        account=_account(execution, connects),
+        consequence=words.CONSEQUENCE[action.effect].format(provider=provider),
+        method=page.request.method,
+        host=host_shown(urlsplit(page.request.url).netloc),
+        account=words.account(execution, page.connects),
         fields=fields(action, execution.params),
-        agent=visible(execution.agent, one_line=True),
-        chain=tuple(visible(agent, one_line=True) for agent in execution.chain),
-        user=_user(execution),
+        **_asker(execution),
         reasons=tuple(visible(reason) for reason in execution.decision.reasons),
         again=visible(ask.why),
-        says=visible(execution.reason or ""),
-        wants=tuple(_want(want.of, want.need, execution) for want in ask.wants),
+        wants=tuple(words.want(want, ask, execution) for want in ask.wants),
         decided=tuple(
-            Decided(visible(v.person, one_line=True), v.verdict, v.at, visible(v.feedback or "")) for v in votes
+            Decided(visible(v.person, one_line=True), v.verdict, v.at, visible(v.feedback or "")) for v in page.votes
         ),
         open=ask.state == "open",
         expires=ask.expires,
-        silence="If nobody decides by then, nothing is sent and the call expires; that does not count as a denial.",
-        outcome=outcome(execution, provider_name),
+        silence=words.SILENCE[role],
+        outcome=outcome(execution, page.provider_name),
+        state=execution.state,
+        provider=provider,
+        labels=tuple(visible(label, one_line=True) for label in execution.decision.labels),
+        unusual=unusual + tuple(words.escalation(step, execution) for step in ask.escalated),
+        recent=tuple(_recent(page, each) for each in page.recent),
+        others=tuple(visible(each, one_line=True) for each in page.eligible if each not in voted | {person}),
+        changed=changed,
+        editable=tuple(name for name in execution.decision.editable if name in _names(page)),
+        hold_for=offered(execution.decision.for_max) if held and role == "decide" else (),
+        reminded=ask.reminded,
+        warned=ask.warned,
+        note=words.noted(execution, ask, editors, [each.name for each in changed]) if role == "notice" else "",
+        waiting=page.waiting,
+        url=url,
+    )
+
+
+def build_consent(page: ConsentPage, card: CardRow, url: str) -> Card:
+    """The card that asks a user to connect, or to let another agent use what is connected. `url` is the ask's link."""
+    execution, action, ask = page.execution, page.action, page.ask
+    titles = [(visible(page.scope_titles.get(name, ""), one_line=True), name) for name in page.new]
+    named = [(title, visible(name, one_line=True)) for title, name in titles]
+    return Card(
+        id=card.id,
+        role="consent",
+        ask=ask.id,
+        person=visible(card.person, one_line=True),
+        environment=visible(page.environment, one_line=True),
+        summary=summary_parts(action.summary, execution.params, sensitive=hidden(action)),
+        action=action.name,
+        title=visible(action.title, one_line=True),
+        connector=visible(page.connector_name, one_line=True),
+        risk=action.risk,
+        effect=action.effect,
+        consequence="Nothing happens before you have answered on the page.",
+        method="",
+        host=host_shown(page.provider_host),
+        account=visible(page.account or "", one_line=True),
+        fields=(),
+        **_asker(execution),
+        reasons=(),
+        wants=(),
+        decided=(),
+        open=ask.state == "open",
+        expires=ask.expires,
+        silence=words.SILENCE["consent"],
+        outcome=outcome(execution, page.provider_name),
+        state=execution.state,
+        provider=visible(page.provider_name, one_line=True),
+        scopes=tuple(f"{title} ({name})" if title else name for title, name in named),
+        reminded=ask.reminded,
+        warned=ask.warned,
+        cut=True,
+        url=url,
+    )
+
+
+def build_gathered(environment: str, card: CardRow, pages: Sequence[ApprovalPage], url: str) -> Card:
+    """Many requests in one message: each with its line, its risk and a link of its own beneath `url`. None: over.
+
+    In a place that many see, `url` is nobody's link, and beneath it are addresses that decide nothing.
+    """
+    shared = card.person.startswith(SHARED)
+    found = sorted(pages, key=lambda page: (-_RISKS.index(page.action.risk), page.ask.id))
+    waiting = tuple(_waiting(page, f"{url}{'' if shared else '/all'}/{page.ask.id}") for page in found)
+    many = f"{len(found)} request{'s' if len(found) != 1 else ''} wait{'s' if len(found) == 1 else ''} for you"
+    return Card(
+        id=card.id,
+        role="gather",
+        shared=shared,
+        ask="",
+        person=visible(card.person, one_line=True),
+        environment=visible(environment, one_line=True),
+        summary=(Part(many if found else "Nothing waits for you any more"),),
+        action="",
+        title="Requests that wait",
+        connector="",
+        risk=found[0].action.risk if found else "low",
+        effect="read",
+        consequence="",
+        method="",
+        host="",
+        account="",
+        fields=(),
+        agent="",
+        chain=(),
+        user="",
+        reasons=(),
+        wants=(),
+        decided=(),
+        open=bool(found),
+        expires=min((page.ask.expires for page in found), default=card.expires),
+        silence=words.SILENCE["gather"],
+        outcome="" if found else "All of it is decided, withdrawn or over.",
+        gathered=waiting,
+        cut=True,
         url=url,
     )
 
 
 def masked(card: Card) -> Card:
-    """The card for channels other than the page: sensitive values masked, which counts as cut."""
+    """The card for channels other than the page: sensitive values masked, which counts as cut. What people cannot read
+    takes its buttons away."""
     kept = tuple(_masked(field) if field.sensitive else field for field in card.fields)
-    return replace(card, fields=kept, cut=card.cut or any(field.cut for field in kept))
+    changed = tuple(Change(each.name, MASK, MASK, True) if each.sensitive else each for each in card.changed)
+    hides = any(field.cut for field in kept) or any(each.sensitive for each in changed)
+    return replace(
+        card,
+        fields=kept,
+        changed=changed,
+        cut=card.cut or hides,
+        page_only=card.page_only or OPAQUE in card.labels,
+    )
+
+
+def detailed(card: Card, details: Details) -> Card:
+    """The card as far as `details` lets it leave the house. What is left out counts as cut (THREAT_MODEL 19)."""
+    safe = masked(card)
+    if details == "full":
+        return safe
+    changed = tuple(Change(each.name, LEFT_OUT, LEFT_OUT, each.sensitive) for each in safe.changed)
+    safe = replace(safe, fields=(), changed=changed, says="", cut=True)
+    if details == "summary":
+        return safe
+    return replace(
+        safe,
+        summary=safe.summary if safe.role == "gather" else (Part(safe.title),),
+        consequence="",
+        method="",
+        host="",
+        account="",
+        agent="",
+        chain=(),
+        user="",
+        reasons=(),
+        again="",
+        wants=(),
+        decided=tuple(replace(vote, feedback="") for vote in safe.decided),
+        outcome=_bare(safe),
+        scopes=(),
+        labels=(),
+        unusual=(),
+        recent=(),
+        others=(),
+        changed=(),
+        editable=(),
+        gathered=tuple(replace(each, line=each.action) for each in safe.gathered),
+        note="",
+    )
+
+
+def _asker(execution: Execution) -> dict[str, Any]:
+    return {
+        "agent": visible(execution.agent, one_line=True),
+        "chain": tuple(visible(agent, one_line=True) for agent in execution.chain),
+        "user": words.user(execution),
+        "says": visible(execution.reason or ""),
+    }
 
 
 def _masked(field: Field) -> Field:
     return Field(
         name=field.name,
-        value_text="\u27e8masked: open the page to read it\u27e9",
+        value_text=MASK,
         length=field.length,
         sensitive=True,
         shown=field.shown,
@@ -181,46 +258,44 @@ def _masked(field: Field) -> Field:
     )
 
 
-def outcome(execution: Execution, provider_name: str) -> str:
-    """What became of the call, in one or two sentences."""
-    trouble = visible(execution.error.message) if execution.error else ""
-    status = str(execution.result.status) if execution.result else "without a status"
-    provider = visible(provider_name, one_line=True)
-    return _OUTCOME[execution.state].format(provider=provider, status=status, trouble=trouble).strip()
+def _bare(card: Card) -> str:
+    """The outcome without a word of provider or agent."""
+    if card.role == "gather":
+        return card.outcome
+    return words.OUTCOME[card.state].format(provider="The provider", status="", trouble="").replace(" .", ".").strip()
 
 
-def moment(at: Millis) -> str:
-    """A time for people: `25 Nov 2026, 10:00:00 UTC`."""
-    return datetime.fromtimestamp(at // 1000, UTC).strftime("%d %b %Y, %H:%M:%S UTC")
+def _names(page: ApprovalPage) -> frozenset[str]:
+    return frozenset(param.name for param in page.action.params)
 
 
-def _host(url: str) -> str:
-    return host_shown(urlsplit(url).netloc)
+def _changed(page: ApprovalPage) -> tuple[Change, ...]:
+    """What is different from what the agent asked for; `before` is empty while nobody has changed anything."""
+    if page.execution.before is None:
+        return ()
+    was = {field.name: field for field in fields(page.action, page.execution.before)}
+    now = {field.name: field for field in fields(page.action, page.execution.params)}
+    found = []
+    for name in dict.fromkeys((*now, *was)):
+        before, after = was.get(name), now.get(name)
+        if before != after:
+            sensitive = any(each.sensitive for each in (before, after) if each is not None)
+            texts = [each.value_text if each is not None else NONE for each in (before, after)]
+            found.append(Change(name, texts[0], texts[1], sensitive))
+    return tuple(found)
 
 
-def _account(execution: Execution, connects: bool) -> str:
-    if not connects:
-        return "None: this provider knows no accounts of users."
-    if execution.account is None:
-        user = visible(execution.user or "", one_line=True)
-        return f"The account that {user} connects. None is connected yet."
-    name = visible(execution.account_name or "", one_line=True)
-    number = visible(execution.account, one_line=True)
-    return f"{name} (id {number})" if name and name != number else number
+def _recent(page: ApprovalPage, execution: Execution) -> Recent:
+    parts = summary_parts(page.action.summary, execution.params, sensitive=hidden(page.action))
+    return Recent(execution.updated, "".join(part.text for part in parts), execution.state)
 
 
-def _user(execution: Execution) -> str:
-    if execution.user is None:
-        return "nobody in particular"
-    proof = "verified" if execution.verified else f"claimed by {visible(execution.agent, one_line=True)}"
-    return f"{visible(execution.user, one_line=True)} ({proof})"
-
-
-def _want(of: Sequence[str], need: int, execution: Execution) -> str:
-    people = [
-        f"{visible(execution.user or '', one_line=True)} (for whom it is done)"
-        if name == "requester"
-        else visible(name.removeprefix("user:"), one_line=True)
-        for name in of
-    ]
-    return f"{need} approval{'s' if need > 1 else ''} of {' or '.join(people)}"
+def _waiting(page: ApprovalPage, url: str) -> Waiting:
+    parts = summary_parts(page.action.summary, page.execution.params, sensitive=hidden(page.action))
+    return Waiting(
+        ask=page.ask.id,
+        line="".join(part.text for part in parts),
+        risk=page.action.risk,
+        url=url,
+        action=visible(page.action.title, one_line=True),
+    )

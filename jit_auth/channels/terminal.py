@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
 
 from jit_auth.channels.card import Card
+from jit_auth.channels.channel import Channel
+from jit_auth.channels.tools import Tools
+from jit_auth.core.reach import Way
 
 Write = Callable[[str], object]
 
@@ -26,7 +32,7 @@ class Terminal:
     async def show(self, card: Card, ref: str | None) -> str:
         """Print the line of a new, open card. A card that was printed, or is decided, prints nothing: paper does not
         change. A standard output that is closed or full loses the line and nothing else."""
-        if ref is None and card.open:
+        if ref is None and card.open and card.role == "decide":
             try:
                 # One write with its line feed: lines of several cards never run into each other.
                 self._write(f"approve {card.ask} {card.person} {card.url}\n")
@@ -34,8 +40,16 @@ class Terminal:
                 return "lost"
         return ref or "printed"
 
+    @property
+    def routes(self) -> Sequence[web.RouteDef]:
+        """It answers nothing."""
+        return ()
+
 
 @asynccontextmanager
-async def open_terminal(write: Write) -> AsyncIterator[Terminal]:
+async def open_terminal(settings: Any, tools: Tools) -> AsyncIterator[Terminal]:
     """The terminal as a port, for as long as the service runs."""
-    yield Terminal(write)
+    yield Terminal(tools.write)
+
+
+TERMINAL = Channel("terminal", None, None, lambda settings, people: Way("terminal", everyone=True), open_terminal)

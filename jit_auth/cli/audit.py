@@ -16,16 +16,13 @@ from typing import Any, TextIO, TypeVar
 
 import msgspec
 
-from jit_auth.cli.options import config_option, json_option, print_json, settings_of
-from jit_auth.config.settings import Settings
+from jit_auth.cli.configured import settings_of, with_store
+from jit_auth.cli.options import config_option, json_option, print_json
 from jit_auth.core.text import visible
 from jit_auth.errors import JitAuthError
 from jit_auth.model import Millis
 from jit_auth.storage.audit import Entry, Record
-from jit_auth.storage.clock import Clock
-from jit_auth.storage.place import file_of
 from jit_auth.storage.schema import migrate
-from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
 
 T = TypeVar("T")
@@ -188,21 +185,7 @@ async def _newest(record: Record, count: int, follow: bool) -> AsyncIterator[Ent
 
 
 def _with_record(args: argparse.Namespace, work: Callable[[Record], Awaitable[T]]) -> T:
-    os.umask(0o077)
-    settings = settings_of(args)
-    path = file_of(settings.storage.url, settings.base)
-    if path is not None and not path.exists():
-        raise JitAuthError(f"There is no database at {path} yet.", hint="`jit-auth serve` makes it.")
-    return asyncio.run(_run(settings, work))
-
-
-async def _run(settings: Settings, work: Callable[[Record], Awaitable[T]]) -> T:
-    vault = Vault(settings.vault.keys)
-    store = await Store.open(settings.storage.url, vault, clock=Clock(), base=settings.base, serve=False)
-    try:
-        return await work(store.audit)
-    finally:
-        await store.close()
+    return with_store(settings_of(args), lambda store, vault: work(store.audit))
 
 
 def _rfc3339(at: Millis) -> str:

@@ -13,7 +13,9 @@ from jit_auth.catalog.check import unreadable
 from jit_auth.catalog.globs import match
 from jit_auth.catalog.load import Catalog
 from jit_auth.catalog.load import load as load_catalog
-from jit_auth.cli.options import config_option, json_option, print_json, settings_of
+from jit_auth.cli.configured import settings_of
+from jit_auth.cli.options import config_option, json_option, print_json
+from jit_auth.cli.outside import channel_faults, unreached
 from jit_auth.config.database import sqlite_path
 from jit_auth.config.load import policy_texts
 from jit_auth.config.settings import Settings
@@ -47,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         warnings.extend(settings.warnings)
         faults.extend(_content(settings, warnings))
         faults.extend(_database(settings))
+        faults.extend(channel_faults(settings))
+        warnings.extend(unreached(settings))
     if args.json:
         told = [{"file": fault.file, "line": fault.line, "message": fault.message} for fault in faults]
         print_json({"ok": not faults, "faults": told, "warnings": warnings})
@@ -75,7 +79,14 @@ def _content(settings: Settings, warnings: list[str]) -> Iterator[Fault]:
         warnings.extend(str(fault) for name in catalog.connectors for fault in unreadable(catalog, name))
         actions = {name: operation.action for name, operation in catalog.actions.items()}
         people = settings.people
-        load_policy(policy_texts(settings), actions, people.ids, groups=people.groups, aliases=people.names)
+        load_policy(
+            policy_texts(settings),
+            actions,
+            people.ids,
+            vias=settings.vias,
+            groups=people.groups,
+            aliases=people.names,
+        )
     except Faults as wrong:
         yield from wrong.faults
     if not settings.policies.paths:

@@ -10,7 +10,8 @@ from jit_auth.catalog.check import unreadable
 from jit_auth.catalog.files import CONNECTOR, PROVIDER
 from jit_auth.catalog.formats import describe
 from jit_auth.catalog.load import Catalog, load
-from jit_auth.cli.options import config_option, config_path, json_option, names_config, print_json, settings_of, table
+from jit_auth.cli.configured import settings_of
+from jit_auth.cli.options import config_option, config_path, json_option, names_config, print_json, table
 from jit_auth.config.load import shown
 from jit_auth.config.settings import Settings
 from jit_auth.core.toml import did_you_mean

@@ -17,9 +17,11 @@ COMMANDS = {
     "init": "agents",
     "agent": "agents",
     "check": "check",
+    "approvals": "approvals",
     "connectors": "connectors",
     "policy": "policy",
     "audit": "audit",
+    "keys": "keys",
     "db": "audit",
 }
 """Which module of this package adds which command, in the order in which `--help` lists them."""

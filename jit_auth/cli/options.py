@@ -9,9 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jit_auth.config.load import load
-from jit_auth.config.settings import Settings
-
 ENVIRONMENT = "JIT_AUTH_CONFIG"
 
 
@@ -36,11 +33,6 @@ def config_path(args: argparse.Namespace) -> Path:
 def names_config(args: argparse.Namespace) -> bool:
     """Whether the command line itself names a configuration."""
     return getattr(args, "config", None) is not None
-
-
-def settings_of(args: argparse.Namespace, *, secrets: bool = True) -> Settings:
-    """The settings that the command was given. Raises Faults."""
-    return load(config_path(args), secrets=secrets)
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from jit_auth.catalog.load import load as load_catalog
-from jit_auth.cli.options import config_option, config_path, json_option, names_config, print_json, settings_of
+from jit_auth.cli.configured import CHANNEL_TABLES, settings_of
+from jit_auth.cli.options import config_option, config_path, json_option, names_config, print_json
 from jit_auth.config.load import policy_texts, shown
 from jit_auth.config.settings import Settings
 from jit_auth.credentials import KINDS
@@ -164,6 +165,7 @@ def _policy(args: argparse.Namespace) -> Policy:
         _texts(args.files, settings),
         actions,
         people.ids if people else (),
+        vias=settings.vias if settings else (*CHANNEL_TABLES, "page"),
         groups=people.groups if people else {},
         aliases=people.names if people else {},
     )

@@ -13,7 +13,8 @@ import sys
 from aiohttp import web
 
 from jit_auth.app import Service, build, calm_gc, load_bundle
-from jit_auth.cli.options import config_option, settings_of
+from jit_auth.cli.configured import settings_of
+from jit_auth.cli.options import config_option
 from jit_auth.config.settings import Settings
 from jit_auth.engine.bundle import Bundle
 from jit_auth.errors import JitAuthError

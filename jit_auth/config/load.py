@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec import Struct
+
 from jit_auth.config.resolve import Resolver
 from jit_auth.config.settings import Settings
 from jit_auth.config.tables import File
@@ -13,14 +15,27 @@ from jit_auth.core.toml import Document, convert, read
 from jit_auth.errors import Fault, Faults
 
 
-def load(path: Path, *, secrets: bool = True, environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    path: Path,
+    *,
+    channels: Mapping[str, type[Struct]] = {},
+    secrets: bool = True,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
     """The settings in the file at `path`. Raises Faults.
 
+    `channels` are the Structs that judge [channels.*]: a channel that is none of them is an unknown key.
     With `secrets` False no secret is resolved (they stay empty): for commands that only look at connectors.
     `environ` stands for os.environ.
     """
     document = document_of(path)
-    resolver = Resolver(document, path.absolute().parent, os.environ if environ is None else environ, secrets=secrets)
+    resolver = Resolver(
+        document,
+        path.absolute().parent,
+        os.environ if environ is None else environ,
+        channels=channels,
+        secrets=secrets,
+    )
     settings = resolver.settings(convert(document, File))
     if resolver.faults:
         raise Faults(sorted(resolver.faults, key=lambda fault: fault.line))

@@ -10,6 +10,7 @@ from msgspec import Struct
 from jit_auth.core.ids import person_id
 from jit_auth.errors import Problem
 
+_SLACK = re.compile(r"[UW][A-Z0-9]{1,30}")
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -72,6 +73,9 @@ def gather(tables: Mapping[str, PersonTable], fault: Callable[[tuple[str, ...], 
         if email:
             emails[person] = email
         if table.slack is not None:
+            if not _SLACK.fullmatch(table.slack):
+                # A name can be taken by another one tomorrow; the id stays the person's.
+                fault((key, "slack"), f"{table.slack!r} is no Slack member id such as U012ANA")
             _claim(slack, table.slack, person, (key, "slack"), fault)
         for group in table.groups:
             if not _GROUP.fullmatch(group):

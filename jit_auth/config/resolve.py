@@ -11,22 +11,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from msgspec.structs import asdict, replace
 
 from jit_auth.config import settings as made
 from jit_auth.config import tables, urls
+from jit_auth.config.channels import gather_channels
 from jit_auth.config.database import judge_url, sqlite_path
+from jit_auth.config.limits import judge_limits
 from jit_auth.config.people import People, gather
 from jit_auth.config.provider import ClientTable
-from jit_auth.config.secret import Secret, Secrets
+from jit_auth.config.secret import Secret, Secrets, is_address
+from jit_auth.config.signing import signing_key
 from jit_auth.core.ids import person_id
-from jit_auth.core.toml import Document
+from jit_auth.core.toml import Document, did_you_mean
 from jit_auth.errors import Fault, Problem
-from jit_auth.policy.strings import milliseconds
 
 AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+NAME = AGENT_NAME
 _GLOB = re.compile(r"[A-Za-z0-9._*-]+")
 
 OFF_LOOPBACK = (
@@ -38,8 +41,17 @@ OFF_LOOPBACK = (
 class Resolver:
     """Resolves one file. `faults` gathers what is wrong; what could not be resolved is left empty."""
 
-    def __init__(self, document: Document, base: Path, environ: Mapping[str, str], *, secrets: bool) -> None:
+    def __init__(
+        self,
+        document: Document,
+        base: Path,
+        environ: Mapping[str, str],
+        *,
+        channels: Mapping[str, type[Struct]],
+        secrets: bool,
+    ) -> None:
         self._document = document
+        self._kinds = channels
         self._base = base
         self._environ = environ
         self._resolve_secrets = secrets
@@ -53,17 +65,25 @@ class Resolver:
         host, listen, loopback = self._addresses(file.server)
         self._secrets = Secrets(self._base, loopback=loopback, environ=self._environ)
         people = gather(file.people, lambda path, message: self._fault(("people", *path), message))
+        channels, wrong = gather_channels(
+            file.channels, self._kinds, self._document, self._channel_secret, secrets=self._resolve_secrets
+        )
+        self.faults += wrong
+        webhooks, callbacks = self._signed(file.webhooks, file.agents)
         settings = made.Settings(
             server=self._server(file.server, host, listen),
             storage=self._storage(file.storage),
             vault=self._vault(file.vault),
             agents=self._agents(file.agents, people, loopback),
-            users=made.Users(verify=file.users.verify, consent=file.users.consent),
+            users=self._users(file.users, file.channels),
             people=people,
             providers={name: self._provider(name, table) for name, table in file.providers.items()},
             connectors=self._connectors(file.connectors),
             policies=made.Policies(paths=tuple(self._base / path for path in file.policies.paths)),
-            limits=made.Limits(approved_send_within=self._limit(file.limits)),
+            limits=judge_limits(file.limits, lambda key, message: self._fault(("limits", key), message)),
+            channels=channels,
+            webhooks=webhooks,
+            callback_secrets=callbacks,
             loopback=loopback,
             base=self._base,
             document=self._document,
@@ -83,6 +103,9 @@ class Resolver:
         except ValueError as error:
             self._fault(path, str(error))
             return ""
+
+    def _channel_secret(self, secret: Secret, path: tuple[str | int, ...]) -> str:
+        return secret if isinstance(secret, str) and is_address(secret) else self._secret(secret, path)
 
     def _mode(self, path: Path, what: str, at: tuple[str | int, ...]) -> None:
         try:
@@ -180,11 +203,12 @@ class Resolver:
             for number, action in enumerate(table.actions):
                 if not _GLOB.fullmatch(action):
                     self._fault((*at, "actions", number), f"{action!r} is no name or glob of actions")
-            for number, url in enumerate(table.return_urls):
-                try:
-                    urls.prefix(url)
-                except ValueError as error:
-                    self._fault((*at, "return_urls", number), f"agents.{name}.return_urls: {error}")
+            for key, prefixes in (("return_urls", table.return_urls), ("callback_urls", table.callback_urls)):
+                for number, url in enumerate(prefixes):
+                    try:
+                        urls.prefix(url)
+                    except ValueError as error:
+                        self._fault((*at, key, number), f"agents.{name}.{key}: {error}")
             trusts = loopback if table.trusts_users is None else table.trusts_users
             if "*" in table.users and not trusts:
                 self.warnings.append(
@@ -199,6 +223,7 @@ class Resolver:
                 trusts_users=trusts,
                 owners=self._persons(table.owners, people, (*at, "owners")),
                 sees_people=loopback if table.sees_people is None else table.sees_people,
+                callback_urls=table.callback_urls,
                 return_urls=table.return_urls,
             )
         return resolved
@@ -234,8 +259,45 @@ class Resolver:
             allow_private_hosts=tuple(host.lower() for host in connectors.allow_private_hosts),
         )
 
-    def _limit(self, limits: tables.LimitsTable) -> int:
-        within = milliseconds(limits.approved_send_within)
-        if not within:
-            self._fault(("limits", "approved_send_within"), 'expected a duration such as "15m"')
-        return within or 0
+    def _users(self, users: tables.UsersTable, channels: Mapping[str, Any]) -> made.Users:
+        for number, name in enumerate(users.notify):
+            if name not in channels:
+                at = ("users", "notify", number)
+                self._fault(at, f"users.notify: {name!r} is no configured channel{did_you_mean(name, channels)}")
+        return made.Users(verify=users.verify, consent=users.consent, notify=tuple(dict.fromkeys(users.notify)))
+
+    def _signed(
+        self, webhooks: Mapping[str, tables.WebhookTable], agents: Mapping[str, tables.AgentTable]
+    ) -> tuple[dict[str, made.Webhook], dict[str, bytes]]:
+        """Who is sent events, and what signs them: no two places share a secret, or one could forge the other's."""
+        places: dict[bytes, str] = {}
+        resolved: dict[str, made.Webhook] = {}
+        callbacks: dict[str, bytes] = {}
+        for name, table in webhooks.items():
+            at = ("webhooks", name)
+            if not NAME.fullmatch(name):
+                self._fault(at, f"{name!r} is no name of a webhook: letters, digits and ._-, at most 64")
+            try:
+                urls.target(table.url)
+            except ValueError as error:
+                self._fault((*at, "url"), f"webhooks.{name}.url: {error}")
+            key = self._signing_key(table.secret, (*at, "secret"), places)
+            resolved[name] = made.Webhook(url=table.url, secret=key)
+        for name, agent in agents.items():
+            if agent.callback_secret is not None:
+                callbacks[name] = self._signing_key(agent.callback_secret, ("agents", name, "callback_secret"), places)
+        return resolved, callbacks
+
+    def _signing_key(self, secret: Secret, at: tuple[str, ...], places: dict[bytes, str]) -> bytes:
+        text = self._secret(secret, at)
+        if not text:
+            return b""
+        where = ".".join(at)
+        try:
+            key = signing_key(text)
+        except ValueError as error:
+            self._fault(at, f"{where}: {error}")
+            return b""
+        if (other := places.setdefault(key, where)) != where:
+            self._fault(at, f"{where} is the secret of {other} too: one each")
+        return key

@@ -29,6 +29,11 @@ class SecretTable(Struct, frozen=True):
 Secret = str | SecretTable
 
 
+def is_address(text: str) -> bool:
+    """Whether a text that stands where a secret may is but an address without a password (smtp://127.0.0.1:1025)."""
+    return "://" in text and "@" not in text and "?" not in text
+
+
 def exposed(path: Path) -> bool:
     """Whether group or others can read or change a file (THREAT_MODEL 40). A missing file is not exposed."""
     try:

@@ -54,12 +54,16 @@ class Agent(Struct, frozen=True, kw_only=True):
     trusts_users: bool
     owners: tuple[str, ...]
     sees_people: bool
+    callback_urls: tuple[str, ...] = ()
+    """URL prefixes that its callbacks may go to, for `core.urls.within`. Its secret is none of the bundle's."""
     return_urls: tuple[str, ...]
 
 
 class Users(Struct, frozen=True, kw_only=True):
     verify: Literal["none"]
     consent: Literal["agent", "shared"]
+    notify: tuple[str, ...] = ()
+    """Channels (each is configured) by which a consent that is needed also reaches the user."""
 
 
 class Connectors(Struct, frozen=True, kw_only=True):
@@ -72,7 +76,26 @@ class Policies(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
+    open_per_agent: int
+    """Paused executions of one agent; a further one is refused."""
+    asks_per_person_hour: int
+    """Cards that one person gets by one channel within an hour; further ones are gathered into one message."""
+    deny_cooldown: Millis
+    """For how long the same request is denied at once after a person's denial; 0: not at all."""
     approved_send_within: Millis
+    send_window: Millis
+    """From the intent to the first byte."""
+
+
+class Webhook(Struct, frozen=True, kw_only=True):
+    """Where all events go."""
+
+    url: str
+    secret: bytes
+    """Signs what is sent there (Standard Webhooks), 24 to 64 bytes; empty where no secret was resolved."""
+
+    def __repr__(self) -> str:
+        return f"Webhook({self.url.partition('?')[0]})"  # a query may hold a token
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -89,6 +112,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     connectors: Connectors
     policies: Policies
     limits: Limits
+    channels: dict[str, Struct]
+    """Per configured channel its own settings; each secret in them is its text."""
+    webhooks: dict[str, Webhook]
+    callback_secrets: dict[str, bytes]
+    """Per agent the secret that config.toml gives for its callbacks; the others' is derived by the vault."""
     loopback: bool
     base: Path
     """The folder of config.toml: relative paths start here."""
@@ -96,6 +124,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """For faults that only other parts can find (a provider that no connector has, ...)."""
     warnings: tuple[str, ...] = ()
     """What is tolerated on loopback alone, or is probably not meant: `jit-auth check` prints it."""
+
+    @property
+    def vias(self) -> tuple[str, ...]:
+        """What `via` may name in policies: each configured channel, and the page, which always exists."""
+        return (*self.channels, "page")
 
     def __repr__(self) -> str:
         return f"Settings({self.document.file})"

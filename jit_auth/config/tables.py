@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -50,11 +50,14 @@ class AgentTable(Struct, frozen=True, kw_only=True):
     trusts_users: bool | None = None
     owners: tuple[str, ...] = ()
     sees_people: bool | None = None
+    callback_secret: Secret | None = None
+    callback_urls: tuple[str, ...] = ()
     return_urls: tuple[str, ...] = ()
 
 
 class UsersTable(Struct, frozen=True, kw_only=True):
     verify: Literal["none"] = "none"
+    notify: tuple[str, ...] = ()
     consent: Literal["agent", "shared"] = "agent"
 
 
@@ -68,7 +71,16 @@ class PoliciesTable(Struct, frozen=True, kw_only=True):
 
 
 class LimitsTable(Struct, frozen=True, kw_only=True):
+    open_per_agent: int = 1_000
+    asks_per_person_hour: int = 60
+    deny_cooldown: str | int = "10m"
     approved_send_within: str = "15m"
+    send_window: str = "5s"
+
+
+class WebhookTable(Struct, frozen=True, kw_only=True):
+    url: str
+    secret: Secret
 
 
 class File(Struct, frozen=True, kw_only=True):
@@ -78,7 +90,10 @@ class File(Struct, frozen=True, kw_only=True):
     agents: dict[str, AgentTable] = {}
     users: UsersTable = UsersTable()
     people: dict[str, PersonTable] = {}
+    channels: dict[str, dict[str, Any]] = {}
+    """Each channel's own keys: `config.channels` judges them by its Struct."""
     providers: dict[str, ClientTable] = {}
     connectors: ConnectorsTable = ConnectorsTable()
     policies: PoliciesTable = PoliciesTable()
     limits: LimitsTable = LimitsTable()
+    webhooks: dict[str, WebhookTable] = {}

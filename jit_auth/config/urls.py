@@ -66,14 +66,31 @@ def parsed(url: str) -> SplitResult:
     return parts
 
 
+def target(url: str) -> str:
+    """A URL that something is sent to, as it was written, once judged: no dot segment. Raises ValueError."""
+    parts = parsed(url)
+    _judge_host(parts)
+    if _dotted(parts.path):
+        raise ValueError("its path holds a dot segment")
+    return url
+
+
 def prefix(url: str) -> str:
     """A URL prefix as it was written, once judged: ends in `/`, no query, no dot segment. Raises ValueError."""
     parts = parsed(url)
+    _judge_host(parts)
     if parts.query or url.endswith("?") or not parts.path.endswith("/"):
         raise ValueError("a URL prefix ends in / and has no query")
     if _dotted(parts.path):
         raise ValueError("a URL prefix holds no dot segment")
     return url
+
+
+def _judge_host(parts: SplitResult) -> None:
+    # `*.example.com`, `%65vil.example`: a pattern, or another host for whoever decodes it.
+    host = parts.hostname or ""
+    if "%" in host or not is_host(host):
+        raise ValueError(f"{host!r} is no host name or address")
 
 
 def _dotted(path: str) -> bool:

@@ -49,6 +49,12 @@ def refused_by_provider(came: Came) -> Trouble:
     return Trouble(code, came.message or f"The provider answered {status}.", "The provider's answer is in `result`.")
 
 
+RECENTLY_DENIED = Trouble(
+    "recently_denied",
+    "A person denied exactly this a moment ago; nobody is asked again so soon.",
+    "Do not repeat it. Change what is asked for, or ask the person directly.",
+    by="policy",
+)
 CONSENT_REFUSED = Trouble(
     "consent_refused",
     "The user refused the access that this action needs.",

@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from jit_auth.model import Execution, Want
+from msgspec import Struct
+
+from jit_auth.model import Escalate, Want
+
+Members = Callable[[str], frozenset[str]]
+"""The members of a group, by its name."""
 
 
-def eligible(want: Want, execution: Execution) -> frozenset[str]:
-    """The people whose vote counts for one requirement.
+class Requesters(Struct, frozen=True):
+    """Whose request it is (THREAT_MODEL 1, 16): the user an agent acts for, who answers for the agents of the chain,
+    and whoever changed its parameters. None of them counts as a member of a group; an editor does not count at all."""
 
-    The requester (the user an agent acts for) counts only where the rule names it: as `requester`, or by id.
-    """
-    people = set()
-    for name in want.of:
+    user: str | None = None
+    owners: frozenset[str] = frozenset()
+    editors: frozenset[str] = frozenset()
+
+
+def eligible(want: Want, by: Requesters, members: Members, escalated: Collection[Escalate] = ()) -> frozenset[str]:
+    """The people whose vote counts for one requirement. A requester counts only where the rule names it: as
+    `requester`, or by id. `escalated` widens it only where the rule says that they count (THREAT_MODEL 34)."""
+    names = [*want.of]
+    for step in want.escalate:
+        if step.counts and step in escalated:
+            names += step.to
+    return people(names, by, members)
+
+
+def people(names: Iterable[str], by: Requesters, members: Members) -> frozenset[str]:
+    """Whom the names of a `from` stand for."""
+    found: set[str] = set()
+    asking = by.owners | ({by.user} if by.user is not None else frozenset())
+    for name in names:
+        kind, _, who = name.partition(":")
         if name == "requester":
-            if execution.user is not None:
-                people.add(execution.user)
-        elif name.startswith("user:"):
-            people.add(name.removeprefix("user:"))
-    return frozenset(people)
+            found |= {by.user} if by.user is not None else frozenset()
+        elif kind == "user":
+            found.add(who)
+        elif kind == "group":
+            found |= members(who) - asking
+    return frozenset(found - by.editors)
+
+
+def grouped(names: Iterable[str], by: Requesters, members: Members) -> frozenset[str]:
+    """Those of `people` who are asked as members of a group, and are not named as well."""
+    names = tuple(names)
+    named = people([name for name in names if not name.startswith("group:")], by, members)
+    return people([name for name in names if name.startswith("group:")], by, members) - named
 
 
 def enough(wants: Sequence[Want], who: Sequence[frozenset[str]], voters: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jit_auth.core import endings
+from jit_auth.core.nudge import next_nudge, nudge
 from jit_auth.core.outcome import after, over, unanswered
 from jit_auth.core.quorum import enough
 from jit_auth.core.scopes import Lack
@@ -42,7 +43,31 @@ def next_step(view: View) -> Step:
         return Wait(execution.deadline)
     if execution.intent:
         return after(view, _GONE)
-    return _ended(view) or _owed(view)
+    ended = _ended(view)
+    if ended is not None:
+        return ended
+    step = _owed(view)
+    if isinstance(step, Asking) and step.round and not execution.version and _cooling(view):
+        return End("denied", endings.RECENTLY_DENIED)
+    return _nudged(view, step) if isinstance(step, Wait) and not step.settled else step
+
+
+def _cooling(view: View) -> bool:
+    """Whether a person denied just this a moment ago: nobody is worn down by repeats (THREAT_MODEL 22)."""
+    tally = view.crowd.tally
+    return tally is not None and tally.denied_at is not None and view.now < tally.denied_at + view.cooldown
+
+
+def _nudged(view: View, step: Wait) -> Step:
+    """Waiting for people goes on, but for what is to be said meanwhile."""
+    ask = next((ask for ask in view.asks if ask.kind == "approval" and ask.state == "open"), None)
+    if ask is None:
+        return step
+    due = nudge(ask, view.decision.remind, view.now)
+    if due is not None:
+        return due
+    times = [at for at in (step.until, next_nudge(ask, view.decision.remind)) if at is not None]
+    return Wait(min(times, default=None))
 
 
 def _ended(view: View) -> Step | None:
@@ -63,7 +88,8 @@ def _ended(view: View) -> Step | None:
 def _no_approver(view: View) -> End | None:
     """The rules want more approvers than there are: nobody could ever say yes."""
     wants = view.decision.wants
-    if not wants or enough(wants, view.eligible, frozenset().union(*view.eligible)):
+    who = view.eligible if view.reached is None else view.reached
+    if not wants or enough(wants, who, frozenset().union(*who)):
         return None
     return End("denied", endings.no_approver())
 
@@ -115,7 +141,10 @@ def _approval(view: View, current: Ask | None) -> tuple[bool, str | None]:
     if view.digest is None:
         return False, None
     if current is None:
-        return False, ""
+        if view.standing is not None:
+            return True, None
+        edited = bool(view.execution.edited_by) and any(ask.kind == "approval" for ask in view.asks)
+        return False, "An approver changed what will be sent." if edited else ""
     if current.digest != view.digest:
         return False, "What would be sent has changed since it was asked."
     votes = {v.person for v in view.votes if v.ask == current.id and v.verdict == "approve"}
@@ -150,9 +179,12 @@ def _send(view: View, current: Ask | None, settled: tuple[Ask, ...]) -> Step:
     if current is not None and view.decision.wants:
         met = view.now if execution.met is None else execution.met
         not_after = min(not_after, _runs_out(current, view.decision.wants), met + view.send_within)
+    spends = view.standing if current is None and view.decision.wants else None
+    if spends is not None:
+        not_after = min(not_after, spends.until)
     if execution.trouble_since is not None and view.now >= not_after:
         return over(view, End("failed", endings.unavailable("The approval ran out while the provider was away.")))
-    return Send(not_after, settled)
+    return Send(not_after, settled, spends)
 
 
 def _asks_for(ask: Ask, lack: Lack) -> bool:

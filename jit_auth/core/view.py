@@ -7,7 +7,20 @@ from typing import Literal
 from msgspec import Struct
 
 from jit_auth.core.scopes import Lack
-from jit_auth.model import Ask, Decision, Execution, Millis, Result, State, Trouble, Vote, Want
+from jit_auth.model import (
+    Ask,
+    Crowd,
+    Decision,
+    Escalate,
+    Execution,
+    Millis,
+    Pass,
+    Result,
+    State,
+    Trouble,
+    Vote,
+    Want,
+)
 
 Kind = Literal[
     "done",
@@ -62,6 +75,14 @@ class View(Struct, frozen=True):
     came: Came | None = None
     held: bool = False
     """A live process is at it: nobody else touches it."""
+    reached: tuple[frozenset[str], ...] | None = None
+    """Of `eligible`, those who can be asked, or have voted (None: all)."""
+    standing: Pass | None = None
+    """An "approve for a while" that covers this call: valid, with uses left."""
+    crowd: Crowd = Crowd()
+    """Read where people would be asked."""
+    cooldown: Millis = 0
+    """How long after a person's denial the same request is denied at once; 0: never."""
 
 
 class Send(Struct, frozen=True):
@@ -70,6 +91,8 @@ class Send(Struct, frozen=True):
     not_after: Millis
     settled: tuple[Ask, ...] = ()
     """Asks that are open in the store and owed no longer."""
+    spends: Pass | None = None
+    """The "approve for a while" that a use is taken of."""
 
 
 class Asking(Struct, frozen=True):
@@ -79,6 +102,17 @@ class Asking(Struct, frozen=True):
     round: tuple[Want, ...] = ()
     old: tuple[Ask, ...] = ()
     why: str = ""
+
+
+class Nudge(Struct, frozen=True):
+    """Remind or warn those who were asked, or ask more people."""
+
+    ask: Ask
+    reminded: int
+    """How many reminders are due by now."""
+    warned: bool
+    """That it runs out soon is to be said."""
+    escalate: tuple[Escalate, ...] = ()
 
 
 class Wait(Struct, frozen=True):
@@ -98,4 +132,4 @@ class End(Struct, frozen=True):
     result: Result | None = None
 
 
-Step = Send | Asking | Wait | End
+Step = Send | Asking | Nudge | Wait | End

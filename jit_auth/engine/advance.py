@@ -12,11 +12,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from jit_auth.core.step import next_step
-from jit_auth.core.view import Asking, Came, End, Send, Step, Wait
+from jit_auth.core.view import Asking, Came, End, Nudge, Send, Step, Wait
 from jit_auth.engine.attempt import Attempts
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
-from jit_auth.engine.units import Writer, Written
+from jit_auth.engine.units import Writer, Written, open_key
 from jit_auth.engine.waits import Waits
 from jit_auth.errors import Problem, StorageError, Unavailable
 from jit_auth.model import Applied, Execution, Idem, Stale, Unit
@@ -34,6 +34,14 @@ OUTCOME_TRIES = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 
 class Taken(Exception):
     """An idempotency key that exists already: its execution is the answer."""
+
+
+class Joined(Exception):
+    """An equal call is paused already: that one is the answer."""
+
+    def __init__(self, open_key: str) -> None:
+        super().__init__()
+        self.open_key = open_key
 
 
 class Dispatcher:
@@ -177,6 +185,8 @@ class Dispatcher:
                 return self._writer.intent(judged, step, idem)
             case Asking():
                 return self._writer.asking(judged, step, idem)
+            case Nudge():
+                return self._writer.nudging(judged, step)
             case Wait():
                 return self._writer.waiting(judged, step, idem)
             case End():
@@ -205,6 +215,8 @@ class Dispatcher:
         """Something moved since the judgement: read it and judge again, a few times; nothing was written so far."""
         if stale.which == "idem":
             raise Taken
+        if stale.which == "open":
+            raise Joined(open_key(judged.execution, judged.view.digest))
         came, execution = judged.view.came, judged.execution
         if (times > MOST_STALE and came is None) or times > MOST_RECORDED or (stale.which == "bundle" and times > 1):
             raise _busy(stale)

@@ -1,46 +1,32 @@
-"""Approvals by link: what the page shows, and one atomic vote.
+"""Rounds of approval: what a copy shows now, and one atomic vote, by link or in a name that a channel vouches for.
 
 Attacks: a mail scanner opens the link (reading decides nothing); a link is guessed, shared or replayed (the ticket is a
 MAC over card, person and expiry; the vote's primary key makes it useless twice); a stale page approves something else
-(the digest that the form carries is compared); two people decide at once (the round's version serialises them); a
-vote comes at the last moment (judged by the database's clock).
+(the digest that the form carries is compared; a round stands for one digest for ever); two people decide at once (the
+round's version serialises them); a vote comes at the last moment (judged by the database's clock); an approver writes
+his own request (an edit drops all votes, and whoever edited decides nothing).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NoReturn
-
-import msgspec
+from typing import NoReturn
 
 from jit_auth.core.links import genuine, row_of
-from jit_auth.core.quorum import eligible, enough
-from jit_auth.core.times import rfc3339
 from jit_auth.credentials import KINDS
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
+from jit_auth.engine.ballot import Ballot, Mark
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
-from jit_auth.engine.pages import ApprovalPage, Voted
-from jit_auth.errors import Conflict, Forbidden, Gone, NotFound, Unavailable
-from jit_auth.model import (
-    Ask,
-    At,
-    Audit,
-    Card,
-    Change,
-    Execution,
-    Insert,
-    Op,
-    Opened,
-    Stale,
-    Touch,
-    Unit,
-    Verdict,
-    Vote,
-    Who,
-)
+from jit_auth.engine.pages import ApprovalPage, Choice, Voted
+from jit_auth.errors import Conflict, Gone, NotFound, Problem, Unavailable
+from jit_auth.model import Ask, Card, Opened, Stale
 from jit_auth.storage.store import Store
+
+MOST_TOGETHER = 50
+"""Rounds that are decided by one post."""
 
 
 @dataclass(frozen=True)
@@ -52,170 +38,219 @@ class Approvals:
     bundle: Bundle
     judge: Judge
     dispatcher: Dispatcher
+    ballot: Ballot
     environment: str
     ticket_key: bytes
 
     async def page(self, ticket: str) -> ApprovalPage:
         """What one copy of a round shows now; decides nothing. Raises NotFound, Gone, Conflict (superseded)."""
         card, ask, opened = await self._find(ticket)
-        judged = await self._judged(opened)
-        self._still(ask, opened.execution)
-        operation = judged.operation
-        if operation is None or judged.request is None:
-            raise Gone("This action no longer exists.", code="expired")
-        if ask.state == "open" and judged.view.digest != ask.digest:
-            # The request is built anew: what is shown would not be what this digest, and so this link, stands for.
-            self.dispatcher.spawn(self.dispatcher.advance(opened.execution.id))
-            self._superseded()
-        return ApprovalPage(
-            environment=self.environment,
-            person=card.person,
-            card=card,
-            ask=ask,
-            execution=opened.execution,
-            action=operation.action,
-            connector_name=operation.connector.name,
-            provider_name=operation.provider_name,
-            request=judged.request,
-            connects=KINDS[operation.provider.kind].connects,
-            places=tuple(KINDS[operation.provider.kind].adds(operation.provider)),
-            votes=tuple(sorted((v for v in opened.votes if v.ask == ask.id), key=lambda vote: vote.at)),
-            now=self.store.now(),
-        )
+        return await self._page(card.person, ask, opened, card)
 
-    async def vote(
-        self, ticket: str, verdict: Verdict, *, digest: str | None, feedback: str | None, how: str, seen: str
-    ) -> Voted:
+    async def page_as(self, person: str, ask_id: str) -> ApprovalPage:
+        """The same for a person whom a channel has recognised."""
+        ask, opened = await self._round(ask_id)
+        return await self._page(person, ask, opened, None)
+
+    async def notice(self, ask_id: str) -> ApprovalPage:
+        """The round to whoever holds its address: for its environment, action and risk alone."""
+        ask, opened = await self._round(ask_id)
+        return await self._page("", ask, opened, None, context=False)
+
+    async def shown(self, card: Card, opened: Opened, ask: Ask) -> ApprovalPage | None:
+        """What the worker shows; None where the action no longer exists. Never refuses what is over."""
+        return await self._made(card.person, ask, opened, card, await self._judged(opened), context=True)
+
+    async def vote(self, ticket: str, choice: Choice) -> Voted:
         """One vote of the person whose link it is. Raises NotFound, Gone, Conflict: then nothing was decided."""
+        card, _, _ = await self._find(ticket)
+        return await self.vote_as(card.person, card.ask, choice)
+
+    async def vote_as(self, person: str, ask_id: str, choice: Choice) -> Voted:
+        """One vote of a person whom a channel has recognised."""
         for _ in range(MOST_STALE):
-            card, ask, opened = await self._find(ticket)
-            self._votable(card, ask, opened, digest)
-            if ("user", card.person) in self.memory.belief.stops:
-                raise Forbidden("You were stopped by an operator.", code="not_eligible", hint="Nothing was decided.")
-            vote = Vote(
-                ask=ask.id,
-                person=card.person,
-                verdict=verdict,
-                digest=ask.digest,
-                seen=seen,
-                how=how,
-                feedback=feedback,
-                at=self.store.now(),
-            )
-            new_ask = self._counted(ask, opened, vote)
-            unit = self._unit(ask, new_ask, opened.execution, vote)
-            if isinstance(await self.store.apply(unit), Stale):
+            ask, opened = await self._round(ask_id)
+            judged = await self._judged(opened)
+            mark = self._mark(person, ask, opened, judged, choice)
+            if isinstance(await self.store.apply(await self.ballot.unit((mark,))), Stale):
                 await self.memory.reread()
                 continue
-            return await self._voted(card, new_ask, vote, opened)
+            return await self._voted(mark)
         raise Unavailable("Others are deciding this very moment.", hint="Try again.")
 
-    async def _voted(self, card: Card, ask: Ask, vote: Vote, before: Opened) -> Voted:
-        execution_id = ask.execution
-        if vote.verdict == "deny":
-            await self.dispatcher.advance(execution_id)
-        else:
-            self.dispatcher.spawn(self.dispatcher.advance(execution_id))
-        opened = await self.store.opened(execution_id) or before
-        operation = self.bundle.operation(opened.execution.action)
-        if operation is None:
-            raise Gone("This action no longer exists.", code="expired")
-        return Voted(
-            environment=self.environment,
-            person=card.person,
-            verdict=vote.verdict,
-            ask=ask,
-            execution=opened.execution,
-            action=operation.action,
-            votes=tuple(v for v in opened.votes if v.ask == ask.id),
-            now=self.store.now(),
-        )
+    async def open_rounds(self, ticket: str) -> tuple[ApprovalPage, ...]:
+        """All open rounds that wait for the person whose link this is, oldest first."""
+        person = await self.person(ticket)
+        pages: list[ApprovalPage] = []
+        for card in await self.store.open_cards(person):
+            found = None if card.role != "decide" else await self._opened(card)
+            if found is None:
+                continue
+            ask, opened = found
+            try:
+                pages.append(await self._page(person, ask, opened, card, context=False))
+            except Problem:
+                continue  # it ran out, or was asked anew, since
+        mine = [page for page in pages if all(vote.person != person for vote in page.votes)]
+        return tuple({page.ask.id: page for page in mine}.values())[:MOST_TOGETHER]
 
-    async def _find(self, ticket: str) -> tuple[Card, Ask, Opened]:
+    async def vote_together(self, ticket: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+        """Several rounds at once: all or nothing. Raises Conflict (`stale`: which refused the whole, and why)."""
+        person = await self.person(ticket)
+        for _ in range(MOST_STALE):
+            marks: list[Mark] = []
+            refused: list[dict[str, str]] = []
+            for ask_id, choice in choices.items():
+                try:
+                    ask, opened = await self._round(ask_id)
+                    marks.append(self._mark(person, ask, opened, await self._judged(opened), choice))
+                except Problem as problem:
+                    refused.append({"id": ask_id, "code": problem.code, "detail": problem.message})
+            if refused:
+                raise Conflict(
+                    "One of these requests can no longer be decided so. Nothing was decided.",
+                    code="stale",
+                    members={"stale": refused},
+                    hint="Open the list again: it shows what still waits.",
+                )
+            if isinstance(await self.store.apply(await self.ballot.unit(tuple(marks))), Stale):
+                await self.memory.reread()
+                continue
+            return tuple([await self._voted(mark) for mark in marks])
+        raise Unavailable("Others are deciding this very moment.", hint="Try again.")
+
+    async def person(self, ticket: str) -> str:
+        """Whose link it is: of a card, open or not, or of a gathered message. Raises NotFound, Gone."""
+        card = await self.card(ticket)
+        if self.store.now() >= card.expires:
+            raise Gone("This link has run out.", code="expired")
+        return card.person
+
+    async def card(self, ticket: str) -> Card:
         """The card that a ticket stands for. One answer for every way in which it is none."""
         named = row_of(ticket)
-        card = await self.store.card(named[0]) if named is not None and named[0].startswith("crd_") else None
+        card = await self.store.card(named[0]) if named is not None else None
         if card is None or not genuine(self.ticket_key, "approval", card.id, card.person, card.expires, ticket):
             raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
+        return card
+
+    async def asked_of(self, card: Card) -> tuple[Ask, Opened]:
+        """The question of a card. Raises NotFound."""
+        found = await self._opened(card)
+        if found is None:
+            raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
+        return found
+
+    async def _find(self, ticket: str) -> tuple[Card, Ask, Opened]:
+        card = await self.card(ticket)
+        ask, opened = await self.asked_of(card)
+        if ask.kind != "approval":
+            raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
+        return card, ask, opened
+
+    async def _opened(self, card: Card) -> tuple[Ask, Opened] | None:
         opened = await self.store.opened(card.execution)
         ask = next((a for a in opened.asks if a.id == card.ask), None) if opened is not None else None
-        if opened is None or ask is None:
-            raise NotFound("There is no such link.")
-        return card, ask, opened
+        return None if opened is None or ask is None else (ask, opened)
+
+    async def _round(self, ask_id: str) -> tuple[Ask, Opened]:
+        ask = await self.store.ask(ask_id)
+        opened = await self.store.opened(ask.execution) if ask is not None and ask.kind == "approval" else None
+        found = next((a for a in opened.asks if a.id == ask_id), None) if opened is not None else None
+        if opened is None or found is None:
+            raise NotFound("There is no such request.", hint="It may belong to another service.")
+        return found, opened
 
     async def _judged(self, opened: Opened) -> Judged:
         return await self.judge.judge(opened.execution, opened.asks, opened.votes)
 
-    def _still(self, ask: Ask, execution: Execution) -> None:
+    async def _page(
+        self, person: str, ask: Ask, opened: Opened, card: Card | None, *, context: bool = True
+    ) -> ApprovalPage:
+        self.still(ask, opened)
+        judged = await self._judged(opened)
+        if judged.operation is not None and ask.state == "open" and judged.view.digest != ask.digest:
+            # The request is built anew: what is shown would not be what this digest, and so this link, stands for.
+            self.dispatcher.spawn(self.dispatcher.advance(opened.execution.id))
+            _superseded()
+        page = await self._made(person, ask, opened, card, judged, context=context)
+        if page is None:
+            raise Gone("This action no longer exists.", code="expired")
+        return page
+
+    async def _made(
+        self, person: str, ask: Ask, opened: Opened, card: Card | None, judged: Judged, *, context: bool
+    ) -> ApprovalPage | None:
+        operation, execution = judged.operation, opened.execution
+        if operation is None or judged.request is None:
+            return None
+        kind = KINDS[operation.provider.kind]
+        tally = judged.view.crowd.tally
+        recent = await self.store.recent(execution.agent, execution.action) if context else ()
+        waiting = await self.store.open_cards(person) if context and person else ()
+        return ApprovalPage(
+            environment=self.environment,
+            person=person,
+            card=card,
+            ask=ask,
+            execution=execution,
+            action=operation.action,
+            connector_name=operation.connector.name,
+            provider_name=operation.provider_name,
+            request=judged.request,
+            connects=kind.connects,
+            places=tuple(kind.adds(operation.provider)),
+            votes=tuple(sorted((v for v in opened.votes if v.ask == ask.id), key=lambda vote: vote.at)),
+            eligible=tuple(sorted(self.judge.circle.voters(execution, ask))),
+            recent=tuple(one for one in recent if one.id != execution.id)[:5],
+            asked=max(0, tally.times - 1) if tally is not None else 0,
+            denied=tally.denied if tally is not None else 0,
+            waiting=len({one.ask for one in waiting} - {ask.id}),
+            rounds=sum(one.kind == "approval" for one in opened.asks),
+            now=self.store.now(),
+        )
+
+    def still(self, ask: Ask, opened: Opened) -> None:
         """Raises Gone or Conflict where the round is no longer to be seen or decided."""
+        execution = opened.execution
         if ask.state == "superseded":
-            self._superseded()
+            _superseded()
         if execution.state == "cancelled":
             raise Gone("The agent withdrew this request.", code="cancelled")
         waits = execution.state == "paused"
         if ask.state == "expired" or (self.store.now() >= ask.expires and (ask.state == "open" or waits)):
             raise Gone("This request ran out before it was decided.", code="expired")
 
-    def _superseded(self) -> NoReturn:
-        raise Conflict(
-            "This request was asked again in another form.",
-            code="superseded",
-            hint="Open the newer request; this one decides nothing any more.",
+    def _mark(self, person: str, ask: Ask, opened: Opened, judged: Judged, choice: Choice) -> Mark:
+        self.still(ask, opened)
+        return self.ballot.mark(person, ask, opened, judged, choice)
+
+    async def _voted(self, mark: Mark) -> Voted:
+        execution_id = mark.opened.execution.id
+        if mark.edits is not None or mark.choice.verdict == "deny":
+            await self.dispatcher.advance(execution_id)
+        else:
+            self.dispatcher.spawn(self.dispatcher.advance(execution_id))
+        opened = await self.store.opened(execution_id) or mark.opened
+        operation = self.bundle.operation(opened.execution.action)
+        if operation is None:
+            raise Gone("This action no longer exists.", code="expired")
+        return Voted(
+            environment=self.environment,
+            person=mark.person,
+            verdict=mark.choice.verdict,
+            ask=mark.new_ask,
+            execution=opened.execution,
+            action=operation.action,
+            votes=tuple(v for v in opened.votes if v.ask == mark.ask.id),
+            edited=mark.edits is not None,
+            now=self.store.now(),
         )
 
-    def _votable(self, card: Card, ask: Ask, opened: Opened, digest: str | None) -> None:
-        self._still(ask, opened.execution)
-        votes = [vote for vote in opened.votes if vote.ask == ask.id]
-        if ask.state != "open" or any(vote.person == card.person for vote in votes):
-            decided = [{"by": v.person, "decision": v.verdict, "at": rfc3339(v.at)} for v in votes]
-            raise Conflict(
-                "This request was decided already.",
-                code="already_decided",
-                members={"decided": decided},
-                hint="A decision is final; the agent can ask again.",
-            )
-        if digest is not None and digest != ask.digest:
-            raise Conflict(
-                "The page showed something else than what would be sent.",
-                code="digest_mismatch",
-                hint="Open the link again and read it once more. Nothing was decided.",
-            )
-        if not any(card.person in eligible(want, opened.execution) for want in ask.wants):
-            raise Forbidden("You are not among those who may decide this.", code="not_eligible")
 
-    def _counted(self, ask: Ask, opened: Opened, vote: Vote) -> Ask:
-        """The round as this vote leaves it."""
-        state: Literal["denied", "met", "open"] = "denied"
-        if vote.verdict == "approve":
-            yes = {v.person for v in opened.votes if v.ask == ask.id and v.verdict == "approve"} | {vote.person}
-            who = [eligible(want, opened.execution) for want in ask.wants]
-            state = "met" if enough(ask.wants, who, yes) else "open"
-        return msgspec.structs.replace(ask, state=state, version=ask.version + 1)
-
-    def _unit(self, ask: Ask, new: Ask, execution: Execution, vote: Vote) -> Unit:
-        belief = self.memory.belief
-        at = At(belief.epoch, self.bundle.hash, (("user", vote.person),), not_after=ask.expires)
-        to = {"due": vote.at, "updated": vote.at} | ({"met": vote.at} if new.state == "met" else {})
-        ops: tuple[Op, ...] = (
-            Insert(vote),
-            Change(ask, {"state": new.state}),
-            Change(execution, to),
-            Touch(ask.id, vote.at),
-        )
-        fact = {
-            "do": "vote",
-            "ask": ask.id,
-            "verdict": vote.verdict,
-            "digest": ask.digest,
-            "seen": vote.seen,
-            "how": vote.how,
-            "by": Who(vote.person),
-        }
-        audit = Audit(
-            actor=f"person:{vote.person}",
-            what=(fact,),
-            user=execution.user,
-            agent=execution.chain[0],
-            execution=execution.id,
-        )
-        return Unit(at, ops, audit)
+def _superseded() -> NoReturn:
+    raise Conflict(
+        "This request was asked again in another form.",
+        code="superseded",
+        hint="Open the newer request; this one decides nothing any more.",
+    )

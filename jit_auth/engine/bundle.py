@@ -32,6 +32,8 @@ class Bundle:
     shared_consent: bool
     """`[users] consent = "shared"`: what a user granted counts for every agent."""
     send_within: Millis
+    touch: Mapping[str, str]
+    """Per action a fingerprint of what decides it: rules, groups, the action and its provider as they are defined."""
     hash: str
 
     def operation(self, name: str) -> Operation | None:

@@ -55,7 +55,13 @@ class Consents:
 
     async def page(self, link_ticket: str) -> ConsentPage:
         """What is asked; changes nothing. Raises NotFound, Gone, Conflict."""
-        ask, execution, operation = await self._find(link_ticket)
+        return await self._page(*await self._find(link_ticket))
+
+    async def shown(self, ask: Ask) -> ConsentPage:
+        """What the user is told of a consent that is needed, whatever has become of it. Raises NotFound."""
+        return await self._page(*await self._of(ask.id))
+
+    async def _page(self, ask: Ask, execution: Execution, operation: Operation) -> ConsentPage:
         grant, holding = await self._grant(execution, operation)
         provider = operation.provider
         granted = frozenset(grant.scopes) if grant is not None and grant.state == "live" else frozenset()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.approvals import Approvals
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.consents import Consents
+from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
-from jit_auth.engine.pages import ApprovalPage, ConsentPage, Finished, Leaving, Voted
-from jit_auth.engine.submit import Call, Submit
+from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Voted
+from jit_auth.engine.submit import Admitted, Call, Submit
+from jit_auth.engine.waits import Waits
 from jit_auth.errors import Problem, TooMany
-from jit_auth.model import Execution, Opened, Verdict
+from jit_auth.model import Execution, Opened
+from jit_auth.storage.audit import Entry
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,19 @@ class Engine:
     own: Own
     approvals: Approvals
     consents: Consents
+    outcomes: Outcomes
 
-    async def submit(self, call: Call) -> Execution:
+    @property
+    def waits(self) -> Waits:
+        """Who waits in this process for an execution to move."""
+        return self.own.waits
+
+    async def events(self, agent: str, execution_id: str, after: str | None) -> Sequence[Entry]:
+        """What is on record of an agent's own execution, after an opaque id. Raises NotFound."""
+        await self.own.get(agent, execution_id)
+        return await self.own.store.events(execution_id, after)
+
+    async def submit(self, call: Call) -> Admitted:
         """Admit a call and take it as far as it goes without people."""
         return await self.submitter.submit(call)
 
@@ -36,37 +50,63 @@ class Engine:
         """Put down that an agent's call was not admitted, and why."""
         await self.submitter.refused(agent, refusal)
 
-    async def submit_and_leave(self, call: Call, seconds: float) -> Opened:
-        """Admit a call and answer after `seconds` at the latest; it goes on by itself."""
-        first: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
+    async def submit_and_leave(self, call: Call, seconds: float) -> tuple[Opened, bool]:
+        """Admit a call and answer after `seconds` at the latest; it goes on by itself. With whether it joined."""
+        first: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
 
-        def admitted(execution: Execution) -> None:
+        def durable(execution: Execution) -> None:
+            answered(Admitted(execution))
+
+        def answered(admitted: Admitted) -> None:
             if not first.done():
-                first.set_result(execution)
+                first.set_result(admitted)
 
         async def drive() -> None:
             try:
-                admitted(await self.submitter.submit(call, admitted))
+                answered(await self.submitter.submit(call, durable))
             except BaseException as error:
                 if first.done():
                     raise
                 first.set_exception(error)
 
         self.dispatcher.spawn(drive())
-        execution = await first
+        admitted = await first
+        execution_id = admitted.execution.id
         try:
-            return await self.own.wait(call.agent.name, execution.id, seconds)
+            return await self.own.wait(call.agent.name, execution_id, seconds), admitted.joined
         except TooMany:
             # It is admitted: a refusal now would hide that. The agent gets what there is.
-            return await self.own.get(call.agent.name, execution.id)
+            return await self.own.get(call.agent.name, execution_id), admitted.joined
 
     async def approval_page(self, ticket: str) -> ApprovalPage:
         return await self.approvals.page(ticket)
 
-    async def vote(
-        self, ticket: str, verdict: Verdict, *, digest: str | None, feedback: str | None, how: str, seen: str
-    ) -> Voted:
-        return await self.approvals.vote(ticket, verdict, digest=digest, feedback=feedback, how=how, seen=seen)
+    async def vote(self, ticket: str, choice: Choice) -> Voted:
+        return await self.approvals.vote(ticket, choice)
+
+    async def open_rounds(self, ticket: str) -> tuple[ApprovalPage, ...]:
+        return await self.approvals.open_rounds(ticket)
+
+    async def vote_together(self, ticket: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+        return await self.approvals.vote_together(ticket, choices)
+
+    async def notice(self, ask: str) -> ApprovalPage:
+        return await self.approvals.notice(ask)
+
+    async def outcome_page(self, ticket: str) -> ApprovalPage:
+        return await self.outcomes.page(ticket)
+
+    async def resolve(self, ticket: str, outcome: str, note: str) -> Execution:
+        return await self.outcomes.by_link(ticket, outcome, note)
+
+    async def round_as(self, person: str, ask: str) -> ApprovalPage:
+        return await self.approvals.page_as(person, ask)
+
+    async def vote_as(self, person: str, ask: str, choice: Choice) -> Voted:
+        return await self.approvals.vote_as(person, ask, choice)
+
+    async def resolve_as(self, person: str, ask: str, outcome: str, note: str, how: str) -> Execution:
+        return await self.outcomes.by_person(person, ask, outcome, note, how)
 
     async def consent_page(self, ticket: str) -> ConsentPage:
         return await self.consents.page(ticket)

@@ -6,15 +6,30 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jit_auth.catalog.load import Operation
-from jit_auth.core.digest import digest
-from jit_auth.core.quorum import eligible
+from jit_auth.core.digest import canonical, digest
+from jit_auth.core.quorum import enough
+from jit_auth.core.reach import Reach
 from jit_auth.core.scopes import Lack, lack
 from jit_auth.core.view import Came, View
 from jit_auth.credentials import KINDS
 from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.circle import Circle
 from jit_auth.engine.memory import Belief, Holding, Memory
 from jit_auth.errors import Unprocessable
-from jit_auth.model import Ask, At, Decision, Execution, Grant, Millis, Place, Request, Trouble, Vote
+from jit_auth.model import (
+    Ask,
+    At,
+    Crowd,
+    Decision,
+    Execution,
+    Grant,
+    Millis,
+    Pass,
+    Place,
+    Request,
+    Trouble,
+    Vote,
+)
 from jit_auth.policy.facts import Call
 from jit_auth.storage.store import Store
 
@@ -62,8 +77,16 @@ class Fixed(Struct, frozen=True):
 class Judge:
     """Reads what is believed, builds the request, asks the policy. Decides nothing itself."""
 
-    def __init__(self, bundle: Bundle, memory: Memory, store: Store) -> None:
+    def __init__(
+        self, bundle: Bundle, memory: Memory, store: Store, circle: Circle, reach: Reach, *, most_open: int,
+        cooldown: Millis,
+    ) -> None:  # fmt: skip
+        """`most_open`: paused executions that an agent may have; `cooldown`: after a denial (`[limits]`)."""
         self.bundle = bundle
+        self.circle = circle
+        self.most_open = most_open
+        self._reach = reach
+        self._cooldown = cooldown
         self._memory = memory
         self._store = store
         self._fixed: dict[str, Fixed] = {}
@@ -107,11 +130,25 @@ class Judge:
         decision = self.bundle.policy.decide(call)
         # Who was stopped decides nothing any more; who voted must not be stopped until the send (THREAT_MODEL 7).
         eligibles: tuple[frozenset[str], ...] = ()
+        reached: tuple[frozenset[str], ...] | None = None
+        standing: Pass | None = None
         if decision.wants:
+            current = next((ask for ask in asks if ask.kind == "approval" and ask.state in ("open", "met")), None)
             out = {name for kind, name in belief.stops if kind == "user"}
-            eligibles = tuple([eligible(want, execution) - out for want in decision.wants])
+            escalated = current.escalated if current is not None else ()
+            eligibles = tuple([one - out for one in self.circle.eligible(execution, decision.wants, escalated)])
+            voters = {vote.person for vote in votes if vote.verdict == "approve"}
+            reached = tuple([self._reached(one, decision, voters) for one in eligibles])
+            if current is None and mark is not None:
+                standing = await self._standing(execution, decision, eligibles, mark, now)
+        if standing is not None:
+            subjects += [("user", voter) for voter in standing.voters]
         if votes:
             subjects += [("user", vote.person) for vote in votes if vote.verdict == "approve"]
+        crowd = Crowd()
+        if (missing is not None and not execution.version) or (decision.wants and standing is None):
+            most = 0 if execution.version else self.most_open
+            crowd = await self._store.crowd(execution.agent, tally_key(execution), most)
         view = View(
             execution=execution,
             decision=decision,
@@ -127,11 +164,40 @@ class Judge:
             barred=barred,
             halted=belief.halted or abs(self._store.skew) > MOST_SKEW,
             held=held,
+            reached=reached,
+            standing=standing,
+            crowd=crowd,
+            cooldown=self._cooldown,
         )
         at = At(belief.epoch, self.bundle.hash, tuple(subjects))
         shadow, reads = self.bundle.policy.shadow(call), self.bundle.reads[execution.action]
         groups = call.groups if execution.action in self.bundle.beyond else None
         return Judged(view, at, operation, grant, request, shadow, reads, groups)
+
+    def _reached(self, people: frozenset[str], decision: Decision, voters: set[str]) -> frozenset[str]:
+        """Those who can be asked by the channels that the rules allow, or have voted already."""
+        via = decision.via
+        return frozenset([who for who in people if who in voters or self._reach.reachable(who, via)])
+
+    async def _standing(
+        self, execution: Execution, decision: Decision, eligibles: tuple[frozenset[str], ...], mark: str, now: Millis
+    ) -> Pass | None:
+        """An "approve for a while" that covers this call. All of THREAT_MODEL 16 is judged anew: the digest, which
+        holds user, chain and account; what decides the action; who gave it; and whether the rules still allow one."""
+        if decision.for_max is None:
+            return None
+        # An attempt under a pass is repeated under it, though that was its last use.
+        taken = None if execution.standing is None else await self._store.standing(execution.standing)
+        known = await self._store.passes(mark) if taken is None or taken.ended is not None else (taken,)
+        for found in known:
+            lasts = found.created + decision.for_max
+            same = found.digest == mark and (found.action, found.user, found.chain, found.account, found.touch) == (
+                execution.action, execution.user, execution.chain, execution.account,
+                self.bundle.touch[execution.action],
+            )  # fmt: skip
+            if same and now < min(found.until, lasts) and enough(decision.wants, eligibles, found.voters):
+                return found
+        return None
 
     async def _grant(self, execution: Execution, operation: Operation, now: Millis) -> tuple[Grant | None, Lack | None]:
         """The grant to use and what it lacks; the rows are read before a lack is believed."""
@@ -206,6 +272,11 @@ class Judge:
             account=execution.account,
             now=now,
         )
+
+
+def tally_key(execution: Execution) -> str:
+    """What makes two requests the same to people: first agent, user, action, parameters (THREAT_MODEL 22)."""
+    return canonical([execution.chain[0], execution.user, execution.action, execution.params]).decode()
 
 
 def choose(holding: Holding, execution: Execution) -> Grant | None:

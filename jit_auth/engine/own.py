@@ -1,4 +1,4 @@
-"""What an agent does with its own executions: read, list, wait, cancel; and what an operator does: resolve."""
+"""What an agent does with its own executions: read, list, wait, cancel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jit_auth.core.ids import is_id
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
 from jit_auth.engine.waits import Waits
 from jit_auth.errors import Conflict, NotFound, Unavailable
-from jit_auth.model import OPEN, Audit, Change, Committed, Execution, Op, Opened, Page, Stale, Touch, Trouble, Unit
+from jit_auth.model import OPEN, Audit, Change, Execution, Op, Opened, Page, Stale, Touch, Trouble, Unit
 from jit_auth.storage.store import Store
 
 
@@ -101,7 +101,7 @@ class Own:
             }
             ops: list[Op] = [Change(execution, to)]
             ops += [Change(ask, {"state": "closed"}) for ask in opened.asks if ask.state == "open"]
-            ops += [Touch(ask.id, now) for ask in opened.asks if ask.kind == "approval"]
+            ops += [Touch(ask.id, now) for ask in opened.asks]
             audit = Audit(
                 actor=f"agent:{agent}",
                 what=({"do": "cancel"},),
@@ -114,37 +114,6 @@ class Own:
                 return await self.get(agent, execution_id)
         raise Unavailable("Others are changing this execution.", hint="Try again.")
 
-    async def resolve(self, execution_id: str, outcome: str, note: str, who: str) -> Execution:
-        """A person says what became of a call of unknown outcome: final, and it starts nothing.
-
-        `who` is `admin:NAME`. Raises NotFound, and Conflict (`not_unknown`) in any other state.
-        """
-        for _ in range(MOST_STALE):
-            execution = await self.store.execution(execution_id) if is_id(execution_id, "exe") else None
-            if execution is None:
-                raise NotFound("There is no such execution.")
-            if execution.state != "unknown":
-                raise Conflict(
-                    f"The execution is {execution.state}: there is nothing to resolve.",
-                    code="not_unknown",
-                    hint="Only a call of unknown outcome is resolved, once.",
-                )
-            to = {"state": outcome, "updated": self.store.now(), "error": _resolved(outcome, note)}
-            fact = {"do": "resolve", "outcome": outcome, "note": Committed(note)}
-            audit = Audit(
-                actor=who, what=(fact,), user=execution.user, agent=execution.chain[0], execution=execution.id
-            )
-            if not isinstance(await self.store.apply(Unit(None, (Change(execution, to),), audit)), Stale):
-                self.dispatcher.tell(execution)
-                return await self.store.execution(execution_id) or execution
-        raise Unavailable("Others are changing this execution.", hint="Try again.")
-
 
 def _open(execution: Execution, paused: bool) -> bool:
     return execution.state in (OPEN if paused else ("executing",))
-
-
-def _resolved(outcome: str, note: str) -> Trouble | None:
-    if outcome == "succeeded":
-        return None
-    return Trouble("resolved_failed", "A person found out that the call did not happen.", "", by="admin", feedback=note)

@@ -7,7 +7,7 @@ credential or a provider's client secret, except where a field says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -21,8 +21,9 @@ class ApprovalPage(Struct, frozen=True, kw_only=True):
 
     environment: str
     person: str
-    """Whose link it is: the person of `card`."""
-    card: Card
+    """Who sees it."""
+    card: Card | None
+    """The copy's row; None for a person who has none of his own (a click in a place that many see)."""
     ask: Ask
     execution: Execution
     action: Action
@@ -36,6 +37,17 @@ class ApprovalPage(Struct, frozen=True, kw_only=True):
     """All votes of this round so far, oldest first."""
     connects: bool = True
     """Whether the provider has accounts that users connect (False: kind none)."""
+    eligible: tuple[str, ...] = ()
+    """All whose vote would count now, sorted."""
+    recent: tuple[Execution, ...] = ()
+    """The last five of this agent and action that have ended, newest first."""
+    asked: int = 0
+    """How often exactly this (agent, user, action, parameters) was put to people before."""
+    denied: int = 0
+    waiting: int = 0
+    """How many other requests wait for this person."""
+    rounds: int = 1
+    """How many rounds of this execution there were."""
     now: Millis
 
 
@@ -53,6 +65,8 @@ class Voted(Struct, frozen=True, kw_only=True):
     provider_name: str = ""
     """"": the action's `provider`."""
     votes: tuple[Vote, ...] = ()
+    edited: bool = False
+    """Parameters were changed instead: the question is asked anew, and this person decides nothing of it."""
     now: Millis
 
 
@@ -130,6 +144,42 @@ class Finished(Struct, frozen=True, kw_only=True):
     manage_url: str | None = None
 
 
+class Choice(Struct, frozen=True, kw_only=True):
+    """What a person posted about one round. `digest` None: the poster relied on a link that stands for one round."""
+
+    verdict: Verdict
+    digest: str | None = None
+    feedback: str | None = None
+    hold: Millis | None = None
+    """Approve for a while: how long (a duration)."""
+    params: Mapping[str, Any] | None = None
+    """Changed parameters (`editable`): drops all votes, asks anew."""
+    how: str = "link"
+    """How the person was authenticated: link, slack."""
+    seen: str = ""
+    """SHA-256 of what was shown."""
+
+
+class Decide(Protocol):
+    """What a channel asks the engine for, in the name of a person whom the channel has authenticated itself.
+
+    All raise as `Doors`: NotFound, Gone, Conflict (`already_decided` with the member `decided`, `superseded`,
+    `digest_mismatch`), Forbidden (`not_eligible`: the person may not decide this round).
+    """
+
+    async def round_as(self, person: str, ask: str) -> ApprovalPage:
+        """The round `apr_...` as this person would see it. Changes nothing."""
+        ...
+
+    async def vote_as(self, person: str, ask: str, choice: Choice) -> Voted:
+        """One atomic vote of this person."""
+        ...
+
+    async def resolve_as(self, person: str, ask: str, outcome: str, note: str, how: str) -> Execution:
+        """`outcome` succeeded or failed, of the call that the ask `unk_...` is about."""
+        ...
+
+
 class Doors(Protocol):
     """What the pages ask the engine for. It is the engine's half of `web/approve.py` and `web/connect.py`.
 
@@ -141,12 +191,30 @@ class Doors(Protocol):
         """The page of an open or decided round. Changes nothing."""
         ...
 
-    async def vote(
-        self, ticket: str, verdict: Verdict, *, digest: str | None, feedback: str | None, how: str, seen: str
-    ) -> Voted:
-        """One atomic vote. `digest` None: the poster relied on the ticket alone. `seen`: the hash of what
-        was shown. Raises Conflict: `already_decided`, with the member `decided` = [{"by", "decision", "at"}] (RFC 3339)
-        or `digest_mismatch`; in both nothing was decided."""
+    async def vote(self, ticket: str, choice: Choice) -> Voted:
+        """One atomic vote. Raises Conflict: `already_decided`, with the member `decided` = [{"by", "decision", "at"}]
+        (RFC 3339) or `digest_mismatch`; in both nothing was decided."""
+        ...
+
+    async def open_rounds(self, ticket: str) -> tuple[ApprovalPage, ...]:
+        """All open rounds that wait for the person whose link this is (of a card or of a gathered message)."""
+        ...
+
+    async def vote_together(self, ticket: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+        """Several rounds (by their ids) decided at once, each by its own digest: all or nothing. Raises Conflict whose
+        member `stale` lists {"id", "code", "detail"} of what refused the whole; then nothing was decided."""
+        ...
+
+    async def outcome_page(self, ticket: str) -> ApprovalPage:
+        """What an `unk_...` ask shows: the call whose outcome is unknown. Changes nothing."""
+        ...
+
+    async def resolve(self, ticket: str, outcome: str, note: str) -> Execution:
+        """The person of this link says what became of the call. Final."""
+        ...
+
+    async def notice(self, ask: str) -> ApprovalPage:
+        """What `/approvals/apr_...` may tell to whoever holds that address: its environment, action and risk alone."""
         ...
 
     async def consent_page(self, ticket: str) -> ConsentPage:

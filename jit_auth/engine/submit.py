@@ -8,17 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from jit_auth.catalog.load import Operation
 from jit_auth.config.settings import Agent
 from jit_auth.core.digest import canonical
+from jit_auth.core.step import next_step
 from jit_auth.core.urls import within
-from jit_auth.engine.advance import Dispatcher, Taken
+from jit_auth.core.view import Asking
+from jit_auth.engine.advance import Dispatcher, Joined, Taken
 from jit_auth.engine.bundle import Bundle
-from jit_auth.engine.judge import Judge
+from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Holding, Memory
-from jit_auth.errors import Forbidden, NotFound, Problem, Unavailable, Unprocessable
-from jit_auth.model import Audit, Decision, Execution, Grant, Idem, Millis, Unit
+from jit_auth.engine.units import open_key
+from jit_auth.errors import Forbidden, NotFound, Problem, TooMany, Unavailable, Unprocessable
+from jit_auth.model import Audit, Decision, Execution, Grant, Idem, Insert, Millis, Op, Stale, Unit
 from jit_auth.storage.store import Store
 
 DAY: Millis = 86_400_000
@@ -40,10 +44,19 @@ class Call(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     expires_in: Millis = DAY
     return_url: str | None = None
+    callback_url: str | None = None
+    """Judged already against the agent's `callback_urls`, and normalised."""
     key: str | None = None
     """Idempotency-Key."""
     body: bytes = b""
     """Canonical JSON of the whole body, compared where the key exists already."""
+
+
+class Admitted(Struct, frozen=True):
+    """What a call became. `joined`: an equal one was paused already, and is the answer."""
+
+    execution: Execution
+    joined: bool = False
 
 
 class Submit:
@@ -65,8 +78,8 @@ class Submit:
         self._dispatcher = dispatcher
         self._make_id = make_id
 
-    async def submit(self, call: Call, admitted: Callable[[Execution], None] | None = None) -> Execution:
-        """The execution that this call becomes, or, with a known key, became.
+    async def submit(self, call: Call, admitted: Callable[[Execution], None] | None = None) -> Admitted:
+        """The execution that this call becomes, or, with a known key, became; or that it joins.
 
         Drives it as far as it goes without waiting for people. `admitted` is called with its first durable row.
         Raises Problem where the call is not admitted: no execution, and the key stays free.
@@ -80,23 +93,60 @@ class Submit:
             known = await self._known(call, scope)
             if known is None:
                 raise
-            return known
+            return Admitted(known)
         idem = None
         if scope is not None:
             until = draft.expires + KEY_KEPT
             idem = Idem(scope=scope, execution=draft.id, body=call.body.decode(), until=until)
         try:
             judged = await self._judge.judge(draft)
-            return await self._dispatcher.start(judged, idem, admitted)
+            if judged.view.crowd.paused >= self._judge.most_open:
+                await self._room(judged)
+            return Admitted(await self._dispatcher.start(judged, idem, admitted))
+        except Joined as joined:
+            return await self._join(call, joined.open_key, idem, admitted)
         except (Taken, Problem) as refusal:
             known = await self._known(call, scope)
             if known is not None:
-                return known
+                return Admitted(known)
             if isinstance(refusal, Problem):
                 raise
             raise Unavailable(
                 "The call with this key is just being admitted.", hint="Try again.", headers={"Retry-After": "1"}
             ) from None
+
+    async def _join(
+        self, call: Call, key: str, idem: Idem | None, admitted: Callable[[Execution], None] | None
+    ) -> Admitted:
+        """An equal call is paused: answer that one, and bind this call's key to it too. Nobody is asked again."""
+        paused = await self._store.joined(key)
+        if paused is None:  # it has just gone on: this call is one of its own
+            return await self.submit(call, admitted)
+        fact = {"do": "joined"}
+        audit = Audit(
+            actor=f"agent:{call.agent.name}", what=(fact,), user=paused.user, agent=paused.chain[0],
+            execution=paused.id,
+        )  # fmt: skip
+        ops: tuple[Op, ...] = ()
+        if idem is not None:
+            ops = (Insert(replace(idem, execution=paused.id, until=paused.expires + KEY_KEPT)),)
+        if isinstance(await self._store.apply(Unit(None, ops, audit)), Stale):
+            known = await self._known(call, self._scope(call))
+            return Admitted(known if known is not None else paused)
+        return Admitted(paused, joined=True)
+
+    async def _room(self, judged: Judged) -> None:
+        """Raises TooMany where the agent has as many paused calls as it may, and this would be one more."""
+        if isinstance(next_step(judged.view), Asking):
+            key = open_key(judged.execution, judged.view.digest)
+            if await self._store.joined(key) is not None:
+                raise Joined(key)
+            raise TooMany(
+                f"This agent has {self._judge.most_open} calls that wait for people.",
+                code="too_many_open",
+                hint="Wait until some are decided, or cancel those that are no longer wanted.",
+                headers={"Retry-After": "60"},
+            )
 
     async def refused(self, agent: str, refusal: Problem) -> None:
         """A call that was not admitted leaves its audit row: who, and the code (what was posted may be anything)."""
@@ -170,6 +220,7 @@ class Submit:
             digest="",
             decision=_UNDECIDED,
             return_url=call.return_url,
+            callback_url=call.callback_url,
             created=now,
             updated=now,
             expires=now + call.expires_in,

@@ -11,14 +11,36 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from jit_auth.core.digest import canonical
+from jit_auth.core.nudge import next_nudge
 from jit_auth.core.scopes import Lack
 from jit_auth.core.step import ALLOWED
-from jit_auth.core.view import Asking, End, Send, Wait
-from jit_auth.engine.judge import Judged
-from jit_auth.model import Ask, At, Audit, Card, Change, Committed, Execution, Idem, Insert, Millis, Op, Touch, Unit
+from jit_auth.core.view import Asking, End, Nudge, Send, Wait
+from jit_auth.engine.copies import Copies
+from jit_auth.engine.judge import Judged, tally_key
+from jit_auth.model import (
+    Ask,
+    At,
+    Audit,
+    Change,
+    Committed,
+    Execution,
+    Idem,
+    Insert,
+    Millis,
+    Op,
+    Tally,
+    Touch,
+    Unit,
+    Want,
+)
 
 SLACK: Millis = 15_000
 """What an attempt may take beyond the action's own timeout: connecting, refreshing, waiting for the database."""
+TALLY_KEPT: Millis = 7 * 86_400_000
+"""How long it is remembered how often a request was put to people."""
+OUTCOME_OPEN: Millis = 30 * 86_400_000
+"""How long people are asked what became of a call of unknown outcome."""
 
 
 class Written(Struct, frozen=True):
@@ -29,11 +51,16 @@ class Written(Struct, frozen=True):
 
 
 class Writer:
-    """Makes units; knows which process writes and how ids are made, nothing else."""
+    """Makes units; knows which process writes, how ids are made, and who gets copies; nothing else."""
 
-    def __init__(self, process: str, make_id: Callable[[str], str]) -> None:
+    def __init__(
+        self, process: str, make_id: Callable[[str], str], copies: Copies, unknown_to: tuple[str, ...] = ()
+    ) -> None:
+        """`unknown_to`: who is asked what became of a call of unknown outcome."""
         self._process = process
         self._make_id = make_id
+        self._copies = copies
+        self._unknown_to = unknown_to
 
     def prepare(self, judged: Judged, idem: Idem | None) -> Written:
         """Executing, without an intent: a refresh must come first."""
@@ -45,6 +72,7 @@ class Writer:
             "due": deadline,
             "decision": judged.view.decision,
             "digest": judged.view.digest or "",
+            "open_key": None,
         }
         return self._write(judged, judged.at, to, [*_admission(judged), {"do": "prepare"}], idem=idem)
 
@@ -71,8 +99,14 @@ class Writer:
         if judged.grant is not None:
             facts.append({"do": "token", "grant": judged.grant.id, "provider": judged.grant.provider})
         facts.append({"do": "send", "attempt": execution.attempt + 1, "digest": view.digest})
+        ops: list[Op] = []
+        if send.spends is not None and execution.standing != send.spends.id:
+            # The use is taken in the intent's own transaction: of two calls for the last one, one is judged anew.
+            to["standing"] = send.spends.id
+            ops.append(Change(send.spends, {"uses": send.spends.uses - 1}))
+            facts.append({"do": "pass.used", "pass": send.spends.id, "left": send.spends.uses - 1})
         at = At(judged.at.epoch, judged.at.bundle, judged.at.subjects, send.not_after, True)
-        return self._write(judged, at, to, facts, settled=send.settled, idem=idem)
+        return self._write(judged, at, to, facts, ops=ops, settled=send.settled, idem=idem)
 
     def asking(self, judged: Judged, step: Asking, idem: Idem | None) -> Written:
         """Paused, with its questions and a card for each approver."""
@@ -83,6 +117,8 @@ class Writer:
         asks = [self._consent(judged, lack) for lack in step.consents]
         if step.round:
             asks.append(self._round(judged, step))
+            ops.append(self._tallied(judged))
+        told = {ask.provider for ask in view.asks if ask.kind == "consent"}
         for ask in asks:
             ops.append(Insert(ask))
             deadlines.append(ask.expires)
@@ -97,9 +133,14 @@ class Writer:
                 }
             )
             if ask.kind == "approval":
-                ops += self._cards(judged, ask)
+                ops += self._copies.round(execution, ask, view.decision.via, view.now)
+            elif ask.provider not in told:
+                ops += self._copies.consent(ask, view.now)
         deadlines += [ask.expires for ask in view.asks if ask.state == "open" and ask not in step.old]
-        ops += [Touch(ask.id, view.now) for ask in step.old if ask.kind == "approval"]
+        rounds = [ask for ask in (*view.asks, *asks) if ask.kind == "approval" and ask not in step.old]
+        nudges = [next_nudge(ask, view.decision.remind) for ask in rounds if ask.state == "open"]
+        deadlines += [at for at in nudges if at is not None]
+        ops += [Touch(ask.id, view.now) for ask in step.old]
         to: dict[str, Any] = {
             "state": "paused",
             "intent": False,
@@ -111,8 +152,29 @@ class Writer:
             "trouble_since": None,
             "tries": 0,
         }
+        if not execution.version:
+            to["open_key"] = open_key(execution, view.digest)
         at = msgspec.structs.replace(judged.at, not_after=execution.expires)
         return self._write(judged, at, to, facts, ops=ops, idem=idem)
+
+    def nudging(self, judged: Judged, step: Nudge) -> Written:
+        """Those who were asked are reminded or warned, or more people are asked: their copies become due."""
+        view, execution, ask = judged.view, judged.execution, step.ask
+        to = {"reminded": step.reminded, "warned": step.warned, "escalated": (*ask.escalated, *step.escalate)}
+        new = msgspec.structs.replace(ask, version=ask.version + 1, **to)
+        facts: list[dict[str, Any]] = []
+        if step.reminded > ask.reminded:
+            facts.append({"do": "remind", "ask": ask.id, "times": step.reminded})
+        if step.warned and not ask.warned:
+            facts.append({"do": "expiring", "ask": ask.id})
+        if step.escalate:
+            facts.append({"do": "escalate", "ask": ask.id, "to": [name for more in step.escalate for name in more.to]})
+        more = self._copies.escalated(execution, ask, step.escalate, view.decision.via, view.now)
+        ops: list[Op] = [Change(ask, to), *more, Touch(ask.id, view.now)]
+        deadlines = [execution.expires, *(one.expires for one in view.asks if one.state == "open")]
+        again = next_nudge(new, view.decision.remind)
+        due = min([*deadlines, again]) if again is not None else min(deadlines)
+        return self._write(judged, judged.at, {"due": due}, facts, ops=ops)
 
     def waiting(self, judged: Judged, step: Wait, idem: Idem | None) -> Written | None:
         """An attempt that did not happen is put down, or the next look is moved; None: nothing to write."""
@@ -144,7 +206,7 @@ class Writer:
         view, execution, came = judged.view, judged.execution, judged.view.came
         closed = "expired" if step.state == "expired" else "closed"
         ops: list[Op] = [Change(ask, {"state": closed}) for ask in view.asks if ask.state == "open"]
-        ops += [Touch(ask.id, view.now) for ask in view.asks if ask.kind == "approval"]
+        ops += [Touch(ask.id, view.now) for ask in view.asks]
         to: dict[str, Any] = {
             "state": step.state,
             "intent": False,
@@ -164,6 +226,12 @@ class Writer:
             fact["code"] = step.error.code
         if step.result is not None:
             fact |= {"status": step.result.status, "result": Committed(step.result)}
+        if step.state == "expired":
+            fact["asks"] = [ask.id for ask in view.asks if ask.kind == "approval" and ask.state == "open"]
+        if step.state == "unknown" and self._unknown_to:
+            ask = self._outcome(judged)
+            ops += [Insert(ask), *self._copies.outcome(execution, ask, view.now)]
+            fact["ask"] = ask.id
         records_only = came is not None or execution.intent
         facts = [fact] if execution.version else [*_admission(judged), fact]
         return self._write(judged, None if records_only else judged.at, to, facts, ops=ops, idem=idem)
@@ -200,23 +268,26 @@ class Writer:
             expires=expires,
         )
 
-    def _cards(self, judged: Judged, ask: Ask) -> list[Op]:
-        people = sorted(frozenset().union(*judged.view.eligible))
-        return [
-            Insert(
-                Card(
-                    id=self._make_id("crd"),
-                    ask=ask.id,
-                    execution=ask.execution,
-                    person=person,
-                    via="terminal",
-                    due=judged.view.now,
-                    expires=ask.expires,
-                    process=self._process,
-                )
-            )
-            for person in people
-        ]
+    def _outcome(self, judged: Judged) -> Ask:
+        """People are asked what became of a call whose answer was lost."""
+        execution, now = judged.execution, judged.view.now
+        return Ask(
+            id=self._make_id("unk"),
+            execution=execution.id,
+            kind="outcome",
+            agent=execution.chain[0],
+            user=execution.user,
+            digest=execution.digest,
+            wants=(Want(self._unknown_to),),
+            created=now,
+            expires=now + OUTCOME_OPEN,
+        )
+
+    def _tallied(self, judged: Judged) -> Op:
+        tally, until = judged.view.crowd.tally, judged.view.now + TALLY_KEPT
+        if tally is None:
+            return Insert(Tally(key=tally_key(judged.execution), times=1, until=until))
+        return Change(tally, {"times": tally.times + 1, "until": until})
 
     def _write(
         self,
@@ -249,6 +320,13 @@ class Writer:
             execution=execution.id,
         )
         return Written(Unit(at, tuple(rows), audit), new)
+
+
+def open_key(execution: Execution, digest: str | None) -> str:
+    """What an equal call would have while this one is paused: it joins (agent, user, account, digest)."""
+    what = execution.params if digest is None else digest
+    chain = list(execution.chain)
+    return canonical([execution.agent, chain, execution.user, execution.asked_account, execution.action, what]).decode()
 
 
 def _time(judged: Judged) -> Millis:

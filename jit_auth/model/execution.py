@@ -15,21 +15,31 @@ State = Literal["paused", "executing", "succeeded", "failed", "denied", "expired
 OPEN: frozenset[str] = frozenset({"paused", "executing"})
 
 DecisionEffect = Literal["allow", "require_approval", "deny"]
-AskKind = Literal["consent", "approval"]
+AskKind = Literal["consent", "approval", "outcome"]
 AskState = Literal["open", "met", "denied", "expired", "superseded", "closed"]
 Verdict = Literal["approve", "deny"]
+CardRole = Literal["decide", "consent", "notice", "resolve", "gather"]
+
+
+class Escalate(Struct, frozen=True):
+    """More people are asked once a round is `after` old; only with `counts` do their votes count."""
+
+    after: Millis
+    to: tuple[str, ...]
+    counts: bool = False
 
 
 class Want(Struct, frozen=True):
     """One requirement of an approval after merging: `need` votes of people that `of` names.
 
-    `of` holds `requester` and `user:ID`; `expires` is a duration. `rules` are the rules it comes from.
+    `of` holds `requester`, `user:ID` and `group:NAME`; `expires` is a duration. `rules` are the rules it comes from.
     """
 
     of: tuple[str, ...]
     need: int = 1
     expires: Millis = 3_600_000
     rules: tuple[str, ...] = ()
+    escalate: tuple[Escalate, ...] = ()
 
 
 class Decision(Struct, frozen=True):
@@ -45,6 +55,16 @@ class Decision(Struct, frozen=True):
     policy: str = ""
     """`sha256:` of the policy that decided."""
     via: tuple[str, ...] = ("page",)
+    labels: tuple[str, ...] = ()
+    """Sorted; one whose condition failed ends in `?`."""
+    remind: Millis | None = None
+    """How often who was asked is reminded (the shortest of all rules)."""
+    for_max: Millis | None = None
+    """Longest "approve for a while" (the shortest of all rules; None: not offered)."""
+    max_uses: int = 10
+    """Of one "approve for a while" (the fewest of all rules)."""
+    editable: tuple[str, ...] = ()
+    """Parameters that an approver may change (those that all rules name)."""
 
 
 class Trouble(Struct, frozen=True):
@@ -105,6 +125,14 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Where the browser goes after a consent; one of the agent's `return_urls`, judged at admission."""
     extra: tuple[str, ...] = ()
     """Scopes that a 403 insufficient_scope named beyond the action's own."""
+    edited_by: tuple[str, ...] = ()
+    """Approvers who changed parameters: requesters from then on, who decide nothing."""
+    before: dict[str, Any] | None = None
+    """The parameters as the agent gave them, once somebody has changed them."""
+    callback_url: str | None = None
+    """Where the agent wants its events; one of its `callback_urls`, normalised and judged at admission."""
+    standing: str | None = None
+    """The pass ("approve for a while") that it was sent under."""
     result: Result | None = None
     error: Trouble | None = None
     created: Millis
@@ -133,6 +161,12 @@ class Ask(Struct, frozen=True, kw_only=True):
     why: str = ""
     """Why it was asked again, for people."""
     last_error: str | None = None
+    reminded: int = 0
+    """How often those who were asked have been reminded."""
+    warned: bool = False
+    """That it runs out soon has been said."""
+    escalated: tuple[Escalate, ...] = ()
+    """Escalations that have taken place."""
     created: Millis
     expires: Millis
 
@@ -149,17 +183,25 @@ class Vote(Struct, frozen=True, kw_only=True):
     how: str
     """How the person was authenticated: link, ..."""
     feedback: str | None = None
+    hold: Millis | None = None
+    """Approve for a while: for how long (a duration)."""
     at: Millis
 
 
 class Card(Struct, frozen=True, kw_only=True):
-    """One copy of an ask for one person on one channel. True when `shown` equals the execution's version."""
+    """One copy of an ask for one person on one channel. True when `shown` equals the execution's version.
+
+    `role` is what the person is to do: decide, consent, resolve an unknown outcome, or only know (notice). A `gather`
+    card stands for many requests at once: it has neither ask nor execution ("").
+    """
 
     id: str
     version: int = 1
+    role: CardRole = "decide"
     ask: str
     execution: str
     person: str
+    """A person's id; `channel:NAME` for the one copy that a channel shows to all of a group."""
     via: str
     ref: str | None = None
     shown: int = 0
@@ -167,6 +209,53 @@ class Card(Struct, frozen=True, kw_only=True):
     tries: int = 0
     expires: Millis
     process: str | None = None
+
+
+class Pass(Struct, frozen=True, kw_only=True):
+    """Approve for a while: equal calls need no further votes (THREAT_MODEL 16). Ended by its uses, its time, a voter
+    who is no longer eligible, a change of what decides its action, a stop in its chain, or a denial of its digest."""
+
+    id: str
+    version: int = 1
+    digest: str
+    agent: str
+    chain: tuple[str, ...]
+    user: str | None
+    action: str
+    account: str | None = None
+    voters: tuple[str, ...] = ()
+    ask: str = ""
+    """The round that gave it."""
+    touch: str = ""
+    """Fingerprint of what decided this action then (`Bundle.touch`)."""
+    summary: str = ""
+    uses: int
+    """Uses left."""
+    until: Millis
+    ended: str | None = None
+    """Why it ended before its time."""
+    created: Millis
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """How often one request (first agent, user, action, parameters: `key`) was put to people, and denied."""
+
+    key: str
+    version: int = 1
+    times: int = 0
+    """How often people were asked."""
+    denied: int = 0
+    denied_at: Millis | None = None
+    until: Millis
+    """When it is forgotten."""
+
+
+class Crowd(Struct, frozen=True):
+    """What a call that would ask people comes upon: how many of its agent's wait (counted no further than asked for),
+    and its tally."""
+
+    paused: int = 0
+    tally: Tally | None = None
 
 
 class Opened(Struct, frozen=True):

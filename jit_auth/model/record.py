@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from jit_auth.model.execution import Ask, Card, Execution, Millis, Vote
+from jit_auth.model.execution import Ask, Card, Execution, Millis, Pass, Tally, Vote
 from jit_auth.model.grant import Consent, Flow, Grant, Token
 
 
@@ -31,20 +31,28 @@ class Idem(Struct, frozen=True, kw_only=True):
 
 
 class Outbox(Struct, frozen=True, kw_only=True):
-    """Something owed to a server outside: in this release, a token to revoke at its provider (RFC 7009)."""
+    """Something owed to a server outside: a token to revoke at its provider (RFC 7009), or an event to deliver.
+
+    `user` and `provider` belong to `revoke`; `agent`, `endpoint` (`webhook:NAME`, or `callback`), `url` and `payload`
+    (the event as it will be signed and sent) to `event`.
+    """
 
     id: str
     version: int = 1
-    kind: Literal["revoke"]
-    user: str
-    provider: str
-    token: Token | bytes
+    kind: Literal["revoke", "event"]
+    user: str | None = None
+    agent: str = ""
+    provider: str = ""
+    token: Token | bytes | None = None
+    endpoint: str = ""
+    url: str = ""
+    payload: str = ""
     due: Millis
     tries: int = 0
     until: Millis
 
 
-Row = Execution | Ask | Vote | Card | Grant | Consent | Flow | Idem | Outbox
+Row = Execution | Ask | Vote | Card | Grant | Consent | Flow | Idem | Outbox | Pass | Tally
 
 
 class Insert(Struct, frozen=True):
@@ -143,11 +151,15 @@ class Audit(Struct, frozen=True, kw_only=True):
 
 
 class Unit(Struct, frozen=True):
-    """One change of state: all of it or nothing. `at` is None where it records what already happened."""
+    """One change of state: all of it or nothing. `at` is None where it records what already happened.
+
+    `more` are further rows of the record: several requests that were decided together have one each.
+    """
 
     at: At | None
     ops: tuple[Op, ...]
     audit: Audit
+    more: tuple[Audit, ...] = ()
 
 
 class Applied(Struct, frozen=True):

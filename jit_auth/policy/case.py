@@ -25,7 +25,7 @@ Path = tuple[str | int, ...]
 Given = dict[str, tuple[Path, Any]]
 """Facts by dotted name, each with where it is written."""
 
-_SETTABLE = sorted([name for name in FACTS if not name.startswith("action.")] + ["now"])
+_SETTABLE = sorted([name for name in FACTS if not name.startswith("action.") and name != "labels"] + ["now"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,13 @@ def read_cases(
     file: PolicyFile,
     actions: Mapping[str, Action],
     rules: Collection[str],
+    groups: Collection[str],
+    labels: Collection[str],
     zone: tzinfo,
     fault: Callable[[Fault], None],
 ) -> list[Case]:
-    """The tests of one file. `rules` are the ids that `expect` may name."""
-    reader = _Reader(document, actions, rules, zone, fault)
+    """The tests of one file. `rules`, `groups` and `labels` are the names that `expect` may hold."""
+    reader = _Reader(document, actions, rules, groups, labels, zone, fault)
     base = reader.flat(("test_base",), file.test_base)
     reader.judge_base(base)
     found: list[Case] = []
@@ -73,6 +75,8 @@ class _Reader:
     document: Document
     actions: Mapping[str, Action]
     rules: Collection[str]
+    groups: Collection[str]
+    labels: Collection[str]
     zone: tzinfo
     _fault: Callable[[Fault], None]
 
@@ -90,6 +94,8 @@ class _Reader:
                 found[name] = here, value
             elif name.partition(".")[0] == "action":
                 self.fault(here, f"{name}: what is known of an action follows from the test's `action`")
+            elif name == "labels":
+                self.fault(here, "labels: they follow from the [[label]]s")
             else:
                 hint = (
                     did_you_mean(name, [*_SETTABLE, "params"]) or f" (there are: params.NAME, {', '.join(_SETTABLE)})"
@@ -146,9 +152,17 @@ class _Reader:
                     faults.append(self.document.fault((*path, key, number), f"{key}: no rule {rule!r}{hint}"))
         for of in expect.need or ():
             for name in approvers(of):
-                if name != "requester" and not name.startswith("user:"):
-                    message = f"need: unknown approver {name!r} (there are: requester, user:ID)"
+                kind, _, who = name.partition(":")
+                if kind == "group" and who not in self.groups:
+                    message = f"need: unknown group {who!r}{did_you_mean(who, self.groups)}"
                     faults.append(self.document.fault((*path, "need", of), message))
+                elif name != "requester" and kind not in ("user", "group"):
+                    message = f"need: unknown approver {name!r} (there are: requester, user:ID, group:NAME)"
+                    faults.append(self.document.fault((*path, "need", of), message))
+        for number, name in enumerate(expect.labels or ()):
+            if name.removesuffix("?") not in self.labels:
+                hint = did_you_mean(name, self.labels)
+                faults.append(self.document.fault((*path, "labels", number), f"labels: no label adds {name!r}{hint}"))
         for fault in faults:
             self._fault(fault)
         return bool(faults)

@@ -94,6 +94,8 @@ def _wrong(case: Case, decision: Decision) -> Iterable[str]:
         got = needs(decision)
         if wanted != got:
             yield _unlike("need", wanted, got)
+    if expect.labels is not None and set(expect.labels) != set(decision.labels):
+        yield _unlike("labels", sorted(set(expect.labels)), list(decision.labels))
     if expect.errors is not None:
         wanted_errors = {error.partition(":")[0] for error in expect.errors}
         got_errors = {error.partition(":")[0] for error in decision.errors}

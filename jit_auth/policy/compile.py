@@ -224,6 +224,11 @@ class _Compiler:
                 hint = suggestion(left.value, sorted(self.scope.groups))
                 raise Mistake(f"unknown group {left.value!r}{hint}", start(node.left))
             return _condition(ops.in_slot(left.run, self.scope.group_set()))
+        if right.path == "labels":
+            if isinstance(left.value, str) and left.value not in (self.scope.labels or ()):
+                hint = suggestion(left.value, sorted(self.scope.labels or ()))
+                raise Mistake(f"no label adds {left.value!r}{hint}", start(node.left))
+            return _condition(ops.in_labels(left.run))
         plain = _plain(left.type) and _plain(right.type)
         if plain and right.value is not COMPUTED and _item(right).kind != "list":
             return _condition(ops.in_set(left.run, frozenset(right.value)))

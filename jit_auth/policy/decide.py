@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from jit_auth.model import Decision, Millis, Want
+import msgspec
+from msgspec.structs import replace
+
+from jit_auth.model import Action, Decision
 from jit_auth.policy.case import Case
 from jit_auth.policy.facts import Call
 from jit_auth.policy.file import Effect
-from jit_auth.policy.values import MOST_STEPS, Bad, Frame, Read, frame
+from jit_auth.policy.labels import OPAQUE, Label, label, listed, opaque
+from jit_auth.policy.merge import Approval, merge
+from jit_auth.policy.values import MOST_STEPS, NO_LABELS, Bad, Frame, Read, frame
 
 _NO_RULE = "No rule allows this call."
 _NO_RULE_ERROR = "No rule allows this call, and a rule that could have was in error."
@@ -18,16 +25,6 @@ _EXHAUSTED = f"more than {MOST_STEPS} loop steps in one decision"
 _SAYS: Mapping[Effect, str] = {"deny": "denies this", "require_approval": "asks for approval", "allow": "allows this"}
 _MOST_KNOWN = 1_000
 """Decisions that a plan keeps ready."""
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """Who must approve, how many of them, for how long an approval holds, and where they may be asked."""
-
-    of: tuple[str, ...]
-    need: int
-    expires: Millis
-    via: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +47,15 @@ class Rule:
 class Plan:
     """The rules that fit one action, and what they come to: decisions are made once for each set that matches."""
 
-    __slots__ = ("_known", "_no_match_allows", "_policy", "always", "constant", "rules", "steps")
+    __slots__ = ("_critical", "_known", "_no_match_allows", "_policy", "always", "constant", "rules", "steps")
 
-    def __init__(self, rules: Sequence[Rule], *, no_match_allows: bool, policy: str) -> None:
+    def __init__(self, rules: Sequence[Rule], *, no_match_allows: bool, critical: bool, policy: str) -> None:
         self.rules = tuple(sorted(rules, key=lambda rule: rule.id))
         numbered = [(1 << number, rule.run) for number, rule in enumerate(self.rules)]
         self.always = sum(bit for bit, run in numbered if run is None)
         self.steps = tuple((bit, run) for bit, run in numbered if run is not None)
         self._no_match_allows = no_match_allows
+        self._critical = critical
         self._policy = policy
         self._known: dict[int, Decision] = {}
         self.constant: Decision | None = None if self.steps else self.decision(self.always)
@@ -110,35 +108,25 @@ class Plan:
         for effect in _SAYS:
             winners = [rule for rule in matched if rule.effect == effect]
             if winners:
-                wants, via = _merged(winners)
+                asked = [(rule.id, rule.approval) for rule in winners if rule.approval is not None]
+                terms = merge(asked, critical=self._critical)
                 return Decision(
                     effect,
                     tuple(rule.id for rule in winners),
                     tuple(rule.reason or f"Rule {rule.id} {_SAYS[effect]}." for rule in winners),
-                    wants,
+                    terms.wants,
                     errors,
                     self._policy,
-                    via,
+                    terms.via,
+                    remind=terms.remind,
+                    for_max=terms.for_max,
+                    max_uses=terms.max_uses,
+                    editable=terms.editable,
                 )
         if self._no_match_allows and not errors:
             return Decision("allow", reasons=(_ALLOWED,), policy=self._policy)
         reason = _NO_RULE_ERROR if errors else _NO_RULE
         return Decision("deny", reasons=(reason,), errors=errors, policy=self._policy)
-
-
-def _merged(rules: Iterable[Rule]) -> tuple[tuple[Want, ...], tuple[str, ...]]:
-    """What approval rules ask together: one want for each `from`; the shortest `expires`; the `via` that all allow."""
-    asked = [(rule.id, rule.approval) for rule in rules if rule.approval is not None]
-    if not asked:
-        return (), ("page",)
-    expires = min(approval.expires for _, approval in asked)
-    wants = []
-    for of in sorted({approval.of for _, approval in asked}):
-        same = [(name, approval) for name, approval in asked if approval.of == of]
-        need = max(approval.need for _, approval in same)
-        wants.append(Want(of, need, expires, tuple(name for name, _ in same)))
-    via = [channel for channel in asked[0][1].via if all(channel in approval.via for _, approval in asked)]
-    return tuple(wants), tuple(via)
 
 
 class Policy:
@@ -149,13 +137,17 @@ class Policy:
         rules: Sequence[Rule],
         reads: Sequence[Read],
         *,
-        actions: Mapping[str, bool],
+        actions: Mapping[str, Action],
+        no_match_allows: bool,
         groups: Mapping[str, frozenset[str]],
         timezone: str,
         hash: str,
+        labels: Sequence[Label] = (),
+        unknown_to: tuple[str, ...] = (),
+        contents: Mapping[str, Any] | None = None,
         cases: Sequence[Case] = (),
     ) -> None:
-        """`actions` are the known ones, each with whether a call that no rule matches is allowed."""
+        """`actions` are the known ones; `contents` what each rule and label says, by id, normalised."""
         self.hash = hash
         """`sha256:` over the parsed, normalised content."""
         self.timezone = timezone
@@ -164,19 +156,31 @@ class Policy:
         self.cases = tuple(cases)
         """The files' tests, for `policy.cases`."""
         self._reads = tuple(reads)
+        self.unknown_to = unknown_to
+        """Who is asked what became of a call of unknown outcome: names as in `from`; empty: operators alone."""
+        self._members = dict(groups)
         self._groups: dict[str, frozenset[str]] = _by_person(groups)
+        self._labels = {name: tuple(one for one in labels if name in one.actions) for name in actions}
         by_action: dict[str, list[Rule]] = {name: [] for name in actions}
         for rule in self.rules:
             for name in rule.actions:
                 by_action[name].append(rule)
         self._plans: dict[str, Plan] = {}
         self._shadows: dict[str, Plan] = {}
-        for name, allows in actions.items():
+        self._hashes: dict[str, str] = {}
+        common = {"groups": {name: sorted(members) for name, members in groups.items()}, "allows": no_match_allows}
+        for name, action in actions.items():
             enforced = [rule for rule in by_action[name] if not rule.shadow]
             shadow = [rule for rule in by_action[name] if rule.shadow]
-            self._plans[name] = Plan(enforced, no_match_allows=allows, policy=hash)
+            critical, allows = action.risk == "critical", no_match_allows and _harmless(action)
+            self._plans[name] = Plan(enforced, no_match_allows=allows, critical=critical, policy=hash)
             if shadow:
-                self._shadows[name] = Plan(shadow, no_match_allows=False, policy=hash)
+                self._shadows[name] = Plan(shadow, no_match_allows=False, critical=critical, policy=hash)
+            said = [(contents or {}).get(key) for key in sorted(
+                [f"rule {rule.id}" for rule in enforced] + [f"label {one.id}" for one in self._labels[name]]
+            )]  # fmt: skip
+            text = msgspec.json.encode([common, said], order="sorted")
+            self._hashes[name] = "sha256:" + hashlib.sha256(text).hexdigest()
         self._unknown = Decision("deny", reasons=(_NO_RULE,), policy=hash)
 
     def decide(self, call: Call) -> Decision:
@@ -184,22 +188,26 @@ class Policy:
         plan = self._plans.get(call.action.name)
         if plan is None:
             return self._unknown
-        if plan.constant is not None:
-            return plan.constant
-        return plan.decision(*plan.evaluate(frame(call, self._reads)))
+        labels = self._labels[call.action.name]
+        if plan.constant is not None and not labels:
+            return plan.constant if not opaque(call) else replace(plan.constant, labels=(OPAQUE,))
+        facts = frame(call, self._reads)
+        added = label(labels, facts)
+        decision = plan.decision(*plan.evaluate(facts))
+        return decision if added == NO_LABELS else replace(decision, labels=listed(added))
 
     def shadow(self, call: Call) -> tuple[str, ...]:
         """Ids of the rules of mode "shadow" that match: recorded, never enforced."""
         plan = self._shadows.get(call.action.name)
         if plan is None:
             return ()
-        return tuple([rule.id for rule in plan.matching(*plan.evaluate(frame(call, self._reads)))])
+        return tuple([rule.id for rule in plan.matching(*plan.evaluate(self._frame(call)))])
 
     def seen(self, call: Call) -> dict[str, bool]:
         """For each rule that fits the call's action, shadow ones included, whether it counts as matched."""
         found: dict[str, bool] = {}
         for plan in self._of(call.action.name):
-            matching = plan.matching(*plan.evaluate(frame(call, self._reads)))
+            matching = plan.matching(*plan.evaluate(self._frame(call)))
             found |= {rule.id: rule in matching for rule in plan.rules}
         return found
 
@@ -209,10 +217,30 @@ class Policy:
 
     def reads(self, action: str) -> tuple[str, ...]:
         """The facts and parameters that the rules for this action name, sorted."""
-        return tuple(sorted({name for plan in self._of(action) for rule in plan.rules for name in rule.reads}))
+        parts: list[Label | Rule] = [*self._labels.get(action, ())]
+        parts += [rule for plan in self._of(action) for rule in plan.rules]
+        return tuple(sorted({name for part in parts for name in part.reads}))
+
+    def members(self, group: str) -> frozenset[str]:
+        """The people of a group; none of one that is not known."""
+        return self._members.get(group, frozenset())
+
+    def hash_of(self, action: str) -> str:
+        """`sha256:` over everything in the files that can decide this action: its rules and labels, and all groups."""
+        return self._hashes[action]
+
+    def _frame(self, call: Call) -> Frame:
+        facts = frame(call, self._reads)
+        label(self._labels[call.action.name], facts)
+        return facts
 
     def _of(self, action: str) -> list[Plan]:
         return [plans[action] for plans in (self._plans, self._shadows) if action in plans]
+
+
+def _harmless(action: Action) -> bool:
+    """Whether `no_match = "allow"` reaches it."""
+    return action.effect == "read" and action.risk in ("low", "medium")
 
 
 def _by_person(groups: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:

@@ -102,6 +102,8 @@ _ALL = (
          doc="`mon` to `sun`, in the file's timezone", values=WEEKDAYS),
     Fact("now.date", STRING, None, lambda call, zone: local(call, zone).date().isoformat(),
          doc="`2026-11-24`, in the file's timezone"),
+    Fact("labels", list_of(STRING), (), lambda call, zone: (),
+         doc="what the [[label]]s add to the call, and `opaque`; not in a label's own condition"),
     Fact("account", Type("string", nullable=True), None,
          lambda call, zone: None if call.account is None else text(call.account),
          doc="the provider's id of the account, null where none is connected yet"),

@@ -22,6 +22,15 @@ class Defaults(Struct, frozen=True, kw_only=True):
 
     no_match: str | None = None
     timezone: str | None = None
+    unknown_to: tuple[str, ...] | None = None
+
+
+class EscalateTable(Struct, frozen=True, kw_only=True):
+    """[rule.approval.escalate]."""
+
+    after: str
+    to: tuple[str, ...]
+    counts: bool = False
 
 
 class ApprovalTable(Struct, frozen=True, kw_only=True):
@@ -31,6 +40,11 @@ class ApprovalTable(Struct, frozen=True, kw_only=True):
     need: int = 1
     via: tuple[str, ...] | None = None
     expires: str = "1h"
+    remind: str | None = None
+    escalate: EscalateTable | None = None
+    for_max: str | None = None
+    max_uses: int = 10
+    editable: tuple[str, ...] = ()
 
 
 class RuleTable(Struct, frozen=True, kw_only=True):
@@ -46,12 +60,22 @@ class RuleTable(Struct, frozen=True, kw_only=True):
     approval: ApprovalTable | None = None
 
 
+class LabelTable(Struct, frozen=True, kw_only=True):
+    """[[label]]."""
+
+    id: str
+    match: tuple[str, ...]
+    when: str | None = None
+    add: tuple[str, ...]
+
+
 class ExpectTable(Struct, frozen=True, kw_only=True):
     """[test.expect]: what is left out is not compared."""
 
     effect: str | None = None
     rules: tuple[str, ...] | None = None
     need: dict[str, int] | None = None
+    labels: tuple[str, ...] | None = None
     errors: tuple[str, ...] | None = None
 
 
@@ -70,6 +94,7 @@ class PolicyFile(Struct, frozen=True, kw_only=True):
     format: Literal[1] = 1
     defaults: Defaults = Defaults()
     groups: dict[str, tuple[str, ...]] = {}
+    label: tuple[dict[str, Any], ...] = ()
     rule: tuple[dict[str, Any], ...] = ()
     test_base: dict[str, Any] = {}
     test: tuple[dict[str, Any], ...] = ()

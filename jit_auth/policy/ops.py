@@ -169,6 +169,25 @@ def in_list_slot(value: Any, number: int) -> Run:
     return in_
 
 
+def in_labels(left: Run) -> Run:
+    """`in labels`: in error where it depends on a label whose condition is."""
+
+    def in_(frame: Frame) -> bool:
+        value, labels = left(frame), frame.labels
+        if value in labels.unknown:
+            raise Bad("it depends on a label whose condition is in error")
+        return value in labels.known
+
+    return in_
+
+
+def all_labels(frame: Frame) -> tuple[str, ...]:
+    """`labels` as a list, sorted."""
+    if frame.labels.unknown:
+        raise Bad("it depends on labels whose condition is in error")
+    return tuple(sorted(frame.labels.known))
+
+
 def in_untyped(left: Run, right: Run) -> Run:
     """`in` where a side is untyped or a record: a step for each element."""
 

@@ -11,16 +11,19 @@ from typing import Any
 import msgspec
 
 from jit_auth.core.toml import Document, convert, did_you_mean, read
-from jit_auth.errors import Fault, Faults, Problem
+from jit_auth.errors import Fault, Faults
 from jit_auth.model import Action
+from jit_auth.policy.approval import Crew
 from jit_auth.policy.case import Case, read_cases
 from jit_auth.policy.compile import Condition, compile_condition
-from jit_auth.policy.decide import Approval, Policy, Rule
-from jit_auth.policy.file import EFFECTS, ApprovalTable, Effect, PolicyFile, RuleTable, located
+from jit_auth.policy.decide import Policy, Rule
+from jit_auth.policy.file import EFFECTS, Effect, LabelTable, PolicyFile, RuleTable, located
+from jit_auth.policy.labels import OPAQUE, Label
 from jit_auth.policy.lex import Mistake
+from jit_auth.policy.merge import Approval
 from jit_auth.policy.scope import Scope, Slots
 from jit_auth.policy.settle import Loaded, one_of, person, settle
-from jit_auth.policy.strings import glob, milliseconds
+from jit_auth.policy.strings import glob
 from jit_auth.policy.types import Type, params_type
 from jit_auth.policy.values import Frame
 
@@ -51,35 +54,55 @@ def load(
     faults: list[Fault] = []
     loaded = _read(files, faults)
     settled = settle(loaded, groups or {}, aliases or {}, faults.append)
-    judge = _Judge(actions, people, tuple(vias), aliases or {}, frozenset(settled.groups), faults)
+    crew = Crew(people, settled.groups, aliases or {}, tuple(vias), faults.append)
+    judge = _Judge(actions, crew, faults)
+    labels: list[Label] = []
+    for (document, file), (_, zone) in zip(loaded, settled.zones, strict=True):
+        labels += judge.labels(document, file, zone)
+    unknown_to = _unknown_to(loaded, crew, faults.append)
     rules: list[Rule] = []
     for (document, file), (_, zone) in zip(loaded, settled.zones, strict=True):
         rules += judge.rules(document, file, zone)
     cases: list[Case] = []
     for (document, file), (_, zone) in zip(loaded, settled.zones, strict=True):
-        cases += read_cases(document, file, actions, judge.ids, zone, faults.append)
+        cases += read_cases(document, file, actions, judge.ids, settled.groups, judge.added, zone, faults.append)
     if faults:
         raise Faults(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column)))
     content = {
         "format": 1,
         "no_match": settled.no_match,
         "groups": {name: sorted(members) for name, members in settled.groups.items()},
+        "unknown_to": unknown_to,
         "rules": judge.contents,
     }
     return Policy(
         rules,
         judge.slots.reads,
-        actions={name: settled.no_match == "allow" and _harmless(action) for name, action in actions.items()},
+        actions=actions,
+        no_match_allows=settled.no_match == "allow",
         groups=settled.groups,
+        labels=labels,
+        unknown_to=unknown_to,
+        contents=judge.contents,
         timezone=settled.timezone,
         hash="sha256:" + hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
         cases=cases,
     )
 
 
-def _harmless(action: Action) -> bool:
-    """Whether `no_match = "allow"` reaches it."""
-    return action.effect == "read" and action.risk in ("low", "medium")
+def _unknown_to(files: Sequence[Loaded], crew: Crew, fault: Callable[[Fault], None]) -> tuple[str, ...]:
+    """Who is asked what became of a call of unknown outcome; what two files say must be the same."""
+    path = ("defaults", "unknown_to")
+    stated: tuple[str, ...] | None = None
+    for document, file in files:
+        given = file.defaults.unknown_to
+        if given is None:
+            continue
+        names = crew.names(document, path, given)
+        if stated not in (None, names):
+            fault(document.fault(path, "unknown_to: another file says otherwise: it holds for all"))
+        stated = names
+    return stated or ()
 
 
 def _read(files: Sequence[tuple[str, str]], faults: list[Fault]) -> list[Loaded]:
@@ -108,25 +131,60 @@ class _Judge:
     def __init__(
         self,
         actions: Mapping[str, Action],
-        people: Collection[str],
-        vias: tuple[str, ...],
-        aliases: Mapping[str, str],
-        groups: frozenset[str],
+        crew: Crew,
         faults: list[Fault],
     ) -> None:
         self.slots = Slots()
         self.contents: dict[str, Any] = {}
         """By id, what a rule says, normalised: what the hash covers."""
         self._actions = actions
-        self._people = people
-        self._vias = vias
-        self._aliases = aliases
-        self._groups = groups
+        self._crew = crew
         self._faults = faults
         self.ids: set[str] = set()
         """Of all rules, faulty ones included."""
+        self.added: set[str] = {OPAQUE}
+        """Names that labels add."""
+        self._labels: set[str] = set()
         self._fitting: dict[str, tuple[str, ...]] = {}
         self._params: dict[frozenset[str], tuple[Type, dict[str, str]]] = {}
+
+    def labels(self, document: Document, file: PolicyFile, zone: tzinfo) -> list[Label]:
+        """Those of one file. All files' come before any rule, which may name them."""
+        found: list[Label] = []
+        for number, table in enumerate(file.label):
+            path: Path = ("label", number)
+            try:
+                one = self._label(document, path, convert(document, LabelTable, at=path, value=table), zone)
+            except Faults as wrong:
+                self._faults += wrong.faults
+            else:
+                found += [one] if one is not None else []
+        return found
+
+    def _label(self, document: Document, path: Path, table: LabelTable, zone: tzinfo) -> Label | None:
+        before = len(self._faults)
+        if not _ID.fullmatch(table.id):
+            self._fault(document, (*path, "id"), f"id: {table.id!r} is not 1 to 100 of A-Z a-z 0-9 . _ -")
+        elif table.id in self._labels:
+            self._fault(document, (*path, "id"), f"id: there is another label {table.id!r}")
+        self._labels.add(table.id)
+        if not table.add:
+            self._fault(document, (*path, "add"), "add: is empty")
+        for number, name in enumerate(table.add):
+            if not _ID.fullmatch(name):
+                self._fault(document, (*path, "add", number), f"add: {name!r} is not 1 to 100 of A-Z a-z 0-9 . _ -")
+        self.added.update(table.add)
+        actions = self._match(document, path, table.match, allows=False)
+        scope = self._scope(actions, zone, labels=None)
+        when = self._condition(document, (*path, "when"), table.when, scope) if actions else None
+        if len(self._faults) > before:
+            return None
+        self.contents[f"label {table.id}"] = {
+            "match": sorted(set(table.match)), "when": table.when, "add": sorted(set(table.add)), "zone": str(zone),
+        }  # fmt: skip
+        run = when.run if when is not None else None
+        spends = when is not None and when.spends
+        return Label(table.id, tuple(sorted(set(table.add))), actions, run, spends, frozenset(scope.reads))
 
     def rules(self, document: Document, file: PolicyFile, zone: tzinfo) -> list[Rule]:
         found: list[Rule] = []
@@ -144,9 +202,9 @@ class _Judge:
     def _rule(self, document: Document, path: Path, table: RuleTable, zone: tzinfo) -> Rule | None:
         before = len(self._faults)
         self._names(document, path, table)
-        actions = self._match(document, path, table)
-        approval = self._approval(document, path, table)
-        scope = self._scope(actions, zone)
+        actions = self._match(document, path, table.match, allows=table.effect == "allow")
+        approval = self._approval(document, path, table, actions)
+        scope = self._scope(actions, zone, labels=frozenset(self.added))
         when = unless = None
         if actions:
             when = self._condition(document, (*path, "when"), table.when, scope)
@@ -155,7 +213,7 @@ class _Judge:
             return None
         conditions = [one for one in (when, unless) if one is not None]
         effect: Effect = next(effect for effect in EFFECTS if effect == table.effect)
-        self.contents[table.id] = {
+        self.contents[f"rule {table.id}"] = {
             "match": sorted(set(table.match)), "when": table.when, "unless": table.unless, "effect": effect,
             "reason": table.reason, "mode": table.mode, "zone": str(zone), "approval": approval,
         }  # fmt: skip
@@ -185,19 +243,19 @@ class _Judge:
         for key, value, names in (("effect", table.effect, EFFECTS), ("mode", table.mode, _MODES)):
             self._faults += one_of(document, (*path, key), key, value, names)
 
-    def _match(self, document: Document, path: Path, table: RuleTable) -> frozenset[str]:
+    def _match(self, document: Document, path: Path, match: Sequence[str], *, allows: bool) -> frozenset[str]:
         """The actions that a rule covers; a glob that allows leaves out those of risk critical (THREAT_MODEL 24)."""
         covered: set[str] = set()
-        if not table.match:
+        if not match:
             self._fault(document, (*path, "match"), "match: is empty")
-        for number, pattern in enumerate(table.match):
+        for number, pattern in enumerate(match):
             if pattern not in self._fitting:
                 self._fitting[pattern] = tuple(name for name in self._actions if glob(pattern, name))
             fitting = self._fitting[pattern]
             if not fitting:
                 hint = did_you_mean(pattern, self._actions)
                 self._fault(document, (*path, "match", number), f"match: {pattern!r} fits no known action{hint}")
-            elif table.effect == "allow" and "*" in pattern:
+            elif allows and "*" in pattern:
                 fitting = tuple(name for name in fitting if self._actions[name].risk != "critical")
                 if not fitting:
                     self._fault(
@@ -208,11 +266,13 @@ class _Judge:
             covered.update(fitting)
         return frozenset(covered)
 
-    def _scope(self, actions: frozenset[str], zone: tzinfo) -> Scope:
+    def _scope(self, actions: frozenset[str], zone: tzinfo, *, labels: frozenset[str] | None) -> Scope:
         if actions not in self._params:
             self._params[actions] = params_type([self._actions[name].params for name in sorted(actions)])
         params, hidden = self._params[actions]
-        return Scope(params, hidden, zone, self.slots, self._groups, lambda text: person(text, self._aliases))
+        crew = self._crew
+        groups = frozenset(crew.groups)
+        return Scope(params, hidden, zone, self.slots, groups, lambda text: person(text, crew.aliases), labels)
 
     def _condition(self, document: Document, path: Path, text: str | None, scope: Scope) -> Condition | None:
         if text is None:
@@ -223,7 +283,7 @@ class _Judge:
             self._faults.append(located(document, path, text, mistake))
             return None
 
-    def _approval(self, document: Document, path: Path, table: RuleTable) -> Approval | None:
+    def _approval(self, document: Document, path: Path, table: RuleTable, actions: frozenset[str]) -> Approval | None:
         given, path = table.approval, (*path, "approval")
         if table.effect != "require_approval":
             if given is not None:
@@ -232,52 +292,7 @@ class _Judge:
         if given is None:
             self._fault(document, path, "approval: missing: who must approve, as in approval = { from = [...] }")
             return None
-        expires = milliseconds(given.expires)
-        if expires is None:
-            self._fault(document, (*path, "expires"), f'expires: {given.expires!r} is no duration such as "4h"')
-        elif expires < _SHORTEST:
-            self._fault(document, (*path, "expires"), "expires: at least 1s")
-        of = self._from(document, (*path, "from"), given)
-        self._need(document, (*path, "need"), given.need, len(of))
-        via = self._via(document, (*path, "via"), given)
-        return Approval(of, given.need, expires or _SHORTEST, via)
-
-    def _from(self, document: Document, path: Path, given: ApprovalTable) -> tuple[str, ...]:
-        """Who may approve: sorted, each once, people in the one form of their ids."""
-        of: set[str] = set()
-        for number, name in enumerate(given.of):
-            kind, colon, who = name.partition(":")
-            if name == "requester":
-                of.add(name)
-            elif kind == "user" and colon:
-                try:
-                    of.add(f"user:{person(who, self._aliases)}")
-                except Problem as problem:
-                    hint = did_you_mean(who, self._people)
-                    self._fault(document, (*path, number), f"from: {name!r}: {problem.message}{hint}")
-            else:
-                hint = did_you_mean(name, ("requester",)) or " (there are: requester, user:ID)"
-                self._fault(document, (*path, number), f"from: unknown approver {name!r}{hint}")
-        if not given.of:
-            self._fault(document, path, "from: is empty: nobody could approve")
-        return tuple(sorted(of))
-
-    def _need(self, document: Document, path: Path, need: int, people: int) -> None:
-        if need < 1:
-            self._fault(document, path, "need: at least 1")
-        elif need > people > 0:
-            self._fault(document, path, f"need: {need} people are needed, and `from` can name only {people}")
-        elif need > 1:
-            self._fault(document, path, f"need: {need} is more than this version asks for (1)")
-
-    def _via(self, document: Document, path: Path, given: ApprovalTable) -> tuple[str, ...]:
-        if given.via is None:
-            return self._vias
-        for number, name in enumerate(given.via):
-            self._faults += one_of(document, (*path, number), "via", name, self._vias)
-        if not given.via:
-            self._fault(document, path, "via: is empty: nobody could be asked")
-        return tuple(name for name in self._vias if name in given.via)
+        return self._crew.approval(document, path, given, [self._actions[name] for name in sorted(actions)])
 
 
 def _run(when: Condition | None, unless: Condition | None) -> Callable[[Frame], bool] | None:

@@ -60,6 +60,8 @@ class Scope:
     """The groups that there are."""
     person: Callable[[str], str]
     """The one id of a person, whatever name is used. Raises Problem for what is none."""
+    labels: frozenset[str] | None = frozenset()
+    """The labels that there are; None in a label's own condition, which may not read them."""
     reads: set[str] = field(default_factory=set)
     """The facts and parameters that were named."""
 
@@ -89,6 +91,11 @@ class Scope:
 
     def root(self, name: str, variables: list[str], at: int) -> Code:
         """A name that stands alone. Raises Mistake."""
+        if name == "labels":
+            if self.labels is None:
+                raise Mistake("a label's condition may not read labels", at)
+            self.reads.add(name)
+            return Code(FACTS[name].type, ops.all_labels, name)
         if name in FACTS:
             return self.fact(name)
         if name in ROOTS:

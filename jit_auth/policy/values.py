@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jit_auth.policy.lex import INT_MAX, INT_MIN
@@ -23,18 +24,30 @@ class Bad(Exception):
     """A condition (or a part of it) is in error: it has no value. The text holds no value of the call."""
 
 
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels of a call: those it surely has, and those whose condition could not be told."""
+
+    known: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+
+
+NO_LABELS = Labels()
+
+
 class Frame(dict[int, Any]):
     """What one decision knows: facts by slot, each read when it is first asked for, and the loops' variables.
 
     `steps` are the loop steps left. A fact that could not be read is not tried again.
     """
 
-    __slots__ = ("call", "failed", "reads", "steps")
+    __slots__ = ("call", "failed", "labels", "reads", "steps")
 
     call: Any
     reads: Sequence[Read]
     steps: int
     failed: dict[int, str] | None
+    labels: Labels
 
     def __missing__(self, slot: int) -> Any:
         if self.failed is not None and slot in self.failed:
@@ -62,6 +75,7 @@ def frame(call: Any, reads: Sequence[Read]) -> Frame:
     made.reads = reads
     made.steps = MOST_STEPS
     made.failed = None
+    made.labels = NO_LABELS
     return made
 
 

@@ -60,6 +60,11 @@ class Record:
         self._firsts = compiler.text(
             select(audit.c.what).where(audit.c.seq == literal_column("0")).order_by(audit.c.writer)
         )
+        self._of = compiler.text(
+            select(*self._columns)
+            .where(audit.c.execution == bindparam("execution"))
+            .order_by(audit.c.at, audit.c.writer, audit.c.seq)
+        )
         newest = select(audit.c.writer).order_by(audit.c.writer.desc()).limit(literal_column("1"))
         self._newest = compiler.text(newest)
         self._next = compiler.text(newest.where(audit.c.writer < bindparam("before")))
@@ -115,6 +120,21 @@ class Record:
                 for entry in await self._entries(rows):
                     yield entry
 
+    async def after(self, execution: str, named: str | None) -> tuple[Entry, ...]:
+        """The rows of an execution that may have been committed after the row `named`, in order of time.
+
+        Its writer's later rows, and whatever others wrote from its time on: two writers' clocks are the database's, but
+        their commits may overtake each other, so that a row may come twice, and none is left out. None, or an id that
+        is no row of this execution: all.
+        """
+        (rows,) = await self._reader.fetch((self._of, self._of.args(execution=execution)))
+        entries = await self._entries(rows)
+        at = next((entry.at for entry in entries if entry.id == named), None)
+        if at is None:
+            return entries
+        writer, _, seq = (named or "").rpartition("-")
+        return tuple(entry for entry in entries if entry.at >= at and not _before(entry.id, writer, int(seq)))
+
     async def tail(self, count: int) -> tuple[Entry, ...]:
         """The newest `count` rows, in order of time."""
         found: Rows = []
@@ -149,3 +169,9 @@ class Record:
 def _links(rows: Iterable[tuple[Any, ...]]) -> Iterator[Link]:
     for writer, seq, at, actor, person, agent, execution, what, key, mac in rows:
         yield Link(writer, seq, at, key, chain.body(actor, person, agent, execution, what), bytes(mac))
+
+
+def _before(entry_id: str, writer: str, seq: int) -> bool:
+    """Whether a row is the named one, or stands before it in the same writer's chain."""
+    other, _, number = entry_id.rpartition("-")
+    return other == writer and int(number) <= seq

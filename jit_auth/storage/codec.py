@@ -91,7 +91,7 @@ class TableCodec:
             (index, name) for index, name in enumerate(shape.plain) if shape.table.c[name].type.python_type is bool
         )
         self._lives = "live_key" in self.columns
-        self._key = getter(shape.key) if "person" not in shape.key and "scope" not in shape.key else None
+        self._key = getter(shape.key) if shape.key == ("id",) else None
 
     def insert(self, row: Any) -> tuple[tuple[Any, ...], Any]:
         """The bound values of a new row, and what no other unit of a batch may touch. Raises Unknown (people)."""
@@ -101,8 +101,8 @@ class TableCodec:
             values.append(pack.encode(getattr(row, name)).decode())
         if shape.holder is None:
             if shape.macs:
-                scope = self._keys.idem.digest(row.scope.encode())
-                return (*values, scope, self._keys.idem.digest(row.body.encode())), scope
+                macs = [self._keys.idem.digest(getattr(row, name).encode()) for name in shape.macs]
+                return (*values, *macs), macs[0]
             return tuple(values), tuple(values[:2]) if shape.key[0] == "grant" else values[0]
         person = self._people.known(shape.holder_of(row))
         version = 1 if shape.versioned is None else row.version
@@ -168,8 +168,9 @@ class TableCodec:
             fields[name] = pack.decode(values[at], _NAMES)
             at += 1
         if shape.holder is None:
-            if shape.macs:
-                return Idem(scope=values[at].hex(), body=values[at + 1].hex(), **fields)
+            for name in shape.macs:
+                fields[name] = values[at].hex()
+                at += 1
             return shape.kind(**fields)
         person = people[values[at]]
         fields[shape.holder] = None if person.id.startswith(AGENT) else person.id
@@ -192,7 +193,7 @@ class TableCodec:
         """The token inside a row that was read. Raises VaultError."""
         if not isinstance(row.token, bytes):
             raise VaultError(f"{row.id} holds no sealed token.")
-        person = self._people.known(row.user)
+        person = self._people.known(self.shape.holder_of(row))
         if person.key is None:
             raise VaultError(f"The key of {row.id} was erased.")
         plain = person.key.open(
@@ -205,7 +206,7 @@ class TableCodec:
 
     def _keys_of(self, row: Any) -> tuple[Any, ...]:
         if self.shape.macs:
-            return (self._keys.idem.digest(row.scope.encode()),)
+            return (self._keys.idem.digest(getattr(row, self.shape.macs[0]).encode()),)
         return row.grant, row.agent
 
     def _live(self, state: str, person: Person, provider: str, account: str) -> bytes | None:

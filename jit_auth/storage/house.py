@@ -68,7 +68,7 @@ class House:
         )
         self._past = [
             (compiler.text(_rest(table, key)), compiler.text(_take(table, key)))
-            for table, key in ((tables.flow, "id"), (tables.idem, "scope"))
+            for table, key in ((tables.flow, "id"), (tables.idem, "scope"), (tables.tally, "key"))
         ]
 
     async def renew(self) -> None:
@@ -93,7 +93,7 @@ class House:
         )
 
     async def sweep(self) -> None:
-        """Remove flows and idempotency keys past their time, and processes long dead."""
+        """Remove flows, idempotency keys and tallies past their time, and processes long dead."""
         now = self._journal.now()
         for rest, take in self._past:
             while (await self._reader.fetch((rest, rest.args(now=now, most=1))))[0]:

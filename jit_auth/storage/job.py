@@ -8,7 +8,22 @@ from typing import Any
 
 from sqlalchemy import bindparam, literal_column, select, update
 
-from jit_auth.model import Applied, At, Change, Delete, Execution, Idem, Insert, Raise, Stale, Stop, Touch, Unit, Wake
+from jit_auth.model import (
+    Applied,
+    At,
+    Change,
+    Delete,
+    Execution,
+    Idem,
+    Insert,
+    Op,
+    Raise,
+    Stale,
+    Stop,
+    Touch,
+    Unit,
+    Wake,
+)
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.codec import Codec, TableCodec
 from jit_auth.storage.compiled import Compiler, Text, Write
@@ -28,9 +43,9 @@ Answer = Applied | Stale | BaseException
 class Job:
     """One unit on its way through the journal."""
 
-    __slots__ = ("at", "compares", "done", "inserts", "line", "loose", "raising", "subjects", "touched")
+    __slots__ = ("at", "compares", "done", "inserts", "lines", "loose", "raising", "subjects", "touched")
 
-    def __init__(self, at: At | None = None, line: Line | None = None) -> None:
+    def __init__(self, at: At | None = None, lines: tuple[Line, ...] = ()) -> None:
         self.at = at
         self.subjects: frozenset[tuple[str, str]] = frozenset()
         self.compares: list[Step] = []
@@ -38,7 +53,8 @@ class Job:
         self.loose: list[tuple[Text, tuple[Any, ...]]] = []
         """Statements that may write any number of rows."""
         self.raising: Raising | None = None
-        self.line = line
+        self.lines = lines
+        """Its rows of the record; housekeeping has none."""
         self.touched: set[Any] = set()
         """Rows that no other unit of the same batch may touch."""
         self.done: asyncio.Future[Applied | Stale] | None = None
@@ -85,13 +101,16 @@ class Builder:
             .values(due=bindparam("due_at"))
         )
 
-    def job(self, unit: Unit) -> Job:
-        """The job of `unit`. Raises Unknown where a person must be read or made first."""
-        job = Job(unit.at, facts.line(unit.audit, self._people))
+    def job(self, unit: Unit, more: Sequence[Op] = ()) -> Job:
+        """The job of `unit`, with `more` of its rows. Raises Unknown where a person must be read or made first."""
+        lines: tuple[Line, ...] = (facts.line(unit.audit, self._people),)
+        if unit.more:
+            lines += tuple([facts.line(audit, self._people) for audit in unit.more])
+        job = Job(unit.at, lines)
         if unit.at is not None:
             job.subjects = self._subjects(unit.at)
         tables_of = self._codec.tables
-        for op in unit.ops:
+        for op in (*unit.ops, *more) if more else unit.ops:
             kind = type(op)
             if kind is Insert:
                 self._insert(job, tables_of[type(op.row)], op.row)  # type: ignore[union-attr]  # kind says which

@@ -152,7 +152,7 @@ class PostgresJournal:
         """All at once, in one statement; None where it did not fit, and nothing was written."""
         epoch, bundle = self._seen
         now = self.now()
-        rows, moved = self._head.rows([job.line for job in jobs if job.line is not None], now, [])
+        rows, moved = self._head.rows([line for job in jobs for line in job.lines], now, [])
         ground = {"epoch": epoch, "bundle": bundle, "process": self._process, "offset": self._clock.offset}
         sql, args = self._whole.statement(jobs, (self._texts.audit, rows), **ground)
         begun = self._clock.wall()
@@ -260,8 +260,8 @@ class PostgresJournal:
     async def _record(
         self, connection: Any, jobs: Sequence[Job], answers: Sequence[Answer], ground: Ground
     ) -> Moved | None:
-        lines = [job.line for job, answer in zip(jobs, answers, strict=True)
-                 if job.line is not None and type(answer) is Applied]  # fmt: skip
+        lines = [line for job, answer in zip(jobs, answers, strict=True) if type(answer) is Applied
+                 for line in job.lines]  # fmt: skip
         if not lines:
             return None
         heads = await self._heads(connection) if self._head.fresh else []

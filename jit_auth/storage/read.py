@@ -19,6 +19,7 @@ from jit_auth.model import (
     Millis,
     Opened,
     Outbox,
+    Pass,
     Stop,
     Vote,
 )
@@ -45,7 +46,7 @@ class Reads:
         ask, vote, card = tables.ask, tables.vote, tables.card
         self._by_id: dict[type[Any], Text] = {
             kind: compiler.text(self.chosen(kind).where(codec.of(kind).shape.table.c.id == bindparam("key")))
-            for kind in (Execution, Ask, Card, Flow, Grant, Outbox)
+            for kind in (Execution, Ask, Card, Flow, Grant, Outbox, Pass)
         }
         asks = select(ask.c.id).where(ask.c.execution == bindparam("key")).scalar_subquery()
         self._asks = compiler.text(self.chosen(Ask).where(ask.c.execution == bindparam("key")).order_by(ask.c.id))

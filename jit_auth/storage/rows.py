@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Table
 
-from jit_auth.model import Ask, Card, Consent, Execution, Flow, Grant, Idem, Outbox, Row, Vote
+from jit_auth.model import Ask, Card, Consent, Execution, Flow, Grant, Idem, Outbox, Pass, Row, Tally, Vote
 from jit_auth.storage import tables
 from jit_auth.storage.judge import Which
 
@@ -62,7 +62,7 @@ class Shape:
         """All columns, in the order in which rows are bound and read."""
         person = ("person",) if self.holder else ()
         token = ("token",) if self.token else ()
-        derived = tuple(name for name in ("open_key", "live_key", "scope", "body") if name in self.table.c)
+        derived = dict.fromkeys(name for name in ("open_key", "live_key", *self.macs) if name in self.table.c)
         return (*self.plain, *self.lists, *person, *derived, *(group.column for group in self.groups()), *token)
 
     def holder_of(self, row: Any) -> str:
@@ -115,6 +115,7 @@ SHAPES: dict[type[Row], Shape] = {
             tables.card,
             plain=(
                 "id", "version", "ask", "execution", "via", "ref", "shown", "due", "tries", "expires", "process",
+                "role",
             ),
             holder="person",
         ),
@@ -143,10 +144,20 @@ SHAPES: dict[type[Row], Shape] = {
         Shape(
             Outbox,
             tables.outbox,
-            plain=("id", "version", "kind", "provider", "due", "tries", "until"),
+            plain=("id", "version", "kind", "provider", "due", "tries", "until", "agent", "endpoint"),
             holder="user",
+            told=("url", "payload"),
             token=True,
         ),
+        Shape(
+            Pass,
+            tables.standing,
+            plain=("id", "version", "digest", "agent", "action", "uses", "until", "ended", "created"),
+            lists=("chain",),
+            holder="user",
+        ),
+        Shape(Tally, tables.tally, plain=("version", "times", "denied", "denied_at", "until"), holder=None,
+              key=("key",), macs=("key",)),
     )
 }  # fmt: skip
 

@@ -149,8 +149,8 @@ class SqliteJournal:
             if not any(isinstance(answer, Applied) for answer in answers):
                 connection.execute("ROLLBACK")
                 return answers
-            won = [job.line for job, answer in zip(jobs, answers, strict=True)
-                   if job.line is not None and type(answer) is Applied]  # fmt: skip
+            won = [line for job, answer in zip(jobs, answers, strict=True) if type(answer) is Applied
+                   for line in job.lines]  # fmt: skip
             moved = self._record(connection, won, ground)
             committing = True
             connection.execute("COMMIT")

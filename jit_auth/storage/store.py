@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,25 @@ from jit_auth.model import (
     Ask,
     Audit,
     Card,
+    Crowd,
     Execution,
     Flow,
     Grant,
     Idem,
     Millis,
+    Op,
     Opened,
     Outbox,
     Page,
+    Pass,
     Raise,
     Stale,
     Token,
     Unit,
 )
 from jit_auth.storage import tables
-from jit_auth.storage.audit import Record
+from jit_auth.storage.audit import Entry, Record
+from jit_auth.storage.circles import Circles
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
@@ -64,6 +68,8 @@ class Store:
         """Newest epoch known: that of the last batch written, or read by `stops` or `renew`."""
         self.bundle = ""
         """Hash of the published bundle, as last seen."""
+        self.outbox: Callable[[Unit], tuple[Op, ...]] = lambda unit: ()
+        """What else is written with each unit: the rows of what has to be told outside."""
         self._serve = serve
         self._reader = reader
         self._journal = journal
@@ -73,6 +79,7 @@ class Store:
         self._codec = Codec(compiler, self._people, keys)
         self._builder = Builder(compiler, self._codec, self._people)
         self._reads = Reads(compiler, self._codec, self._people, reader)
+        self._circles = Circles(compiler, self._codec, self._people, reader)
         self._lists = Lists(compiler, self._codec, self._people, reader)
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
@@ -151,9 +158,10 @@ class Store:
 
     async def apply(self, unit: Unit) -> Applied | Stale:
         """Write all of `unit`, or nothing. Raises StorageError where the database is away (`unknown`: it may be in)."""
+        more = self.outbox(unit)
         while True:
             try:
-                job = self._builder.job(unit)
+                job = self._builder.job(unit, more)
                 break
             except Unknown as unknown:
                 await self._people.ensure(unknown.id)
@@ -247,6 +255,38 @@ class Store:
         """Paused executions of an agent that this user's open consent holds up."""
         return await self._reads.waiting(agent, user, provider)
 
+    async def passes(self, digest: str | None = None) -> tuple[Pass, ...]:
+        """Approvals for a while that can still be used, of one digest or of all."""
+        return await self._circles.passes(digest, self.now())
+
+    async def standing(self, id: str) -> Pass | None:
+        """One approval for a while, whatever has become of it."""
+        return await self._reads.one(Pass, id)
+
+    async def crowd(self, agent: str, key: str, most: int) -> Crowd:
+        """How many of an agent's executions are paused (counted to `most`), and the tally of one request."""
+        return await self._circles.crowd(agent, key, most)
+
+    async def open_asks(self, kind: str | None = None, limit: int = 200) -> tuple[tuple[Ask, Execution], ...]:
+        """Questions that are open, with what they are about; oldest first."""
+        return await self._circles.open_asks(kind, limit)
+
+    async def open_cards(self, person: str) -> tuple[Card, ...]:
+        """A person's copies of questions that are open and theirs to answer; oldest first, at most 200."""
+        return await self._circles.open_cards(person, self.now())
+
+    async def shown_since(self, person: str, via: str, since: Millis) -> int:
+        """How many questions a person was shown by a channel since then (counted to 1,000)."""
+        return await self._circles.shown_since(person, via, since)
+
+    async def recent(self, agent: str, action: str, limit: int = 6) -> tuple[Execution, ...]:
+        """The last of an agent's executions of an action that are over, newest first (among its last 500)."""
+        return await self._circles.recent(agent, action, limit)
+
+    async def events(self, execution: str, after: str | None) -> tuple[Entry, ...]:
+        """What is on record of an execution after the row `after`: nothing that was committed later is left out."""
+        return await self.audit.after(execution, after)
+
     async def executions(
         self, agent: str, *, states: Sequence[str] = (), user: str | None = None, updated_since: Millis | None = None,
         limit: int = 50, cursor: str | None = None,
@@ -257,7 +297,7 @@ class Store:
         )
 
     async def sweep(self) -> None:
-        """Remove flows and idempotency keys past their time, and processes long dead."""
+        """Remove flows, idempotency keys and tallies past their time, and processes long dead."""
         await self._house.sweep()
 
     async def _start(self, *, alone: bool) -> None:

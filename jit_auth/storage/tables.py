@@ -50,6 +50,9 @@ Index(
     sqlite_where=execution.c.due.is_not(None), postgresql_where=execution.c.due.is_not(None),
 )  # fmt: skip
 Index("execution_agent", execution.c.agent, execution.c.id)
+# How many of an agent's wait for people.
+_paused = execution.c.state == literal_column("'paused'")
+Index("execution_paused", execution.c.agent, sqlite_where=_paused, postgresql_where=_paused)
 Index(
     "execution_open", execution.c.open_key, unique=True,
     sqlite_where=execution.c.open_key.is_not(None), postgresql_where=execution.c.open_key.is_not(None),
@@ -79,9 +82,10 @@ card = Table(
     "card", metadata,
     _text("id", key=True), _int("version"), _text("ask"), _text("execution"), _text("via"), _text("ref", null=True),
     _int("shown"), _int("due", null=True), _int("tries"), _int("expires"), _text("process", null=True),
-    _text("person"),
+    _text("role"), _text("person"),
 )  # fmt: skip
 Index("card_ask", card.c.ask)
+Index("card_person", card.c.person, card.c.expires)
 Index("card_due", card.c.due, sqlite_where=card.c.due.is_not(None), postgresql_where=card.c.due.is_not(None))
 
 flow = Table(
@@ -112,9 +116,24 @@ consent = Table(
 outbox = Table(
     "outbox", metadata,
     _text("id", key=True), _int("version"), _text("kind"), _text("provider"), _int("due"), _int("tries"),
-    _int("until"), _text("person"), _sealed("token"),
+    _int("until"), _text("agent"), _text("endpoint"), _text("person"), _sealed("told", null=True),
+    _sealed("token", null=True),
 )  # fmt: skip
 Index("outbox_due", outbox.c.due)
+
+standing = Table(
+    "pass", metadata,
+    _text("id", key=True), _int("version"), _text("digest"), _text("agent"), _text("action"), _int("uses"),
+    _int("until"), _text("ended", null=True), _int("created"), _text("chain"), _text("person"), _sealed("asked"),
+)  # fmt: skip
+Index("pass_digest", standing.c.digest)
+
+tally = Table(
+    "tally", metadata,
+    _int("version"), _int("times"), _int("denied"), _int("denied_at", null=True), _int("until"),
+    _mac("key", key=True),
+)  # fmt: skip
+Index("tally_until", tally.c.until)
 
 stop = Table(
     "stop", metadata,
@@ -139,5 +158,6 @@ audit = Table(
     _text("writer", key=True), _int("seq", key=True), _int("at"), _text("actor"), _text("person", null=True),
     _text("agent", null=True), _text("execution", null=True), _text("what"), _text("key"), _mac("mac"),
 )  # fmt: skip
+Index("audit_execution", audit.c.execution)
 
 stamp = Table("alembic_version", metadata, Column("version_num", Text, primary_key=True))

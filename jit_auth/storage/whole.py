@@ -38,7 +38,7 @@ class Whole:
         return abs(skew) <= ADRIFT and not any(
             job.loose
             or job.raising is not None
-            or job.line is None
+            or not job.lines
             or (job.at is not None and (job.at.epoch != epoch or (job.at.send and job.at.bundle != bundle)))
             for job in jobs
         )

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from jit_auth.config.settings import Agent
 from jit_auth.core.text import summary_of
 from jit_auth.core.times import rfc3339
 from jit_auth.engine.bundle import Bundle
-from jit_auth.model import Ask, Execution, Opened, Trouble, Vote
+from jit_auth.engine.circle import Circle
+from jit_auth.model import Ask, Execution, Opened, Trouble, Want
 
 Json = dict[str, Any]
 
+_ROLES = frozenset({"approver", "user", "policy", "admin", "agent"})
+"""Who may be named to every agent. People are named only to those that see them (THREAT_MODEL 37)."""
 
-def answer(opened: Opened, bundle: Bundle, agent: Agent, link: Callable[[Ask], str]) -> Json:
-    """One execution for the agent that owns it. `link` gives a consent's link; approvals have none for agents."""
+
+def answer(opened: Opened, bundle: Bundle, agent: Agent, link: Callable[[Ask], str], *, joined: bool = False) -> Json:
+    """One execution for the agent that owns it. `link` gives a consent's link; approvals have none for agents.
+
+    `joined`: the call that is answered asked for the same as this one, which was paused already.
+    """
     execution = opened.execution
     operation = bundle.operation(execution.action)
     decision = execution.decision
-    return {
+    found: Json = {
         "id": execution.id,
         "action": execution.action,
         "user": execution.user,
@@ -28,25 +35,30 @@ def answer(opened: Opened, bundle: Bundle, agent: Agent, link: Callable[[Ask], s
         "account": execution.account_name or execution.account,
         "summary": summary_of(operation.action, execution.params) if operation is not None else execution.action,
         "params": execution.params,
+        "edited_by": _person(execution.edited_by[-1], agent) if execution.edited_by else None,
         "reason": execution.reason,
         "status": execution.state,
         "digest": execution.digest or None,
+        "labels": decision.labels,
         "decision": {
             "effect": decision.effect,
             "rules": decision.rules,
             "reasons": decision.reasons,
             "policy": decision.policy,
         },
-        "waiting_for": _waiting(opened, agent, link),
+        "waiting_for": _waiting(opened, bundle, agent, link),
         "result": _result(execution),
         "error": _error(execution.error, agent),
         "created_at": rfc3339(execution.created),
         "updated_at": rfc3339(execution.updated),
         "expires_at": rfc3339(execution.expires),
     }
+    if joined:
+        found["joined"] = True
+    return found
 
 
-def _waiting(opened: Opened, agent: Agent, link: Callable[[Ask], str]) -> list[Json]:
+def _waiting(opened: Opened, bundle: Bundle, agent: Agent, link: Callable[[Ask], str]) -> list[Json]:
     if opened.execution.state != "paused":
         return []
     open_asks = sorted((ask for ask in opened.asks if ask.state == "open"), key=lambda ask: ask.kind != "consent")
@@ -64,27 +76,59 @@ def _waiting(opened: Opened, agent: Agent, link: Callable[[Ask], str]) -> list[J
             if ask.last_error is not None:
                 item["last_error"] = ask.last_error
             found.append(item)
-        else:
-            votes = [vote for vote in opened.votes if vote.ask == ask.id and vote.verdict == "approve"]
-            found += [_approval(ask, number, votes, agent) for number in range(len(ask.wants))]
+        elif ask.kind == "approval":
+            found += _approvals(ask, opened, bundle, agent)
     return found
 
 
-def _approval(ask: Ask, number: int, votes: Sequence[Vote], agent: Agent) -> Json:
-    want = ask.wants[number]
-    people = [vote.person for vote in votes]
-    return {
-        "kind": "approval",
-        "id": ask.id,
-        "from": want.of if agent.sees_people else [_role(name) for name in want.of],
-        "need": want.need,
-        "approved_by": people if agent.sees_people else len(people),
-        "expires_at": rfc3339(ask.expires),
-    }
+def _approvals(ask: Ask, opened: Opened, bundle: Bundle, agent: Agent) -> list[Json]:
+    """One entry per requirement of a round, all with the round's id."""
+    voters = [vote.person for vote in opened.votes if vote.ask == ask.id and vote.verdict == "approve"]
+    who = Circle(bundle).eligible(opened.execution, ask.wants, ask.escalated)
+    return [
+        {
+            "kind": "approval",
+            "id": ask.id,
+            "from": want.of if agent.sees_people else [_role(name) for name in want.of],
+            "need": want.need,
+            "approved_by": given if agent.sees_people else len(given),
+            "expires_at": rfc3339(ask.expires),
+        }
+        for want, given in zip(ask.wants, _assigned(ask.wants, who, voters), strict=True)
+    ]
+
+
+def _assigned(wants: Sequence[Want], who: Sequence[Collection[str]], voters: Sequence[str]) -> list[list[str]]:
+    """Which vote serves which requirement: each one alone, and as many of them as can be (augmenting paths)."""
+    given: list[list[str]] = [[] for _ in wants]
+
+    def serve(person: str, tried: set[int]) -> bool:
+        for number, want in enumerate(wants):
+            if person not in who[number] or number in tried:
+                continue
+            tried.add(number)
+            if len(given[number]) < want.need:
+                given[number].append(person)
+                return True
+            for other in given[number]:
+                if serve(other, tried):
+                    given[number].remove(other)
+                    given[number].append(person)
+                    return True
+        return False
+
+    for person in voters:
+        serve(person, set())
+    return given
 
 
 def _role(name: str) -> str:
     return "user" if name.startswith("user:") else name
+
+
+def _person(name: str, agent: Agent) -> str:
+    """A person, or its role."""
+    return name if name in _ROLES or agent.sees_people else "approver"
 
 
 def _result(execution: Execution) -> Json | None:
@@ -100,7 +144,5 @@ def _result(execution: Execution) -> Json | None:
 def _error(error: Trouble | None, agent: Agent) -> Json | None:
     if error is None:
         return None
-    by = error.by
-    if by is not None and by not in ("policy", "user", "admin", "agent") and not agent.sees_people:
-        by = "approver"
+    by = _person(error.by, agent) if error.by is not None else None
     return {"code": error.code, "message": error.message, "hint": error.hint, "by": by, "feedback": error.feedback}

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from jit_auth.config.settings import Agent
+from jit_auth.core.callback import LONGEST, callback
 from jit_auth.core.digest import canonical, parse_json
 from jit_auth.engine import Engine
 from jit_auth.engine.submit import DAY, Call
@@ -21,7 +22,7 @@ from jit_auth.web.query import only, parameters, prefer
 LARGEST_BODY = 65_536
 LONGEST_KEY = 255
 LONGEST_REASON = 2_000
-KNOWN = ("action", "user", "params", "account", "reason", "expires_in", "return_url")
+KNOWN = ("action", "user", "params", "account", "reason", "expires_in", "callback_url", "return_url")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -53,7 +54,8 @@ class Execute:
         call = self.call(agent, parse_json(body), request.headers.get("Idempotency-Key"))
         seconds = prefer(request) if "Prefer" in request.headers else None
         if seconds is None:
-            execution = await self._engine.submit(call)
+            admitted = await self._engine.submit(call)
+            execution, joined = admitted.execution, admitted.joined
             if execution.state == "executing":
                 # An outage is being retried, or a repeated key meets a call under way: at most the action's timeout.
                 operation = self._engine.bundle.operation(execution.action)
@@ -64,8 +66,8 @@ class Execute:
             else:
                 opened = Opened(execution)
         else:
-            opened = await self._engine.submit_and_leave(call, seconds)
-        return self.response(agent, opened)
+            opened, joined = await self._engine.submit_and_leave(call, seconds)
+        return self.response(agent, opened, joined=joined)
 
     def call(self, agent: Agent, body: dict[str, Any], key: str | None) -> Call:
         """The call that a body describes. Raises BadRequest, Unprocessable."""
@@ -93,14 +95,15 @@ class Execute:
             reason=_text(body, "reason", LONGEST_REASON),
             expires_in=expires_in * 1000,
             return_url=_text(body, "return_url", 2_000),
+            callback_url=_callback(body, agent),
             key=key,
             body=canonical(body) if key is not None else b"",
         )
 
-    def response(self, agent: Agent, opened: Opened) -> web.Response:
+    def response(self, agent: Agent, opened: Opened, *, joined: bool = False) -> web.Response:
         """The answer of /execute: 403 where it was denied, 202 where it is open, else 200."""
         execution = opened.execution
-        document = self.document(agent, opened)
+        document = self.document(agent, opened, joined=joined)
         if execution.state == "denied":
             error = execution.error
             body = problem.document(
@@ -116,9 +119,9 @@ class Execute:
             return web.Response(body=_encode(document), status=202, content_type="application/json", headers=headers)
         return web.Response(body=_encode(document), content_type="application/json")
 
-    def document(self, agent: Agent, opened: Opened) -> dict[str, Any]:
+    def document(self, agent: Agent, opened: Opened, *, joined: bool = False) -> dict[str, Any]:
         """The execution as JSON."""
-        return answer(opened, self._engine.bundle, agent, self._engine.consents.link)
+        return answer(opened, self._engine.bundle, agent, self._engine.consents.link, joined=joined)
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -146,6 +149,17 @@ def _text(body: dict[str, Any], name: str, longest: int) -> str | None:
     if not isinstance(value, str) or len(value) > longest:
         raise _missing(f"/{name}", f"is a string of at most {longest} characters")
     return value
+
+
+def _callback(body: dict[str, Any], agent: Agent) -> str | None:
+    """Where events of this call go, made plain; none but what lies under the agent's `callback_urls`."""
+    url = _text(body, "callback_url", LONGEST)
+    if url is None:
+        return None
+    plain = callback(url, agent.callback_urls)
+    if plain is None:
+        raise _missing("/callback_url", "is none of this agent's callback_urls")
+    return plain
 
 
 def _missing(pointer: str, message: str) -> Problem:

@@ -98,7 +98,7 @@ class Executions:
             raise _invalid("/outcome", "is succeeded or failed")
         if not isinstance(note, str) or not 0 < len(note.strip()) <= LONGEST_NOTE:
             raise _invalid("/note", f"says how this was found out, in at most {LONGEST_NOTE} characters")
-        execution = await self._engine.own.resolve(request.match_info["id"], outcome, note, who)
+        execution = await self._engine.outcomes.by_admin(request.match_info["id"], outcome, note, who)
         agent = self._engine.bundle.agents.get(execution.agent)
         if agent is None:
             return _json({"id": execution.id, "status": execution.state})

@@ -21,6 +21,10 @@ from jit_auth.errors import BadRequest, Forbidden, TooLarge
 
 LONGEST_POST = 16 * 1024
 """Bytes of a body posted to a page: a decision and a message."""
+LARGEST_POST = 256 * 1024
+"""Bytes of a post that may hold changed parameters (64 KiB, as a form writes them) or many decisions."""
+
+_MOST_FIELDS = 512
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -65,18 +69,19 @@ def prefetched(request: web.Request) -> bool:
     return any(word in words for word in ("prefetch", "prerender", "preview"))
 
 
-async def read_post(request: web.Request) -> Posted:
-    """The body of a post: JSON by its content type, else a form; an empty body is an empty form.
+async def read_post(request: web.Request, most: int = LONGEST_POST) -> Posted:
+    """The body of a post of at most so many bytes: JSON by its content type, else a form; an empty body is an empty
+    form.
 
     Raises BadRequest (`bad_json`, `bad_form`, `bad_content_type`), TooLarge.
     """
-    if (request.content_length or 0) > LONGEST_POST:
-        raise _too_large()
-    body = await request.content.read(LONGEST_POST + 1)
-    while len(body) <= LONGEST_POST and not request.content.at_eof():
-        body += await request.content.read(LONGEST_POST + 1 - len(body))
-    if len(body) > LONGEST_POST:
-        raise _too_large()
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    body = await request.content.read(most + 1)
+    while len(body) <= most and not request.content.at_eof():
+        body += await request.content.read(most + 1 - len(body))
+    if len(body) > most:
+        raise _too_large(most)
     if request.content_type == "application/json":
         return Posted(parse_json(body), form=False)
     if not body:
@@ -116,7 +121,7 @@ def _form(body: bytes) -> dict[str, str]:
             strict_parsing=True,
             encoding="utf-8",
             errors="strict",
-            max_num_fields=32,
+            max_num_fields=_MOST_FIELDS,
         )
         values = once(pairs)
     except (ValueError, BadRequest):
@@ -126,5 +131,5 @@ def _form(body: bytes) -> dict[str, str]:
     return values
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"A post here has at most {LONGEST_POST} bytes.", hint="Write a shorter message.")
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"A post here has at most {most} bytes.", hint="Write a shorter message.")

@@ -15,11 +15,11 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from jit_auth.channels.card import moment
+from jit_auth.channels.card import exactly, moment, span
+from jit_auth.channels.words import short
 from jit_auth.core.text import visible
 from jit_auth.core.times import rfc3339
 from jit_auth.errors import FlowRefused, JitAuthError, Misconfigured, Problem, ProviderError, StorageError
-from jit_auth.model import Millis
 from jit_auth.web.forms import origin_of
 from jit_auth.web.problem import PROBLEM, document
 
@@ -36,6 +36,9 @@ _HEADINGS = {
     "cancelled": "Withdrawn",
     "not_found": "There is nothing here",
     "foreign_origin": "Nothing was decided",
+    "not_eligible": "This is not yours to decide",
+    "stale": "Nothing was decided: something has changed",
+    "invalid_params": "That cannot be taken",
     "flow_refused": "This browser did not start it",
 }
 
@@ -60,7 +63,15 @@ class Pages:
             lstrip_blocks=True,
         )
         self._jinja.filters.update(
-            shown=shown, moment=moment, stamp=rfc3339, span=span, foreign=foreign, visible=visible, way=way
+            shown=shown,
+            moment=moment,
+            stamp=rfc3339,
+            span=span,
+            exactly=exactly,
+            short=short,
+            foreign=foreign,
+            visible=visible,
+            way=way,
         )
         style = loader.get_source(self._jinja, "style.css")[0]
         self._jinja.globals.update(style=Markup(style), environment=visible(environment, one_line=True))  # noqa: S704 - ours
@@ -68,7 +79,7 @@ class Pages:
             name: self._jinja.get_template(name) for name in self._jinja.list_templates(extensions=["html"])
         }
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-        self._headers = {
+        self.headers = {
             "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
             "frame-ancestors 'none'; base-uri 'none'",
             "Referrer-Policy": "same-origin",
@@ -81,12 +92,12 @@ class Pages:
     def html(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
         """A page. Raises jinja2.UndefinedError where a template names what was not given."""
         text = self._templates[template].render(values)
-        return web.Response(text=text, status=status, content_type="text/html", headers=self._headers)
+        return web.Response(text=text, status=status, content_type="text/html", headers=self.headers)
 
     def json(self, value: Any, *, status: int = 200, content_type: str = "application/json") -> web.Response:
         """A JSON answer of a page, under the same headers."""
         body = msgspec.json.encode(value)
-        return web.Response(body=body, status=status, content_type=content_type, headers=self._headers)
+        return web.Response(body=body, status=status, content_type=content_type, headers=self.headers)
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler with its refusals answered as a page, or as problem+json to a client that speaks JSON."""
@@ -118,6 +129,8 @@ class Pages:
                 hint=error.hint,
                 code=error.code,
                 decided=members.get("decided", ()),
+                stale=members.get("stale", ()),
+                faults=members.get("faults", ()),
             )
         response.headers.update(error.headers if isinstance(error, Problem) else {})
         return response
@@ -146,16 +159,6 @@ def foreign(text: str) -> Markup:
     """Text that is not ours, not made visible before: on one line, and isolated in direction."""
     seen = visible(text, one_line=True)
     return Markup('<bdi dir="{}">{}</bdi>').format(way(seen), shown(seen))
-
-
-def span(duration: Millis) -> str:
-    """A duration for people, in its largest whole unit: `43 minutes`; never negative."""
-    seconds = max(0, duration // 1000)
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= 2 * size or (unit == "minute" and seconds >= size):
-            count = seconds // size
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
 def _status(error: JitAuthError) -> int:

@@ -32,11 +32,13 @@ class Worker:
         self._dispatcher = dispatcher
         self._shows = shows
         self._owed = owed
-        self._wake = asyncio.Event()
+        self._wakes = tuple(asyncio.Event() for _ in range(3))
+        self._wake = self._wakes[0]
 
     def wake(self) -> None:
         """Something is due now: do not wait for the next tick."""
-        self._wake.set()
+        for event in self._wakes:
+            event.set()
 
     def expect(self, due: Millis) -> None:
         """Something of ours is due then: be there in time, not at the next tick."""
@@ -47,24 +49,28 @@ class Worker:
             asyncio.get_running_loop().call_later(pause, self._wake.set)
 
     async def run(self) -> None:
-        """The three rhythms, until cancelled."""
+        """All rhythms, until cancelled. Channels and hooks have their own: one that is slow holds up no call."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(LEASE, self._renew))
             group.create_task(self._every(SWEEP, self._store.sweep))
-            group.create_task(self._turns())
+            for work, wake in zip((self._due, self._shows.turn, self._owed.turn), self._wakes, strict=True):
+                group.create_task(self._turns(work, wake))
 
     async def turn(self) -> None:
         """Everything that is due now, once."""
         await self._shows.turn()
+        await self._due()
+        await self._shows.turn()
+        await self._owed.turn()
+
+    async def _due(self) -> None:
         seen: set[str] = set()
         while True:
             due = [found for found in await self._store.due(AT_ONCE + len(seen)) if found not in seen]
             if not due:
-                break
+                return
             seen.update(due)
             await asyncio.gather(*(self._advance(found) for found in due))
-            await self._shows.turn()
-        await self._owed.turn()
 
     async def _advance(self, execution_id: str) -> None:
         try:
@@ -74,22 +80,22 @@ class Worker:
         except Exception:
             log.exception("%s could not be taken up", execution_id)
 
-    async def _turns(self) -> None:
+    async def _turns(self, work: Callable[[], Awaitable[object]], wake: asyncio.Event) -> None:
         while True:
-            await self._guarded(self.turn)
+            await self._guarded(work)
             try:
                 async with asyncio.timeout(TICK):
-                    await self._wake.wait()
+                    await wake.wait()
             except TimeoutError:
                 pass
-            self._wake.clear()
+            wake.clear()
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
             await self._guarded(work)
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[object]]) -> None:
         """A failing round is logged; the next one comes. Nothing here may end the loop."""
         try:
             await work()

@@ -1,4 +1,4 @@
-"""What is owed to servers outside: tokens that came too late are revoked at their provider (RFC 7009)."""
+"""What is owed to servers outside, by kind: tokens to revoke at their provider (RFC 7009), events to deliver."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jit_auth.errors import StorageError
 from jit_auth.model import Audit, Change, Delete, Millis, Op, Outbox, Provider, Unit
 from jit_auth.oauth.revoke import revocable, revoke
 from jit_auth.storage.store import Store
+from jit_auth.worker.hooks import Hooks
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +21,22 @@ LONGEST_PAUSE: Millis = 3_600_000
 
 @dataclass(frozen=True)
 class Owed:
-    """Works the outbox off: tried again, doubling, until `until`."""
+    """Works the outbox off: tried again, doubling, until `until`. Events are delivered beside it, by `hooks`."""
 
     store: Store
     egress: Egress
     providers: Mapping[str, Provider]
+    hooks: Hooks
 
     async def turn(self) -> int:
-        """Try what is due; gives how many rows were done with."""
+        """Try what is due; gives how many tokens were done with."""
         done = 0
-        for row in await self.store.outbox_due():
+        rows = await self.store.outbox_due()
+        if any(row.kind == "event" for row in rows):
+            self.hooks.start()
+        for row in rows:
+            if row.kind != "revoke":
+                continue
             try:
                 done += await self._revoke(row)
             except StorageError:

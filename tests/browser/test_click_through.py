@@ -48,7 +48,7 @@ async def test_deny_with_the_keyboard_alone(page: Page, site: Site) -> None:
         reached.append(await page.evaluate("document.activeElement.textContent.trim()"))
         if reached[-1] == "Deny":
             break
-    assert reached == ["Skip to the content", "", "Approve", "Deny"]
+    assert reached == ["Skip to the content", "The request, byte for byte", "", "Approve", "Deny"]
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("You denied this")
     ended = await site.ended(execution)

@@ -19,8 +19,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from jit_auth.core.ids import new_id
 from jit_auth.errors import StorageError
-from jit_auth.model import Insert, Stale
+from jit_auth.model import Card, Change, Insert, Outbox, Stale, Token
 from jit_auth.storage import place, schema, tables
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
@@ -30,8 +31,8 @@ from tests.postgres import Server
 NEWER = '''"""A later revision."""
 from alembic import op
 import sqlalchemy as sa
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 def upgrade():
     op.create_table("later", sa.Column("id", sa.Text, primary_key=True))
 '''
@@ -114,7 +115,7 @@ def migrations(tmp_path: Path) -> Path:
     """The project's revisions and one more."""
     folder = tmp_path / "revisions"
     shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "r0002.py").write_text(NEWER)
+    (folder / "versions" / "r0003.py").write_text(NEWER)
     return folder
 
 
@@ -124,8 +125,8 @@ async def test_an_older_schema_is_upgraded_on_sqlite(sqlite_world: World, tmp_pa
     await written(store, Insert(row))
     await store.close()
     newer = migrations(tmp_path)
-    await asyncio.to_thread(schema.prepare_sqlite, sqlite_world.path, sqlite_world.vault, head="0002", migrations=newer)
-    assert await sqlite_world.sql("SELECT version_num FROM alembic_version") == [("0002",)]
+    await asyncio.to_thread(schema.prepare_sqlite, sqlite_world.path, sqlite_world.vault, head="0003", migrations=newer)
+    assert await sqlite_world.sql("SELECT version_num FROM alembic_version") == [("0003",)]
     assert await sqlite_world.sql("SELECT count(*) FROM later") == [(0,)]
     with pytest.raises(StorageError, match="newer version"):
         await sqlite_world.open()
@@ -137,13 +138,13 @@ async def test_an_older_schema_on_postgresql_waits_for_its_command(empty_postgre
     newer = migrations(tmp_path)
 
     async def prepare(upgrade: bool) -> None:
-        await schema.prepare_postgres(world.url, world.vault, upgrade=upgrade, head="0002", migrations=newer)
+        await schema.prepare_postgres(world.url, world.vault, upgrade=upgrade, head="0003", migrations=newer)
 
     with pytest.raises(StorageError, match="older schema") as raised:
         await prepare(False)
     assert "jit-auth db migrate" in raised.value.hint
     await prepare(True)
-    assert await world.sql("SELECT version_num FROM alembic_version") == [("0002",)]
+    assert await world.sql("SELECT version_num FROM alembic_version") == [("0003",)]
     await prepare(False)
     with pytest.raises(StorageError, match="newer version"):
         await world.open()
@@ -173,8 +174,15 @@ def test_the_revisions_make_the_tables_of_today_on_sqlite(tmp_path: Path) -> Non
         with engine.begin() as connection:
             make(connection)
             assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
-            rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE tbl_name != 'alembic_version'")
-            found.append({row[0]: "".join(str(row[1]).split()) for row in rows})
+            # Where a column stands in its table is told by no statement of ours.
+            columns = connection.exec_driver_sql(
+                'SELECT m.name, c.name, c.type, c."notnull", c.pk FROM sqlite_master m, pragma_table_info(m.name) c '
+                "WHERE m.type = 'table' AND m.name != 'alembic_version'"
+            )
+            indices = connection.exec_driver_sql(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+            )
+            found.append({tuple(row) for row in columns} | {(row[0], "".join(str(row[1]).split())) for row in indices})
         engine.dispose()
     assert found[0] == found[1]
 
@@ -189,7 +197,7 @@ async def test_the_revisions_make_the_tables_of_today_on_postgresql(postgres_ser
         await engine.dispose()
         direct = await asyncpg.connect(url)
         columns = await direct.fetch(
-            "SELECT table_name, column_name, data_type, is_nullable, collation_name, ordinal_position "
+            "SELECT table_name, column_name, data_type, is_nullable, collation_name "
             "FROM information_schema.columns WHERE table_schema = 'public' AND table_name != 'alembic_version'"
         )
         indexes = await direct.fetch("SELECT indexdef FROM pg_indexes WHERE tablename != 'alembic_version'")
@@ -268,3 +276,36 @@ async def test_a_hundred_thousand_paused_executions_cost_a_start_nothing(sqlite_
     assert await again.due() == ()
     assert loop.time() - begun < 0.1
     assert await refused(again, Insert(row)) == "exists"
+
+
+BEFORE_PEOPLE = (
+    "DROP INDEX card_person", "ALTER TABLE card DROP COLUMN role", "ALTER TABLE outbox DROP COLUMN agent",
+    "ALTER TABLE outbox DROP COLUMN endpoint", "ALTER TABLE outbox DROP COLUMN told", "DROP TABLE pass",
+    "DROP TABLE tally", "DROP INDEX execution_paused", "DROP INDEX audit_execution",
+    "UPDATE alembic_version SET version_num = '0001'",
+)  # fmt: skip
+
+
+async def test_what_the_first_schema_held_is_read_and_written_after_the_upgrade(empty_world: World) -> None:
+    store = await empty_world.open()
+    row = execution(store)
+    now = store.now()
+    card = Card(id=new_id("crd", now, b"c" * 10), ask="apr_1", execution=row.id, person="ana@example.com",
+                via="terminal", due=now, expires=now + 1)  # fmt: skip
+    owed = Outbox(id=new_id("out", now, b"o" * 10), kind="revoke", user="alice@example.com", provider="mail",
+                  token=Token(access="t"), due=now, until=now + 1)  # fmt: skip
+    await written(store, Insert(row), Insert(card), Insert(owed))
+    await store.close()
+    for statement in BEFORE_PEOPLE:
+        await empty_world.sql(statement)
+    if not empty_world.sqlite:
+        with pytest.raises(StorageError, match="older schema"):
+            await empty_world.open()
+        await schema.migrate(empty_world.url, empty_world.base, empty_world.vault)
+    store = await empty_world.open()
+    (found,) = await store.cards_due()
+    assert (found.role, found.person) == ("decide", "ana@example.com")
+    (due,) = await store.outbox_due()
+    assert (due.kind, due.endpoint, (await store.reveal(due)).access) == ("revoke", "", "t")
+    await written(store, Change(found, {"due": None}))
+    assert (await store.audit.verify()).breaks == ()

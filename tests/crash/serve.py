@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from jit_auth.app import build, load_bundle
+from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.cli.service import listen
 from jit_auth.config.load import load
 from jit_auth.model import Applied, Stale, Unit
@@ -56,7 +57,7 @@ class Crashing:
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("-c", required=True, type=Path)
-    settings = load(parser.parse_args().c)
+    settings = load(parser.parse_args().c, channels=CHANNEL_TABLES)
     point, _, times = os.environ.get("JIT_AUTH_CRASH_AT", "").partition(":")
     trace = os.environ.get("JIT_AUTH_TRACE")
     clock = Clock()

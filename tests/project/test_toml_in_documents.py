@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_args
 
 import msgspec
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from jit_auth.catalog.load import Catalog
 from jit_auth.catalog.load import load as load_catalog
 from jit_auth.catalog.tables import ActionTable, ConnectorTable
+from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.config.provider import ProviderTable
 from jit_auth.config.tables import File
 from jit_auth.core.toml import convert, read
@@ -41,17 +42,20 @@ def test_toml_block_loads(path: Path, line: int, text: str, tmp_path: Path) -> N
         assert catalog([tmp_path]).actions
     elif text.lstrip().startswith("format = 1"):
         actions = {full: operation.action for full, operation in catalog([MAILHUB]).actions.items()}
-        load_policy([(name, text)], actions, PEOPLE)
+        load_policy([(name, text)], actions, PEOPLE, vias=(*CHANNEL_TABLES, "page"))
     else:
-        convert(read(name, text if "[vault]" in text else text + VAULT), File)
+        document = read(name, text if "[vault]" in text else text + VAULT)
+        for channel, table in convert(document, File).channels.items():
+            assert channel in CHANNEL_TABLES
+            convert(document, CHANNEL_TABLES[channel], at=("channels", channel), value=table)
 
 
 def keys(struct: type[msgspec.Struct]) -> list[str]:
     """The keys of a table and of the tables in it."""
     found = []
-    for name, hint in get_type_hints(struct).items():
-        found.append(name)
-        for inner in (hint, *get_args(hint)):
+    for field in msgspec.structs.fields(struct):
+        found.append(field.encode_name)
+        for inner in (field.type, *get_args(field.type)):
             if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
                 found += keys(inner)
     return found
@@ -65,6 +69,15 @@ def keys(struct: type[msgspec.Struct]) -> list[str]:
 def test_every_key_is_documented(page: str, struct: type[msgspec.Struct]) -> None:
     text = (ROOT / "docs" / page).read_text() + (ROOT / "docs" / "connectors.md").read_text()
     assert [name for name in keys(struct) if name not in text] == []
+
+
+@pytest.mark.parametrize("channel", CHANNEL_TABLES)
+def test_every_key_of_a_channel_is_in_its_table(channel: str) -> None:
+    _, heading, rest = (ROOT / "docs" / "configuration.md").read_text().partition(f"### `[channels.{channel}]`")
+    assert heading
+    table = rest.partition("\n#")[0]
+    names = [field.encode_name for field in msgspec.structs.fields(CHANNEL_TABLES[channel])]
+    assert [name for name in names if f"| `{name}` |" not in table] == []
 
 
 def test_every_fact_is_documented() -> None:

@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, ClientSession, DummyCookieJar, web
 
-from tests.integration.pages.standin import APPROVAL_TICKET, CONSENT_TICKET, DIGEST, Standin, application
+from tests.integration.pages.standin import (
+    APPROVAL_TICKET,
+    CONSENT_TICKET,
+    DIGEST,
+    GATHER_TICKET,
+    OUTCOME_TICKET,
+    Standin,
+    application,
+)
+
+BLOCKS = "dt|dd|dl|h[1-6]|p|li|ul|ol|div|section|header|form|button|details|summary|label|option"
 
 
 @dataclass
@@ -38,6 +48,18 @@ class Site:
     @property
     def approval(self) -> str:
         return f"/approvals/{APPROVAL_TICKET}"
+
+    @property
+    def all(self) -> str:
+        return f"/approvals/{APPROVAL_TICKET}/all"
+
+    @property
+    def gathered(self) -> str:
+        return f"/approvals/{GATHER_TICKET}"
+
+    @property
+    def unknown(self) -> str:
+        return f"/approvals/{OUTCOME_TICKET}"
 
     @property
     def consent(self) -> str:
@@ -78,7 +100,7 @@ async def _read(response: ClientResponse) -> Answer:
 def words(html: str) -> str:
     """The text of a page, as a reader has it."""
     html = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
-    html = re.sub(r"</?(dt|dd|dl|h[1-6]|p|li|ul|ol|div|section|header|form|button)\b[^>]*>", " ", html)
+    html = re.sub(rf"</?({BLOCKS})\b[^>]*>", " ", html)
     return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
 
 

@@ -1,4 +1,4 @@
-"""An engine of one call in memory, with the real rules of votes and consents as far as the pages can tell."""
+"""An engine of a few calls in memory, with the real rules of votes and consents as far as the pages can tell."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from jit_auth.core.links import ticket
 from jit_auth.core.times import rfc3339
-from jit_auth.engine.pages import ApprovalPage, ConsentPage, Finished, Leaving, Voted
-from jit_auth.errors import Conflict, FlowRefused, Gone, NotFound, Problem
-from jit_auth.model import Action, Ask, Card, Decision, Execution, Param, Place, Request, Trouble, Verdict, Vote, Want
+from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Voted
+from jit_auth.errors import Conflict, FlowRefused, Gone, NotFound, Problem, Unprocessable
+from jit_auth.model import Action, Ask, Card, Decision, Execution, Param, Place, Request, Trouble, Vote, Want
 from jit_auth.web import approve, connect
 from jit_auth.web.pages import Pages
 
@@ -103,8 +103,31 @@ CONSENT = Ask(
     expires=LATER,
 )
 TITLES = {"mail.send": "Send e-mail as you", "mail.read": "Read your e-mail"}
+UNKNOWN = Ask(
+    id="unk_01kb3q0000000000000000000e",
+    execution=EXECUTION.id,
+    kind="outcome",
+    agent="mailbot",
+    user="alice@example.com",
+    digest=DIGEST,
+    wants=(Want(("group:finance",)),),
+    created=NOW,
+    expires=LATER,
+)
+ASKING = Card(
+    id="crd_01kb3q0000000000000000000f",
+    role="resolve",
+    ask=UNKNOWN.id,
+    execution=EXECUTION.id,
+    person="ana@example.com",
+    via="email",
+    expires=LATER,
+)
+GATHERED = "gth_01kb3q0000000000000000000g"
 APPROVAL_TICKET = ticket(KEY, "approval", CARD.id, CARD.person, CARD.expires)
 CONSENT_TICKET = ticket(KEY, "consent", CONSENT.id, "alice@example.com", CONSENT.expires)
+OUTCOME_TICKET = ticket(KEY, "approval", ASKING.id, ASKING.person, ASKING.expires)
+GATHER_TICKET = ticket(KEY, "approval", GATHERED, CARD.person, LATER)
 STRANGE_TICKET = ticket(KEY, "approval", "crd_unknown", CARD.person, CARD.expires)
 
 
@@ -127,6 +150,14 @@ class Standin:
         self.ending = self.finished("connected", granted=("mail.read", "mail.send"))
         self.seen: list[str] = []
         self.began = 0
+        self.others: tuple[ApprovalPage, ...] = ()
+        """Other rounds that wait for the same person."""
+        self.more: dict[str, Any] = {}
+        """What else the page of the call itself holds."""
+        self.chosen: list[Choice] = []
+        self.together: list[dict[str, Choice]] = []
+        self.resolved: list[tuple[str, str]] = []
+        self.unknown = UNKNOWN
         self.callbacks: list[tuple[str, dict[str, str], str | None]] = []
 
     def finished(self, kind: Any, **values: Any) -> Finished:
@@ -141,60 +172,122 @@ class Standin:
             **given,
         )
 
+    def page(self, **values: Any) -> ApprovalPage:
+        given: dict[str, Any] = {
+            "environment": "dev",
+            "person": CARD.person,
+            "card": CARD,
+            "ask": self.round,
+            "execution": self.execution,
+            "action": self.action,
+            "connector_name": "MailHub",
+            "provider_name": "MailHub",
+            "request": self.request,
+            "places": self.places,
+            "votes": self.votes,
+            "now": NOW,
+        }
+        return ApprovalPage(**given | self.more | values)
+
+    def another(self, number: int, **values: Any) -> ApprovalPage:
+        """The page of another open round of this person: its own id, digest, parameters."""
+        digest = "sha256:" + f"{number:064x}"
+        ask = replace(ROUND, id=f"apr_other{number}", execution=f"exe_other{number}", digest=digest)
+        params = PARAMS | {"subject": f"Number {number}"}
+        execution = replace(EXECUTION, id=ask.execution, digest=digest, params=params)
+        return self.page(**{"ask": ask, "execution": execution, "votes": (), "rounds": 1} | values)
+
     async def approval_page(self, ticket: str) -> ApprovalPage:
         self._known(ticket, APPROVAL_TICKET)
-        return ApprovalPage(
-            environment="dev",
-            person=CARD.person,
-            card=CARD,
-            ask=self.round,
-            execution=self.execution,
-            action=self.action,
-            connector_name="MailHub",
-            provider_name="MailHub",
-            request=self.request,
-            places=self.places,
-            votes=self.votes,
-            now=NOW,
-        )
+        return self.page()
 
-    async def vote(
-        self, ticket: str, verdict: Verdict, *, digest: str | None, feedback: str | None, how: str, seen: str
-    ) -> Voted:
+    async def vote(self, ticket: str, choice: Choice) -> Voted:
         self._known(ticket, APPROVAL_TICKET)
         if self.round.state != "open":
             decided = [{"by": v.person, "decision": v.verdict, "at": rfc3339(v.at)} for v in self.votes]
             raise Conflict(
                 "This was decided already.", code="already_decided", hint="Ask again.", members={"decided": decided}
             )
-        if digest is not None and digest != self.round.digest:
-            raise Conflict("Nothing was decided.", code="digest_mismatch", hint="Open the link again.")
+        self._held(choice, self.round)
+        self.chosen.append(choice)
+        self.seen.append(choice.seen)
+        if choice.params is not None:
+            editable = self.execution.decision.editable
+            faults = [{"pointer": f"/params/{name}", "message": "is not to be changed"} for name in choice.params]
+            if not set(choice.params) <= set(editable):
+                raise Unprocessable("That may not be changed.", code="invalid_params", members={"faults": faults})
+            self.votes, self.round = (), replace(self.round, state="superseded")
+            return self._voted(choice, edited=True)
         vote = Vote(
             ask=ROUND.id,
             person=CARD.person,
-            verdict=verdict,
+            verdict=choice.verdict,
             digest=DIGEST,
-            seen=seen,
-            how=how,
-            feedback=feedback,
+            seen=choice.seen,
+            how=choice.how,
+            feedback=choice.feedback,
+            hold=choice.hold,
             at=NOW,
         )
         self.votes = (*self.votes, vote)
-        self.seen.append(seen)
-        approved = verdict == "approve"
+        approved = choice.verdict == "approve"
         self.round = replace(self.round, state="met" if approved else "denied")
         error = None if approved else Trouble("approval_denied", "ana@example.com denied it.", by=CARD.person)
         self.execution = replace(self.execution, state="executing" if approved else "denied", error=error)
+        return self._voted(choice)
+
+    def _voted(self, choice: Choice, **values: Any) -> Voted:
+        given: dict[str, Any] = {"ask": self.round, "execution": self.execution, "votes": self.votes} | values
         return Voted(
-            environment="dev",
-            person=CARD.person,
-            verdict=verdict,
-            ask=self.round,
-            execution=self.execution,
-            action=self.action,
-            votes=self.votes,
-            now=NOW,
+            environment="dev", person=CARD.person, verdict=choice.verdict, action=self.action, now=NOW, **given
         )
+
+    def _held(self, choice: Choice, ask: Ask) -> None:
+        if choice.digest is not None and choice.digest != ask.digest:
+            raise Conflict("Nothing was decided.", code="digest_mismatch", hint="Open the link again.")
+
+    async def open_rounds(self, ticket: str) -> tuple[ApprovalPage, ...]:
+        self._known(ticket, APPROVAL_TICKET, GATHER_TICKET)
+        mine = [vote for vote in self.votes if vote.person == CARD.person]
+        own = (self.page(),) if self.round.state == "open" and not mine else ()
+        return (*own, *self.others)
+
+    async def vote_together(self, ticket: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+        waits = {page.ask.id: page for page in await self.open_rounds(ticket)}
+        stale = []
+        for name, choice in choices.items():
+            if name not in waits:
+                stale.append({"id": name, "code": "already_decided", "detail": "This was decided already."})
+            elif choice.digest != waits[name].ask.digest:
+                stale.append({"id": name, "code": "digest_mismatch", "detail": "It is something else by now."})
+        if stale:
+            raise Conflict("Nothing was decided.", code="stale", hint="Open it again.", members={"stale": stale})
+        self.together.append(dict(choices))
+        self.others = tuple(page for page in self.others if page.ask.id not in choices)
+        return tuple(
+            self._voted(choice, ask=replace(waits[name].ask, state="met"), execution=waits[name].execution)
+            for name, choice in choices.items()
+        )
+
+    async def outcome_page(self, ticket: str) -> ApprovalPage:
+        self._known(ticket, OUTCOME_TICKET)
+        return self.page(card=ASKING, ask=self.unknown)
+
+    async def resolve(self, ticket: str, outcome: str, note: str) -> Execution:
+        self._known(ticket, OUTCOME_TICKET)
+        if self.unknown.state != "open":
+            raise Conflict("There is nothing to resolve.", code="not_unknown", hint="It is over.")
+        self.resolved.append((outcome, note))
+        self.unknown = replace(self.unknown, state="met")
+        error = Trouble("resolved_failed", "A person found out that the call did not happen.")
+        values: dict[str, Any] = {"state": outcome, "error": error if outcome == "failed" else None}
+        self.execution = replace(self.execution, **values)
+        return self.execution
+
+    async def notice(self, ask: str) -> ApprovalPage:
+        if ask not in (ROUND.id, UNKNOWN.id):
+            raise NotFound("There is no such request.", hint="It may belong to another service.")
+        return self.page(person="", card=None)
 
     async def consent_page(self, ticket: str) -> ConsentPage:
         self._known(ticket, CONSENT_TICKET)
@@ -240,8 +333,8 @@ class Standin:
             raise FlowRefused("This was finished before.", code="already_finished")
         return self.ending
 
-    def _known(self, ticket: str, mine: str) -> None:
-        if ticket != mine:
+    def _known(self, ticket: str, *mine: str) -> None:
+        if ticket not in mine:
             raise NotFound("There is no such link.", hint="Use the whole link.")
         if self.gone is not None:
             raise self.gone

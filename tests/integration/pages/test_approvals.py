@@ -122,13 +122,13 @@ async def test_what_was_seen_is_the_same_for_a_form_and_json_and_changes_with_th
     assert first == second != third
 
 
-@pytest.mark.parametrize("body", [{"for": "1h"}, {"params": {"to": []}}, {"decison": "approve"}, {"FOR": 1}])
+@pytest.mark.parametrize("body", [{"fro": "1h"}, {"param": {"to": []}}, {"decison": "approve"}, {"FOR": 1}])
 async def test_unknown_members_are_refused_by_name(site: Site, body: dict[str, object]) -> None:
     answer = await site.json(site.approval, {"decision": "approve"} | body)
     assert (answer.status, answer.json["code"]) == (400, "unknown_field")
     assert next(iter(body)) in answer.json["detail"]
     assert answer.json["hint"]
-    form = await site.vote("approve", **{"for": "1h"})
+    form = await site.vote("approve", fro="1h")
     assert form.status == 400
     assert site.doors.votes == ()
 
@@ -150,7 +150,7 @@ async def test_feedback_has_a_limit(site: Site) -> None:
     assert (await site.json(site.approval, {"decision": "deny", "feedback": "x" * 2001})).status == 422
     assert (await site.json(site.approval, {"decision": "deny", "feedback": 7})).status == 422
     assert (await site.json(site.approval, {"decision": "deny", "digest": 7})).status == 400
-    assert (await site.json(site.approval, {"decision": "deny", "feedback": "x" * 20_000})).status == 413
+    assert (await site.json(site.approval, {"decision": "deny", "feedback": "x" * 300_000})).status == 413
     assert site.doors.votes == ()
 
 
@@ -169,7 +169,7 @@ async def test_feedback_has_a_limit(site: Site) -> None:
         ({"Content-Type": "application/x-www-form-urlencoded"}, b"decision=deny&feedback=%00", 400),
         ({"Content-Type": "application/x-www-form-urlencoded"}, b"decision", 400),
         ({"Content-Type": "application/x-www-form-urlencoded"}, "decision=\u00e9".encode(), 400),
-        ({"Content-Type": "application/x-www-form-urlencoded"}, b"a=1&" * 40, 400),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, b"a=1&" * 600, 400),
         ({"Content-Type": "application/x-www-form-urlencoded"}, b"", 400),
     ],
 )
@@ -225,7 +225,7 @@ async def test_no_preflight_is_ever_answered(site: Site) -> None:
         assert not [name for name in each.headers if name.lower().startswith("access-control")]
 
 
-@pytest.mark.parametrize("path", ["apr_01kb3q0000000000000000000b", "jat_x", STRANGE_TICKET, "x" * 300, "%00", "..%2f"])
+@pytest.mark.parametrize("path", ["apr_unknown", "apr_", "APR_1", "jat_x", STRANGE_TICKET, "x" * 300, "%00", "..%2f"])
 async def test_what_is_no_ticket_is_not_found(site: Site, path: str) -> None:
     for answer in (
         await site.get(f"/approvals/{path}"),

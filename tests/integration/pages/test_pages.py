@@ -12,10 +12,11 @@ import pytest
 from jinja2 import UndefinedError
 from msgspec.structs import replace
 
+from jit_auth.channels.words import span
 from jit_auth.web.forms import origin_of
-from jit_auth.web.pages import Pages, shown, span
+from jit_auth.web.pages import Pages, shown
 from tests.integration.pages.conftest import Site, words
-from tests.integration.pages.standin import DIGEST
+from tests.integration.pages.standin import DIGEST, ROUND
 
 VOID = {"meta", "input", "br", "link"}
 
@@ -52,6 +53,10 @@ async def every_page(site: Site) -> list[Any]:
         await site.get(site.approval),
         await site.get(site.consent),
         await site.get("/approvals/apr_1"),
+        await site.get(f"/approvals/{ROUND.id}"),
+        await site.get(site.unknown),
+        await site.get(site.all),
+        await site.form(site.all, {"decision": "approve", "apr_gone": DIGEST}),
         await site.form(site.consent, {}),
         await site.form(site.approval, {"decision": "approve"}),
         await site.vote("approve"),
@@ -130,7 +135,7 @@ async def test_an_error_is_a_page_or_a_problem_by_what_the_client_reads(site: Si
     assert answer.status == 404
     assert answer.headers["Content-Type"].startswith(kind)
     assert "not_found" in answer.text
-    assert "Use the whole link that you were given." in answer.text
+    assert "There is no such request." in answer.text
 
 
 async def test_hostile_text_is_neutralised_wherever_it_stands(site: Site) -> None:
@@ -230,7 +235,7 @@ def test_a_page_that_lacks_a_value_is_a_fault_and_not_a_blank() -> None:
 
 def test_the_environment_is_foreign_text_too() -> None:
     page = Pages("http://127.0.0.1:1", "<pr\u202eod>").html(
-        "error.html", title="x", message="m", hint="", code="c", decided=()
+        "error.html", title="x", message="m", hint="", code="c", decided=(), stale=(), faults=()
     )
     assert page.text is not None
     assert "&lt;pr" in page.text

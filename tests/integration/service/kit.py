@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from jit_auth.app import Service, build, load_bundle
+from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.config.load import load
 from jit_auth.storage.clock import Clock
 from tests.fakes.browser import Browser
@@ -153,7 +154,7 @@ paths = ["policies.toml"]
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Kit]:
         """The service, listening, its worker at work."""
-        settings = load(self.folder / "config.toml")
+        settings = load(self.folder / "config.toml", channels=CHANNEL_TABLES)
         async with build(settings, load_bundle(settings), clock=self.clock, write=self.printed.append) as service:
             runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=1)
             await runner.setup()

@@ -47,7 +47,7 @@ async def test_bad_json(world: Kit, body: bytes) -> None:
     [
         ({"acton": "x"}, 400, "unknown_field"),
         ({"task": {"id": "1"}}, 400, "unknown_field"),
-        ({"callback_url": "http://x/"}, 400, "unknown_field"),
+        ({"callback_url": "http://x/"}, 422, "invalid_params"),
         ({"dry_run": True}, 400, "unknown_field"),
         ({"action": "mailhub.nothing"}, 404, "unknown_action"),
         ({"action": "elsewhere.thing"}, 403, "action_not_permitted"),

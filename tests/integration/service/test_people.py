@@ -124,7 +124,7 @@ async def test_nothing_an_agent_gets_can_decide(world: Kit) -> None:
     answer = await world.execute("send_message", params=SEND)
     assert "/approvals/" not in str(answer.json)
     (item,) = answer.json["waiting_for"]
-    assert (await world.decide(f"{world.url}/approvals/{item['id']}")).status == 404
+    assert (await world.decide(f"{world.url}/approvals/{item['id']}")).status == 401
     link = await world.approval_link(answer.json["id"])
     async with world.session.get(link) as page:
         assert page.status == 200

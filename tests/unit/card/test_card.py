@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from jit_auth.channels import CHANNELS
 from jit_auth.channels.card import Card, build, masked, moment
 from jit_auth.channels.terminal import Terminal
+from jit_auth.engine.pages import ApprovalPage
 from jit_auth.model import (
     Action,
     Ask,
@@ -74,9 +74,10 @@ ROUND = Ask(
 ROW = Row(id="crd_1", ask="apr_1", execution="exe_1", person="ana@example.com", via="terminal", expires=NOW + 1)
 
 
-def card(**given: Any) -> Card:
+def page(**given: Any) -> ApprovalPage:
     values: dict[str, Any] = {
         "environment": "dev",
+        "person": "ana@example.com",
         "card": ROW,
         "ask": ROUND,
         "execution": EXECUTION,
@@ -84,9 +85,13 @@ def card(**given: Any) -> Card:
         "connector_name": "Bank",
         "provider_name": "Bank",
         "request": Request("POST", "https://b\u00e4nk.example/pay"),
-        "url": URL,
+        "now": NOW,
     }
-    return build(**values | given)
+    return ApprovalPage(**values | given)
+
+
+def card(row: Row | None = ROW, url: str = URL, **given: Any) -> Card:
+    return build(page(**given), card=row, url=url)
 
 
 def vote(person: str, verdict: Verdict, feedback: str | None = None) -> Vote:
@@ -138,7 +143,7 @@ def test_the_outcome_is_told_for_every_state(state: State, words: str) -> None:
 
 
 def test_who_decided_is_told() -> None:
-    made = card(votes=[vote("ana@example.com", "deny", "No\u200b")], ask=replace(ROUND, state="denied"))
+    made = card(votes=(vote("ana@example.com", "deny", "No\u200b"),), ask=replace(ROUND, state="denied"))
     assert not made.open
     assert [(d.who, d.verdict, d.feedback) for d in made.decided] == [
         ("ana@example.com", "deny", "No\u27e8U+200B\u27e9")
@@ -163,7 +168,7 @@ def test_the_link_is_not_in_a_card_that_is_logged() -> None:
 
 def test_what_was_seen_changes_with_the_facts_alone() -> None:
     seen = card().seen
-    assert seen == card(votes=[vote("bo@example.com", "approve")]).seen == card(url="").seen
+    assert seen == card(votes=(vote("bo@example.com", "approve"),)).seen == card(url="").seen
     assert seen != card(request=Request("POST", "https://other.example/pay")).seen
     assert seen != card(execution=replace(EXECUTION, params={"pin": "1235", "amount": 5.0})).seen
     assert seen != card(environment="prod").seen
@@ -172,10 +177,11 @@ def test_what_was_seen_changes_with_the_facts_alone() -> None:
 
 async def test_the_terminal_prints_one_line_once() -> None:
     lines: list[str] = []
-    async with CHANNELS["terminal"].open(lines.append) as port:
-        ref = await port.show(card(), None)
-        assert await port.show(card(), ref) == ref
-        await port.show(card(ask=replace(ROUND, state="met")), None)
+    port = Terminal(lines.append)
+    ref = await port.show(card(), None)
+    assert await port.show(card(), ref) == ref
+    await port.show(card(ask=replace(ROUND, state="met")), None)
+    await port.show(card(replace(ROW, role="notice")), None)
     assert lines == [f"approve apr_1 ana@example.com {URL}\n"]
 
 
@@ -190,7 +196,3 @@ async def test_a_closed_standard_output_stops_nothing(error: Exception) -> None:
 async def test_standard_output_is_written_and_flushed(capsys: pytest.CaptureFixture[str]) -> None:
     await Terminal().show(card(), None)
     assert capsys.readouterr().out == f"approve apr_1 ana@example.com {URL}\n"
-
-
-def test_the_map_names_each_channel_by_its_own_name() -> None:
-    assert {name: channel.name for name, channel in CHANNELS.items()} == {"terminal": "terminal"}

@@ -245,7 +245,9 @@ def test_connectors_check_of_the_shipped_ones(capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["nothing"], ["agent"], ["agent", "new"], ["check", "--nothing"], ["connectors"],
-                                   ["approvals", "list"], ["revoke", "agent", "x"], ["halt"], ["access"], ["keys"],
+                                   ["approvals"], ["approvals", "show"], ["approvals", "link", "apr_1"],
+                                   ["revoke", "agent", "x"], ["halt"], ["access"], ["keys"], ["keys", "rotate"],
+                                   ["keys", "callback"],
                                    ["connectors", "import", "openapi", "x"]])  # fmt: skip
 def test_usage_errors_exit_2(words: list[str], capsys: Captured) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -268,6 +270,7 @@ def test_help_lists_every_command(capsys: Captured) -> None:
 def test_every_command_takes_a_configuration() -> None:
     for line in ("serve", "init", "check", "agent new x", "connectors list", "connectors show x", "connectors check x",
                  "policy check x", "policy test", "audit verify", "audit export", "audit tail",
+                 "approvals list", "approvals show x", "approvals link x --as y", "keys callback x",
                  "db migrate"):  # fmt: skip
         words = line.split()
         args = parser(words).parse_args([*words, "-c", "other.toml"])

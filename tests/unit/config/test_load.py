@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import fields
 
+from jit_auth.cli.configured import CHANNEL_TABLES
+from jit_auth.config import tables
 from jit_auth.config.load import load, policy_texts
+from jit_auth.config.people import PersonTable
+from jit_auth.config.signing import signing_text
+from jit_auth.core.toml import read
 from jit_auth.errors import Faults
 from tests.unit.config.kit import ENV, KEY, SHA, VAULT, faults, settings
 
@@ -22,7 +30,12 @@ def test_the_smallest_configuration(tmp_path: Path) -> None:
     assert made.storage.url == "sqlite:///jit-auth.db"
     assert made.vault.keys == (("k", bytes(32)),)
     assert (made.users.verify, made.users.consent) == ("none", "agent")
-    assert made.limits.approved_send_within == 900_000
+    assert msgspec.structs.asdict(made.limits) == {
+        "open_per_agent": 1_000, "asks_per_person_hour": 60, "deny_cooldown": 600_000,
+        "approved_send_within": 900_000, "send_window": 5_000,
+    }  # fmt: skip
+    assert (made.channels, made.webhooks, made.callback_secrets, made.users.notify) == ({}, {}, {}, ())
+    assert made.vias == ("page",)
     assert made.warnings == ()
     assert (made.agents, made.providers, made.connectors.paths, made.policies.paths) == ({}, {}, (), ())
 
@@ -96,12 +109,10 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
         ("[sevrer]\n", "3: unknown key 'sevrer' (did you mean 'server'?)"),
         ("[server]\nlisten_on = ''\n", "4: unknown key 'listen_on' in [server] (did you mean 'listen'?)"),
         *[(f"[{name}]\n", f"3: unknown key '{name.split('.')[0]}'") for name in (
-            "channels.slack", "channels.email", "issuers.corp", "admins.olga", "retention", "webhooks.ops")],
+            "issuers.corp", "admins.olga", "retention")],
         *[(AGENT + f"{key} = 1\n", f"5: unknown key '{key}' in [agents.a]") for key in (
-            "jwks", "oidc", "mtls", "callback_secret", "callback_urls", "connections")],
-        *[(f"[users]\n{key} = 1\n", f"4: unknown key '{key}' in [users]") for key in ("issuer", "app_url", "notify")],
-        *[(f"[limits]\n{key} = 1\n", f"4: unknown key '{key}' in [limits]") for key in (
-            "open_per_agent", "asks_per_person_hour", "deny_cooldown", "send_window")],
+            "jwks", "oidc", "mtls", "connections")],
+        *[(f"[users]\n{key} = 1\n", f"4: unknown key '{key}' in [users]") for key in ("issuer", "app_url")],
         *[(f"[users]\nverify = '{word}'\n", f"4: users.verify: invalid enum value '{word}'") for word in (
             "oidc", "email", "app")],
         ("[providers.x]\nsecret = 'x'\n", "4: unknown key 'secret' in [providers.x]"),
@@ -129,8 +140,8 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
         (AGENT + "return_urls = ['http://x/..%2f/']\n", "5: agents.a.return_urls: a URL prefix"),
         (AGENT + "return_urls = ['http://g@x/']\n", "5: agents.a.return_urls: a user in"),
         ("[connectors]\nallow_private_hosts = ['a/b']\n", "4: 'a/b' is no host name, address or network"),
-        ("[limits]\napproved_send_within = '0s'\n", "4: expected a duration"),
-        ("[limits]\napproved_send_within = 'soon'\n", "4: expected a duration"),
+        ("[limits]\napproved_send_within = '0s'\n", "4: limits.approved_send_within: expected a duration"),
+        ("[limits]\napproved_send_within = 'soon'\n", "4: limits.approved_send_within: expected a duration"),
         ("[people.'group:x']\n", "3: 'group:x': This is no id of a person."),
         ("[people.ana]\nslak = 'x'\n", "4: unknown key 'slak' in [people.ana] (did you mean 'slack'?)"),
     ],
@@ -317,31 +328,39 @@ def test_the_example_loads(tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         path.chmod(0o600)
     (tmp_path / "config.toml").write_text(text)
-    env = {"JIT_AUTH_ADMIN_TOKEN": "t", "JIT_AUTH_VAULT_KEY": KEY, "GOOGLE_CLIENT_SECRET": "s"}
-    made = load(tmp_path / "config.toml", environ=env)
+    names = set(re.findall(r'^[^#\n]*env = "([A-Z_]+)"', text, re.MULTILINE))
+    env = dict.fromkeys(names, "secret") | {"JIT_AUTH_VAULT_KEY": KEY, "MAILBOT_CALLBACK": whsec(1)}
+    env |= {"JIT_AUTH_WEBHOOK_SECRET": whsec(2)}
+    made = load(tmp_path / "config.toml", channels=CHANNEL_TABLES, environ=env)
     assert made.warnings == ()
+    assert set(made.channels) == set(CHANNEL_TABLES)
+    assert made.users.notify == ("email",)
     assert made.agents["mailbot"].users == ("alice@example.com",)
     assert [key for key, _ in made.vault.keys] == ["2026-11", "2025-11"]
 
 
+def whsec(byte: int) -> str:
+    return signing_text(bytes([byte]) * 32)
+
+
 def test_the_example_shows_every_key_with_a_comment() -> None:
-    from msgspec.structs import fields
-
-    from jit_auth.config import tables
-    from jit_auth.config.people import PersonTable
-    from jit_auth.core.toml import read
-
     lines = EXAMPLE.read_text().split("\n")
     document = read("config.example.toml", EXAMPLE.read_text())
-    sections = {
+    sections: dict[tuple[str, ...], type[msgspec.Struct]] = {
         ("server",): tables.ServerTable, ("storage",): tables.StorageTable, ("vault",): tables.VaultTable,
         ("agents", "mailbot"): tables.AgentTable, ("users",): tables.UsersTable,
         ("people", "ana@example.com"): PersonTable, ("connectors",): tables.ConnectorsTable,
         ("policies",): tables.PoliciesTable, ("limits",): tables.LimitsTable,
+        ("webhooks", "ops"): tables.WebhookTable,
     }  # fmt: skip
+    for name, kind in CHANNEL_TABLES.items():
+        sections["channels", name] = kind
     assert {path[0] for path in sections} | {"providers"} == {field.encode_name for field in fields(tables.File)}
     for path, kind in sections.items():
         for field in fields(kind):
             key = (*path, field.encode_name)
+            if key == ("channels", "slack", "app_token"):  # instead of signing_secret
+                assert [line for line in lines if line.startswith("# app_token = ")]
+                continue
             assert key in document.places, f"{key} is not in the example"
             assert lines[document.line(*key) - 2].startswith("#"), f"{key} has no comment above it"

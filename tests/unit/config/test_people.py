@@ -47,10 +47,12 @@ def test_every_name_leads_to_its_person(tmp_path: Path) -> None:
         ("[people.a]\nemail = 'x@x.example'\n[people.'x@x.example']\n", "4: 'x@x.example' belongs to x@x.example"),
         ("[people.a]\nslack = 'U1'\n[people.b]\nslack = 'U1'\n", "6: 'U1' belongs to a already"),
         ("[people.a]\nemail = 'nobody'\n", "4: 'nobody' is no address"),
+        *[(f"[people.a]\nslack = '{name}'\n", f"4: '{name}' is no Slack member id") for name in (
+            "@ana", "ana", "u012ana", "C0APPROVALS", "U", "U1 ", "<@U1>", "U1|T1")],
         ("[people.a]\naliases = ['requester']\n", "4: 'requester': This is no id"),
         ("[people.a]\ngroups = ['a b']\n", "4: 'a b' is no name of a group"),
         ("[people.'*']\n", "3: '*': This is no id"),
     ],
-)
+)  # fmt: skip
 def test_a_name_of_two_people_is_a_fault(tmp_path: Path, text: str, told: str) -> None:
     assert [fault for fault in faults(tmp_path, text) if fault.startswith(told)]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jit_auth.core.quorum import eligible, enough
+from jit_auth.core.quorum import Requesters, eligible, enough
 from jit_auth.core.scopes import Lack
 from jit_auth.core.step import ALLOWED, next_step
-from jit_auth.core.view import Asking, Came, End, Send, View, Wait
-from jit_auth.model import Ask, Decision, Execution, Result, Trouble, Vote, Want
+from jit_auth.core.view import Asking, Came, End, Nudge, Send, View, Wait
+from jit_auth.model import Ask, Crowd, Decision, Escalate, Execution, Pass, Result, Tally, Trouble, Vote, Want
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
@@ -33,13 +33,19 @@ def row(**changes: Any) -> Execution:
     return msgspec.structs.replace(base, **changes)
 
 
+def nobody(group: str) -> frozenset[str]:
+    return frozenset()
+
+
 def view(execution: Execution | None = None, **changes: Any) -> View:
     execution = execution or row()
     decision = changes.pop("decision", ALLOW)
     values: dict[str, Any] = {
         "execution": execution,
         "decision": decision,
-        "eligible": tuple(eligible(want, execution) for want in decision.wants),
+        "eligible": tuple(
+            eligible(want, Requesters(execution.user), lambda name: frozenset()) for want in decision.wants
+        ),
         "digest": "sha256:d",
         "lacks": (),
         "now": NOW,
@@ -100,7 +106,50 @@ def test_a_denied_call_ends_with_its_reasons() -> None:
 def test_what_waits_waits_until_the_first_deadline() -> None:
     asks = (approval(), consent())
     step = next_step(view(decision=APPROVE, lacks=(LACK,), asks=asks))
-    assert step == Wait(NOW + HOUR)
+    assert step == Wait(NOW + HOUR - 15 * 60_000)  # a warning goes out before the round runs out
+
+
+def test_who_was_asked_is_warned_and_reminded_once_each() -> None:
+    decision = msgspec.structs.replace(APPROVE, remind=20 * 60_000)
+    at = NOW + 46 * 60_000
+    step = next_step(view(decision=decision, asks=(approval(),), now=at))
+    assert step == Nudge(approval(), 2, True)
+    done = approval(reminded=2, warned=True)
+    assert next_step(view(decision=decision, asks=(done,), now=at)) == Wait(NOW + HOUR)
+
+
+def test_more_people_are_asked_when_it_is_time() -> None:
+    more = Escalate(30 * 60_000, ("group:directors",))
+    wants = (msgspec.structs.replace(ANA, escalate=(more,)),)
+    decision = msgspec.structs.replace(APPROVE, wants=wants)
+    ask = approval(wants=wants)
+    assert next_step(view(decision=decision, asks=(ask,))) == Wait(NOW + 30 * 60_000)
+    assert next_step(view(decision=decision, asks=(ask,), now=NOW + 30 * 60_000)) == Nudge(ask, 0, False, (more,))
+
+
+def test_a_pass_stands_for_the_votes_and_a_use_is_taken() -> None:
+    standing = Pass(id="pas_1", digest="sha256:d", agent="bot", chain=("bot",), user="alice@example.com",
+                    action="mail.send", uses=1, until=NOW + 60_000, created=NOW)  # fmt: skip
+    step = next_step(view(row(version=0, state="executing"), decision=APPROVE, standing=standing))
+    assert step == Send(NOW + 60_000, (), standing)
+
+
+def test_what_was_just_denied_is_denied_at_once() -> None:
+    crowd = Crowd(tally=Tally(key="k", times=1, denied=1, denied_at=NOW - 1, until=NOW + HOUR))
+    new = row(version=0, state="executing")
+    step = next_step(view(new, decision=APPROVE, crowd=crowd, cooldown=600_000))
+    assert isinstance(step, End)
+    assert step.error is not None
+    assert step.error.code == "recently_denied"
+    assert isinstance(next_step(view(new, decision=APPROVE, crowd=crowd, cooldown=0)), Asking)
+    assert isinstance(next_step(view(new, decision=APPROVE, crowd=crowd, cooldown=1)), Asking)
+
+
+def test_people_whom_nobody_can_reach_are_no_approvers() -> None:
+    step = next_step(view(row(version=0, state="executing"), decision=APPROVE, reached=(frozenset(),)))
+    assert isinstance(step, End)
+    assert step.error is not None
+    assert step.error.code == "no_approver"
 
 
 def test_a_met_approval_is_sent_within_its_limits() -> None:

@@ -1,0 +1,23 @@
+"""What an open channel may use of the rest: the engine's decisions, who is who, and our own address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jit_auth.config.people import People
+from jit_auth.engine.pages import Decide
+from jit_auth.model import Millis
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Handed to each channel when it is opened. `write` is where the terminal of development prints."""
+
+    decide: Decide
+    people: People
+    public_url: str
+    environment: str
+    now: Callable[[], Millis]
+    write: Callable[[str], object]
+    loopback: bool = True

@@ -1,0 +1,47 @@
+"""What commands read: the configuration they were given, and the store it names."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from jit_auth.channels import CHANNELS
+from jit_auth.cli.options import config_path
+from jit_auth.config.load import load
+from jit_auth.config.settings import Settings
+from jit_auth.errors import JitAuthError
+from jit_auth.storage.clock import Clock
+from jit_auth.storage.place import file_of
+from jit_auth.storage.store import Store
+from jit_auth.vault import Vault
+
+T = TypeVar("T")
+
+CHANNEL_TABLES = {channel.name: channel.settings for channel in CHANNELS.values() if channel.settings is not None}
+"""The channels that config.toml may have a table of, each with the Struct that judges it."""
+
+
+def settings_of(args: argparse.Namespace, *, secrets: bool = True) -> Settings:
+    """The settings that the command was given. Raises Faults."""
+    return load(config_path(args), channels=CHANNEL_TABLES, secrets=secrets)
+
+
+def with_store(settings: Settings, work: Callable[[Store, Vault], Awaitable[T]]) -> T:
+    """What `work` gives, over a store that only looks: nothing is made or upgraded. Raises JitAuthError."""
+    os.umask(0o077)
+    path = file_of(settings.storage.url, settings.base)
+    if path is not None and not path.exists():
+        raise JitAuthError(f"There is no database at {path} yet.", hint="`jit-auth serve` makes it.")
+    return asyncio.run(_over(settings, work))
+
+
+async def _over(settings: Settings, work: Callable[[Store, Vault], Awaitable[T]]) -> T:
+    vault = Vault(settings.vault.keys)
+    store = await Store.open(settings.storage.url, vault, clock=Clock(), base=settings.base, serve=False)
+    try:
+        return await work(store, vault)
+    finally:
+        await store.close()

@@ -1,0 +1,127 @@
+"""What `jit-auth check` asks of the world outside: each channel's own check; and addresses that nothing will reach."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+
+from jit_auth.catalog.hosts import covered
+from jit_auth.channels import CHANNELS, Channel, Tools
+from jit_auth.config.channels import secret_fields
+from jit_auth.config.secret import is_address
+from jit_auth.config.settings import Settings
+from jit_auth.core.text import visible
+from jit_auth.engine.pages import Choice
+from jit_auth.errors import Fault, JitAuthError
+
+PATIENCE = 5.0
+"""Seconds that a channel's service gets to answer."""
+SHORTEST = 4
+"""Characters of a secret that are looked for in what is printed: fewer stand in many words."""
+
+
+class Undecided:
+    """Stands for the engine while channels are only checked: there is nothing to decide."""
+
+    async def round_as(self, person: str, ask: str) -> NoReturn:
+        """Never called."""
+        raise JitAuthError("Nothing is decided while a configuration is checked.")
+
+    async def vote_as(self, person: str, ask: str, choice: Choice) -> NoReturn:
+        """Never called."""
+        raise JitAuthError("Nothing is decided while a configuration is checked.")
+
+    async def resolve_as(self, person: str, ask: str, outcome: str, note: str, how: str) -> NoReturn:
+        """Never called."""
+        raise JitAuthError("Nothing is decided while a configuration is checked.")
+
+
+def channel_faults(
+    settings: Settings, channels: Mapping[str, Channel] = CHANNELS, patience: float = PATIENCE
+) -> list[Fault]:
+    """What each configured channel says is wrong there, in the vendor's own words. All are asked at once."""
+    return asyncio.run(_asked(settings, channels, patience))
+
+
+async def _asked(settings: Settings, channels: Mapping[str, Channel], patience: float) -> list[Fault]:
+    tools = Tools(
+        decide=Undecided(),
+        people=settings.people,
+        public_url=settings.server.public_url,
+        environment=settings.server.environment,
+        now=lambda: time.time_ns() // 1_000_000,
+        write=print,
+        loopback=settings.loopback,
+    )
+    asking = [_sentences(channels[name], table, tools, patience) for name, table in settings.channels.items()]
+    told = await asyncio.gather(*asking)
+    return [
+        settings.document.fault(("channels", name), f"channels.{name}: {_without_secrets(sentence, table)}")
+        for (name, table), sentences in zip(settings.channels.items(), told, strict=True)
+        for sentence in sentences
+    ]
+
+
+async def _sentences(channel: Channel, table: Any, tools: Tools, patience: float) -> list[str]:
+    if channel.check is None:
+        return []
+    try:
+        return list(await asyncio.wait_for(channel.check(table, tools), patience))
+    except TimeoutError:
+        return [f"it did not answer within {patience:g} s: is the address right, and may this machine go there?"]
+    except JitAuthError as error:
+        return [" ".join(filter(None, (error.message, error.hint)))]
+    except Exception as error:
+        # A vendor's library may raise whatever it likes; the other channels are still to be told of.
+        return [f"{type(error).__name__}: {error}"]
+
+
+def _without_secrets(sentence: str, table: Struct) -> str:
+    # A vendor's answer, or a library's exception, may repeat what it was given: a token, an address with a password.
+    for attribute, _ in secret_fields(type(table)):
+        secret = getattr(table, attribute) or ""
+        password = _password(secret)
+        for text in (secret, password, unquote(password)):
+            if len(text) >= SHORTEST and not is_address(text):
+                sentence = sentence.replace(text, "***")
+    return visible(sentence, one_line=True)
+
+
+def _password(text: str) -> str:
+    try:
+        return urlsplit(text).password or ""
+    except ValueError:
+        return ""
+
+
+def unreached(settings: Settings) -> Iterator[str]:
+    """Webhooks and callbacks that would be refused at every delivery, as far as their text shows it."""
+    private = settings.connectors.allow_private_hosts
+    places = [(("webhooks", name, "url"), webhook.url) for name, webhook in settings.webhooks.items()]
+    places += [
+        (("agents", agent.name, "callback_urls"), url)
+        for agent in settings.agents.values()
+        for url in agent.callback_urls
+    ]
+    for path, url in places:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        if (parts.scheme == "http" or _inside(host)) and not covered(host, private):
+            why = "plain http" if parts.scheme == "http" else "a private address"
+            message = f"{'.'.join(path)}: {why}, which goes only to what [connectors] allow_private_hosts names"
+            yield str(settings.document.fault(path, message))
+
+
+def _inside(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False

@@ -1,0 +1,156 @@
+"""Reads about people and what waits for them: copies, open questions, tallies, approvals for a while."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import and_, bindparam, func, literal_column, or_, select
+
+from jit_auth.core.ids import new_id
+from jit_auth.model import Ask, Card, Crowd, Execution, Millis, Pass, Tally
+from jit_auth.storage import tables
+from jit_auth.storage.codec import Codec
+from jit_auth.storage.compiled import Compiler
+from jit_auth.storage.people import People
+from jit_auth.storage.reader import Reader
+
+MOST_CARDS = 200
+MOST_SHOWN = 1_000
+LOOKED_AT = 500
+"""Executions of an agent among which its last ones of an action are looked for."""
+_OVER = ("succeeded", "failed", "denied", "expired", "cancelled", "unknown")
+
+
+class Circles:
+    """These reads of one store."""
+
+    def __init__(self, compiler: Compiler, codec: Codec, people: People, reader: Reader) -> None:
+        self._codec = codec
+        self._people = people
+        self._reader = reader
+        execution, ask, card, standing = tables.execution, tables.ask, tables.card, tables.standing
+        columns = {kind: [codec.of(kind).shape.table.c[name] for name in codec.of(kind).columns]
+                   for kind in (Execution, Ask, Card, Pass, Tally)}  # fmt: skip
+        usable = and_(
+            standing.c.ended.is_(None), standing.c.until > bindparam("now"), standing.c.uses > literal_column("0")
+        )
+        passes = select(*columns[Pass]).where(usable).order_by(standing.c.id)
+        self._passes = compiler.text(passes.limit(bindparam("most")))
+        self._passes_of = compiler.text(passes.where(standing.c.digest == bindparam("digest")))
+        paused = (
+            select(literal_column("1"))
+            .where(execution.c.agent == bindparam("agent"), execution.c.state == literal_column("'paused'"))
+            .limit(bindparam("most"))
+            .subquery()
+        )
+        self._paused = compiler.text(select(func.count()).select_from(paused))
+        self._tally = compiler.text(select(*columns[Tally]).where(tables.tally.c.key == bindparam("key")))
+        waiting = (
+            select(ask.c.id, ask.c.execution)
+            .where(
+                ask.c.state == literal_column("'open'"),
+                or_(bindparam("kind") == literal_column("''"), ask.c.kind == bindparam("kind")),
+            )
+            .order_by(ask.c.id)
+            .limit(bindparam("most"))
+        ).subquery()
+        self._asks = compiler.text(select(*columns[Ask]).where(ask.c.id.in_(select(waiting.c.id))).order_by(ask.c.id))
+        self._asked = compiler.text(select(*columns[Execution]).where(execution.c.id.in_(select(waiting.c.execution))))
+        mine = card.c.person == bindparam("person")
+        self._cards = compiler.text(
+            select(*columns[Card])
+            .join(ask, ask.c.id == card.c.ask)
+            .where(
+                mine,
+                card.c.expires > bindparam("now"),
+                card.c.role.in_([literal_column("'decide'"), literal_column("'resolve'")]),
+                ask.c.state == literal_column("'open'"),
+            )
+            .order_by(card.c.id)
+            .limit(bindparam("most"))
+        )
+        shown = (
+            select(literal_column("1"))
+            .where(
+                mine,
+                card.c.expires >= bindparam("since"),  # a question ends after it was asked: the index serves
+                card.c.id >= bindparam("first"),
+                card.c.via == bindparam("via"),
+                card.c.ref.is_not(None),
+                card.c.ref != literal_column("'gathered'"),
+                card.c.role == literal_column("'decide'"),
+            )
+            .limit(bindparam("most"))
+            .subquery()
+        )
+        self._shown = compiler.text(select(func.count()).select_from(shown))
+        newest = (
+            select(execution.c.id)
+            .where(execution.c.agent == bindparam("agent"))
+            .order_by(execution.c.id.desc())
+            .limit(literal_column(str(LOOKED_AT)))
+            .subquery()
+        )
+        self._recent = compiler.text(
+            select(*columns[Execution])
+            .where(
+                execution.c.id.in_(select(newest.c.id)),
+                execution.c.action == bindparam("action"),
+                execution.c.state.in_([literal_column(f"'{state}'") for state in _OVER]),
+            )
+            .order_by(execution.c.id.desc())
+            .limit(bindparam("most"))
+        )
+
+    async def passes(self, digest: str | None, now: Millis) -> tuple[Pass, ...]:
+        """Those that can be used, of one digest or all."""
+        if digest is None:
+            (rows,) = await self._reader.fetch((self._passes, self._passes.args(now=now, most=MOST_SHOWN)))
+        else:
+            (rows,) = await self._reader.fetch((self._passes_of, self._passes_of.args(now=now, digest=digest)))
+        return await self._codec.records(Pass, rows)
+
+    async def crowd(self, agent: str, key: str, most: int) -> Crowd:
+        """Paused executions of an agent, counted to `most`, and the tally of a request."""
+        tally = (self._tally, self._tally.args(key=self._codec.scope(key)))
+        count = 0
+        if most:
+            ((count,),), rows = await self._reader.fetch(
+                (self._paused, self._paused.args(agent=agent, most=most)), tally
+            )
+        else:
+            (rows,) = await self._reader.fetch(tally)
+        found = await self._codec.records(Tally, rows)
+        return Crowd(count, msgspec.structs.replace(found[0], key=key) if found else None)
+
+    async def open_asks(self, kind: str | None, limit: int) -> tuple[tuple[Ask, Execution], ...]:
+        """Open questions with their executions, oldest first."""
+        queries = [(text, text.args(kind=kind or "", most=limit)) for text in (self._asks, self._asked)]
+        asks, rows = await self._reader.fetch(*queries)
+        executions = {row.id: row for row in await self._codec.records(Execution, rows)}
+        found = await self._codec.records(Ask, asks)
+        return tuple((ask, executions[ask.execution]) for ask in found if ask.execution in executions)
+
+    async def open_cards(self, person: str, now: Millis) -> tuple[Card, ...]:
+        """Copies of open questions that this person is to answer."""
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        args = self._cards.args(person=known.pid, now=now, most=MOST_CARDS)
+        (rows,) = await self._reader.fetch((self._cards, args))
+        return await self._codec.records(Card, rows)
+
+    async def shown_since(self, person: str, via: str, since: Millis) -> int:
+        """How many questions were shown to a person by a channel."""
+        known = await self._people.find(person)
+        if known is None:
+            return 0
+        first = new_id("crd", max(0, since), bytes(10))
+        args = self._shown.args(person=known.pid, since=since, first=first, via=via, most=MOST_SHOWN)
+        ((row,),) = await self._reader.fetch((self._shown, args))
+        return int(row[0])
+
+    async def recent(self, agent: str, action: str, limit: int) -> tuple[Execution, ...]:
+        """The last of an agent's executions of an action that are over, newest first."""
+        args = self._recent.args(agent=agent, action=action, most=limit)
+        (rows,) = await self._reader.fetch((self._recent, args))
+        return await self._codec.records(Execution, rows)

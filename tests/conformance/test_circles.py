@@ -1,0 +1,201 @@
+"""What waits for people: copies, open questions, tallies, approvals for a while; and units with several records."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from jit_auth.model import Applied, Change, Insert, Outbox, Pass, Stale, Tally, Unit
+from jit_auth.storage.store import Store
+from tests.conformance.world import (
+    AGENT,
+    ALICE,
+    BO,
+    World,
+    approval_ask,
+    audit,
+    card,
+    consent_ask,
+    execution,
+    make_id,
+    refused,
+    together,
+    unit,
+    written,
+)
+
+HOUR = 3_600_000
+
+
+def standing(store: Store, **fields: Any) -> Pass:
+    now = store.now()
+    values: dict[str, Any] = {
+        "id": make_id("pas", store), "digest": "sha256:1", "agent": AGENT, "chain": (AGENT,), "user": ALICE,
+        "action": "mailhub.note", "account": "1234", "voters": (BO,), "ask": "apr_1", "touch": "sha256:t",
+        "summary": "Leave a note", "uses": 2, "until": now + HOUR, "created": now,
+    }  # fmt: skip
+    return Pass(**(values | fields))
+
+
+async def test_a_pass_is_found_by_its_digest_while_it_can_be_used(world: World) -> None:
+    store = await world.open()
+    good = standing(store)
+    rows = [good, standing(store, uses=0), standing(store, until=store.now()), standing(store, ended="denied"),
+            standing(store, digest="sha256:2")]  # fmt: skip
+    await written(store, *(Insert(row) for row in rows))
+    assert await store.passes("sha256:1") == (good,)
+    assert {found.digest for found in await store.passes()} == {"sha256:1", "sha256:2"}
+    assert await store.standing(rows[3].id) == rows[3]
+    world.clock.offset += HOUR
+    assert await store.passes("sha256:1") == ()
+
+
+async def test_of_two_units_for_the_last_use_one_gets_it(world: World) -> None:
+    store = await world.open()
+    row = standing(store, uses=1)
+    await written(store, Insert(row))
+    answers = await together(*(store.apply(unit(Change(row, {"uses": 0}))) for _ in range(8)))
+    assert sum(isinstance(answer, Applied) for answer in answers) == 1
+    assert {answer.which for answer in answers if isinstance(answer, Stale)} == {"version"}
+
+
+async def test_a_tally_is_counted_without_loss_and_swept_past_its_time(world: World) -> None:
+    store = await world.open()
+    key, until = '["mailbot","alice@example.com","pay",{"to":"x"}]', store.now() + HOUR
+
+    async def count() -> None:
+        while True:
+            known = (await store.crowd(AGENT, key, 0)).tally
+            op = (Insert(Tally(key=key, times=1, until=until)) if known is None
+                  else Change(known, {"times": known.times + 1, "denied_at": store.now()}))  # fmt: skip
+            if isinstance(await store.apply(unit(op)), Applied):
+                return
+
+    await together(*(count() for _ in range(10)))
+    found = (await store.crowd(AGENT, key, 0)).tally
+    assert found is not None
+    assert (found.times, found.key) == (10, key)
+    assert (await store.crowd(AGENT, key + "?", 0)).tally is None
+    for table in await world.sql("SELECT * FROM tally"):
+        assert b"alice" not in repr(table).encode()
+    world.clock.offset += HOUR
+    await store.sweep()
+    assert (await store.crowd(AGENT, key, 0)).tally is None
+
+
+async def test_paused_executions_are_counted_no_further_than_asked(world: World) -> None:
+    store = await world.open()
+    rows = [execution(store, state="paused") for _ in range(4)] + [execution(store), execution(store, agent="other")]
+    await written(store, *(Insert(row) for row in rows))
+    assert (await store.crowd(AGENT, "k", 100)).paused == 4
+    assert (await store.crowd(AGENT, "k", 3)).paused == 3
+    assert (await store.crowd("nobody", "k", 3)).paused == 0
+
+
+async def test_open_questions_and_a_persons_copies_of_them(world: World) -> None:
+    store = await world.open()
+    one, two = execution(store, state="paused"), execution(store, state="paused")
+    asks = [approval_ask(store, one), approval_ask(store, two), consent_ask(store, one), approval_ask(store, one)]
+    asks[3] = approval_ask(store, one, state="superseded")
+    cards = [card(store, asks[0]), card(store, asks[1], person="channel:slack"), card(store, asks[3]),
+             card(store, asks[1], role="notice"), card(store, asks[1])]  # fmt: skip
+    await written(store, *(Insert(row) for row in (one, two, *asks, *cards)))
+    found = await store.open_asks("approval")
+    assert [ask.id for ask, _ in found] == sorted([asks[0].id, asks[1].id])
+    assert {(ask.id, about.id) for ask, about in found} == {(asks[0].id, one.id), (asks[1].id, two.id)}
+    assert len(await store.open_asks()) == 3
+    assert [one.id for one in await store.open_cards(BO)] == sorted([cards[0].id, cards[4].id])
+    assert [one.id for one in await store.open_cards("channel:slack")] == [cards[1].id]
+    assert await store.open_cards("stranger@example.com") == ()
+
+
+async def test_what_a_person_was_shown_lately_is_counted(world: World) -> None:
+    store = await world.open()
+    row = execution(store, state="paused")
+    ask = approval_ask(store, row, expires=store.now() + 48 * HOUR)
+    cards = [
+        card(store, ask, ref="r", via="email"),
+        card(store, ask, via="email"),
+        card(store, ask, ref="r"),
+        card(store, ask, ref="gathered", via="email"),
+        card(store, ask, ref="r", via="email", role="notice"),
+    ]
+    await written(store, Insert(row), Insert(ask), *(Insert(one) for one in cards))
+    assert await store.shown_since(BO, "email", store.now() - HOUR) == 1
+    assert await store.shown_since(ALICE, "email", store.now() - HOUR) == 0
+    world.clock.offset += 2 * HOUR
+    assert await store.shown_since(BO, "email", store.now() - HOUR) == 0
+
+
+async def test_the_last_ones_of_an_action_that_are_over(world: World) -> None:
+    store = await world.open()
+    rows = []
+    for number in range(8):
+        rows.append(execution(store, state="succeeded" if number != 3 else "paused"))
+        world.clock.offset += 1
+    other = execution(store, action="mailhub.other", state="denied")
+    await written(store, *(Insert(row) for row in (*rows, other)))
+    found = await store.recent(AGENT, "mailhub.send_message", 5)
+    assert [row.id for row in found] == [rows[number].id for number in (7, 6, 5, 4, 2)]
+
+
+async def test_a_gathered_card_and_an_event_have_neither_question_nor_user(world: World) -> None:
+    store = await world.open()
+    now = store.now()
+    gathered = card(store, approval_ask(store, execution(store)), role="gather", ask="", execution="")
+    event = Outbox(id=make_id("out", store), kind="event", agent=AGENT, endpoint="callback",
+                   url="http://127.0.0.1:9/x", payload='{"type":"x"}', due=now, until=now + HOUR)  # fmt: skip
+    loose = Outbox(id=make_id("out", store), kind="event", endpoint="webhook:ops", payload="{}", due=now, until=now + 1)
+    await written(store, Insert(gathered), Insert(event), Insert(loose))
+    assert {row.id: row for row in await store.outbox_due()} == {event.id: event, loose.id: loose}
+    assert [found.id for found in await store.cards_due()] == [gathered.id]
+    for row in await world.sql("SELECT * FROM outbox"):
+        assert b"127.0.0.1" not in repr(row).encode()
+
+
+async def test_a_unit_with_several_records_is_written_whole(world: World) -> None:
+    store = await world.open()
+    one, two = execution(store, state="paused"), execution(store, state="paused")
+    await written(store, Insert(one), Insert(two))
+    both = Unit(None, (Change(one, {"due": 1}), Change(two, {"due": 1})), audit(execution=one.id),
+                (audit(execution=two.id),))  # fmt: skip
+    assert isinstance(await store.apply(both), Applied)
+    assert [len(await store.events(row.id, None)) for row in (one, two)] == [1, 1]
+    assert isinstance(await store.apply(both), Stale)
+    assert [len(await store.events(row.id, None)) for row in (one, two)] == [1, 1]
+    assert (await store.audit.verify()).breaks == ()
+
+
+async def test_what_has_to_be_told_is_written_with_the_unit_or_not_at_all(world: World) -> None:
+    store = await world.open()
+    now, row = store.now(), execution(store)
+
+    def told(unit: Unit) -> tuple[Insert, ...]:
+        made = Outbox(id=make_id("out", store), kind="event", endpoint="webhook:ops", payload="{}", due=now, until=now)
+        return (Insert(made),)
+
+    store.outbox = told
+    await written(store, Insert(row))
+    assert len(await store.outbox_due()) == 1
+    assert await refused(store, Insert(row)) == "exists"
+    assert len(await store.outbox_due()) == 1
+
+
+async def test_events_after_a_row_leave_nothing_out(world: World) -> None:
+    first, second = await world.open(), await world.second()
+    row = execution(first)
+    await written(first, Insert(row))
+    ids: list[str] = []
+    for number in range(6):
+        store = (first, second)[number % 2]
+        assert isinstance(
+            await store.apply(Unit(None, (), audit(execution=row.id, what=({"do": f"n{number}"},)))), Applied
+        )
+        ids = [entry.id for entry in await first.events(row.id, None)]
+        await asyncio.sleep(0)
+    named = ids[2]
+    later = [entry.id for entry in await first.events(row.id, named)]
+    assert named not in later
+    assert set(ids[3:]) <= set(later)
+    assert len(await first.events(row.id, "prc_nosuch-7")) == 6
+    assert len(await first.events(row.id, "nonsense")) == 6

@@ -1,0 +1,1 @@
+"""Cards by e-mail, against a real mail server."""
