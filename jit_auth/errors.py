@@ -10,12 +10,12 @@
     │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible
     │   ├── NotFound          404    unknown_action, not_found
     │   ├── Conflict          409    already_finished, executing, already_decided, digest_mismatch, superseded,
-    │   │                            not_unknown
+    │   │                            not_unknown, no_approver, stale
     │   ├── Gone              410    expired, cancelled
     │   ├── TooLarge          413    too_large
     │   ├── Misdirected       421    wrong_host
     │   ├── Unprocessable     422    invalid_params, unknown_account, ambiguous_account, idempotency_mismatch
-    │   ├── TooMany           429    too_many_open, too_many_waits
+    │   ├── TooMany           429    too_many_open, too_many_waits, too_many_streams
     │   └── Unavailable       503    busy, halted, stale_bundle, storage_unavailable
     ├── Faults                       what is wrong with files: each `file:line: message`
     ├── StorageError                 the database refused or is away (nothing was committed)

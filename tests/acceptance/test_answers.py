@@ -13,6 +13,8 @@ import pytest
 from tests.acceptance.kit import Answer, Service, World, until
 
 MEMBERS = {
+    "labels",
+    "edited_by",
     "id",
     "action",
     "user",

@@ -33,7 +33,7 @@ def test_the_line_on_stdout(service: Service, person: str) -> None:
     assert ticket.startswith("jat_")
     assert len(ticket) > 40
     assert approval not in link
-    _, _, another = ask(service, person)
+    _, _, another = ask(service, person, "something else")
     assert another != link
     assert service.anyone.get(f"/approvals/{told['id']}").status == 404
 
@@ -155,14 +155,16 @@ def test_a_foreign_origin_is_403(service: Service, person: str, origin: str) -> 
 
 
 def test_unknown_tickets_are_404(service: Service, person: str) -> None:
-    _, approval, link = ask(service, person)
+    told, approval, link = ask(service, person)
     forged = link[:-4] + ("AAAA" if not link.endswith("AAAA") else "BBBB")
     for url in (forged, f"{service.url}/approvals/jat_x", f"{service.url}/approvals/x", link + "x"):
         assert service.anyone.get(url).status == 404
         assert service.vote(url).status == 404
+    assert service.anyone.get(f"/approvals/{approval}").status == 401, "an approval's id is no link"
+    assert service.anyone.get("/approvals/apr_x").status == 404
     for path in (f"/approvals/{approval}", "/approvals/apr_x"):
-        assert service.anyone.get(path).status == 404, "an approval's id is no link"
-        assert service.anyone.post(path, {"decision": "approve"}).status == 404
+        assert service.anyone.post(path, {"decision": "approve"}).status in (401, 404)
+    assert service.agent.get(f"/executions/{told['id']}").json["status"] == "paused"
     _, item = service.paused(service.agent.execute("mailhub.list_messages", person), "consent")
     ticket = item["url"].rsplit("/", 1)[1]
     assert service.anyone.get(f"/approvals/{ticket}").status == 404, "tickets are for one purpose"

@@ -120,7 +120,7 @@ def test_parts_of_a_record() -> None:
     ("text", "message"),
     [
         ("[test_base]\nhistory = { same_action_1h = 0 }\n", "unknown fact 'history' (there are: params.NAME, account"),
-        ("[test_base]\nlabels = []\n", "unknown fact 'labels'"),
+        ("[test_base]\nlabels = []\n", "labels: they follow from the [[label]]s"),
         ("[test_base]\ntask = { private = true }\n", "unknown fact 'task'"),
         ("[test_base]\nusr = { id = 'x' }\n", "unknown fact 'usr'"),
         ("[test_base]\nuser = { ids = 'x' }\n", "unknown fact 'user.ids' (did you mean 'user.id'?)"),
@@ -155,8 +155,8 @@ def test_parts_of_a_record() -> None:
         (case(expect='effect = "alow"'), "effect: unknown 'alow' (did you mean 'allow'?)"),
         (case(expect='rules = ["bgi"]'), "rules: no rule 'bgi' (did you mean 'big'?)"),
         (case(expect='errors = ["bgi"]'), "errors: no rule 'bgi' (did you mean 'big'?)"),
-        (case(expect='need = { "group:finance" = 2 }'), "need: unknown approver 'group:finance' (there are: "),
-        (case(expect='labels = ["x"]'), "unknown key 'labels' in [test[0].expect]"),
+        (case(expect='need = { "group:finance" = 2 }'), "need: unknown group 'finance'"),
+        (case(expect='labels = ["x"]'), "labels: no label adds 'x'"),
         (case().replace("action =", "acton ="), "unknown key 'acton' in [test[0]] (did you mean 'action'?)"),
     ],
 )  # fmt: skip

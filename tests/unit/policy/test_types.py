@@ -33,7 +33,7 @@ MISTAKES = [
     ("now.weekday == 'Monday'", "16: now.weekday is never 'Monday' (there are: fri, mon, sat, sun, thu, tue, wed)"),
     # names of later releases
     ("history.same_action_1h > 20", "1: unknown name 'history'"),
-    ("'elevated' in labels", "15: unknown name 'labels'"),
+    ("'elevated' in labels", "1: no label adds 'elevated' (there are: opaque)"),
     ("task.private", "1: unknown name 'task'"),
     ("'external' in action.exposes", "22: no field 'exposes' (there are: connector, effect, name, risk)"),
     # types
