@@ -170,6 +170,13 @@ async def build(
             await Store.open(settings.storage.url, vault, clock=clock or Clock(), base=settings.base, serve=True)
         )
         stack.push_async_callback(store.close)
+        limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
+        entropy = Entropy(10)
+
+        def make_id(prefix: str) -> str:
+            return new_id(prefix, store.now(), entropy.take())
+
+        store.outbox = Announcer(settings.webhooks, make_id, store.now, environment)
         await store.publish(bundle.hash, "engine")
         loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
         await store.apply(Unit(None, (), Audit(actor="engine", what=(loaded,))))
@@ -183,13 +190,6 @@ async def build(
 
         memory = Memory(store)
         await memory.reread()
-        limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
-        entropy = Entropy(10)
-
-        def make_id(prefix: str) -> str:
-            return new_id(prefix, store.now(), entropy.take())
-
-        store.outbox = Announcer(settings.webhooks, make_id, store.now, environment)
         circle, reach = Circle(bundle), reach_of(settings)
         judge = Judge(
             bundle, memory, store, circle, reach, most_open=limits.open_per_agent, cooldown=limits.deny_cooldown

@@ -83,6 +83,7 @@ def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> 
             Decided(visible(v.person, one_line=True), v.verdict, v.at, visible(v.feedback or "")) for v in page.votes
         ),
         open=ask.state == "open",
+        superseded=ask.state == "superseded",
         expires=ask.expires,
         silence=words.SILENCE[role],
         outcome=outcome(execution, page.provider_name),
@@ -239,6 +240,7 @@ def detailed(card: Card, details: Details) -> Card:
 
 def _asker(execution: Execution) -> dict[str, Any]:
     return {
+        "execution": execution.id,
         "agent": visible(execution.agent, one_line=True),
         "chain": tuple(visible(agent, one_line=True) for agent in execution.chain),
         "user": words.user(execution),

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from jit_auth.core.times import rfc3339
-from jit_auth.model import Change, Execution, Insert, Millis, Op, Outbox, Unit
+from jit_auth.model import Audit, Change, Execution, Insert, Millis, Op, Outbox, Unit
 
 KEPT: Millis = 86_400_000
 """How long delivery is tried."""
@@ -169,16 +169,14 @@ class Announcer:
         rows = _executions(unit.ops)
         if not self._endpoints and not any(row.callback_url for row in rows.values()):
             return ()
-        events = project(unit.audit.what)
-        if not events:
-            return ()
         now = self._now()
-        return tuple(op for event in events for op in self._told(event, unit, rows, now))
+        told = [(event, audit) for audit in (unit.audit, *unit.more) for event in project(audit.what)]
+        return tuple(op for event, audit in told for op in self._told(event, audit, rows, now))
 
-    def _told(self, event: Event, unit: Unit, rows: Mapping[str, Execution], now: Millis) -> Iterator[Op]:
-        execution = event.execution or unit.audit.execution
+    def _told(self, event: Event, audit: Audit, rows: Mapping[str, Execution], now: Millis) -> Iterator[Op]:
+        execution = event.execution or audit.execution
         row = rows.get(execution) if execution is not None else None
-        agent = row.agent if row is not None else unit.audit.agent
+        agent = row.agent if row is not None else audit.agent
         text = payload(
             event,
             now,

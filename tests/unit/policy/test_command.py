@@ -163,9 +163,9 @@ def test_a_failing_test_says_what_came_instead(house: Path, capsys: pytest.Captu
 
 
 def test_a_faulty_file_is_not_tested(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (house / "policies.toml").write_text("[[label]]\n")
+    (house / "policies.toml").write_text("[[meter]]\n")
     assert main(["policy", "test"]) == 1
-    assert capsys.readouterr().out == "policies.toml:1: unknown key 'label'\n"
+    assert capsys.readouterr().out == "policies.toml:1: unknown key 'meter'\n"
 
 
 def test_a_configuration_is_named_or_found(house: Path, capsys: pytest.CaptureFixture[str],
