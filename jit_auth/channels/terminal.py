@@ -23,8 +23,11 @@ def stdout(text: str) -> None:
     sys.stdout.flush()
 
 
+_WORDS = {"decide": "approve", "resolve": "resolve"}
+
+
 class Terminal:
-    """Prints `approve APR_ID PERSON URL` once for each card that can be decided."""
+    """Prints `approve APR_ID PERSON URL` (or `resolve UNK_ID PERSON URL`) once for each card that can be decided."""
 
     def __init__(self, write: Write = stdout) -> None:
         self._write = write
@@ -32,10 +35,11 @@ class Terminal:
     async def show(self, card: Card, ref: str | None) -> str:
         """Print the line of a new, open card. A card that was printed, or is decided, prints nothing: paper does not
         change. A standard output that is closed or full loses the line and nothing else."""
-        if ref is None and card.open and card.role == "decide":
+        word = _WORDS.get(card.role)
+        if ref is None and card.open and word is not None:
             try:
                 # One write with its line feed: lines of several cards never run into each other.
-                self._write(f"approve {card.ask} {card.person} {card.url}\n")
+                self._write(f"{word} {card.ask} {card.person} {card.url}\n")
             except (OSError, ValueError):
                 return "lost"
         return ref or "printed"
