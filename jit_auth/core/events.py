@@ -167,8 +167,12 @@ class Announcer:
     def __call__(self, unit: Unit) -> tuple[Op, ...]:
         """The outbox rows of a unit's events; none of units that tell nothing."""
         rows = _executions(unit.ops)
-        if not self._endpoints and not any(row.callback_url for row in rows.values()):
-            return ()
+        if not self._endpoints:
+            for row in rows.values():
+                if row.callback_url is not None:
+                    break
+            else:
+                return ()
         now = self._now()
         told = [(event, audit) for audit in (unit.audit, *unit.more) for event in project(audit.what)]
         return tuple(op for event, audit in told for op in self._told(event, audit, rows, now))

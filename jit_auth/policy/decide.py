@@ -14,9 +14,9 @@ from jit_auth.model import Action, Decision
 from jit_auth.policy.case import Case
 from jit_auth.policy.facts import Call
 from jit_auth.policy.file import Effect
-from jit_auth.policy.labels import OPAQUE, Label, label, listed, opaque
+from jit_auth.policy.labels import Label, label, listed, opaque
 from jit_auth.policy.merge import Approval, merge
-from jit_auth.policy.values import MOST_STEPS, NO_LABELS, Bad, Frame, Read, frame
+from jit_auth.policy.values import MOST_STEPS, Bad, Frame, Read, frame
 
 _NO_RULE = "No rule allows this call."
 _NO_RULE_ERROR = "No rule allows this call, and a rule that could have was in error."
@@ -189,12 +189,11 @@ class Policy:
         if plan is None:
             return self._unknown
         labels = self._labels[call.action.name]
-        if plan.constant is not None and not labels:
-            return plan.constant if not opaque(call) else replace(plan.constant, labels=(OPAQUE,))
+        if not labels and not opaque(call):  # most calls
+            return plan.constant or plan.decision(*plan.evaluate(frame(call, self._reads)))
         facts = frame(call, self._reads)
         added = label(labels, facts)
-        decision = plan.decision(*plan.evaluate(facts))
-        return decision if added == NO_LABELS else replace(decision, labels=listed(added))
+        return replace(plan.decision(*plan.evaluate(facts)), labels=listed(added))
 
     def shadow(self, call: Call) -> tuple[str, ...]:
         """Ids of the rules of mode "shadow" that match: recorded, never enforced."""

@@ -62,7 +62,7 @@ class Record:
         )
         self._of = compiler.text(
             select(*self._columns)
-            .where(audit.c.execution == bindparam("execution"))
+            .where(audit.c.execution == bindparam("execution"), audit.c.told.is_(literal_column("true")))
             .order_by(audit.c.at, audit.c.writer, audit.c.seq)
         )
         newest = select(audit.c.writer).order_by(audit.c.writer.desc()).limit(literal_column("1"))
@@ -121,7 +121,8 @@ class Record:
                     yield entry
 
     async def after(self, execution: str, named: str | None) -> tuple[Entry, ...]:
-        """The rows of an execution that may have been committed after the row `named`, in order of time.
+        """The rows of an execution that may have been committed after the row `named`, in order of time; of one that
+        never paused, or whose first step this was, none.
 
         Its writer's later rows, and whatever others wrote from its time on: two writers' clocks are the database's, but
         their commits may overtake each other, so that a row may come twice, and none is left out. None, or an id that

@@ -23,18 +23,22 @@ _PSEUDONYM = re.compile(PSEUDONYM + "[0-9a-f]{32}")
 class Line:
     """One audit row, ready but for its place in the chain."""
 
-    __slots__ = ("actor", "agent", "body", "execution", "person", "what")
+    __slots__ = ("actor", "agent", "body", "execution", "person", "told", "what")
 
-    def __init__(self, actor: str, person: str | None, agent: str | None, execution: str | None, what: str) -> None:
+    def __init__(
+        self, actor: str, person: str | None, agent: str | None, execution: str | None, what: str, *, told: bool = False
+    ) -> None:
         self.actor = actor
         self.person = person
         self.agent = agent
         self.execution = execution
         self.what = what
+        self.told = told
+        """Whether `Store.events` has it: an index of these rows alone."""
         self.body = chain.body(actor, person, agent, execution, what)
 
 
-def line(audit: Audit, people: People) -> Line:
+def line(audit: Audit, people: People, *, told: bool = False) -> Line:
     """The row of `audit`. Raises Unknown where a person must be read or made first."""
     user = None if audit.user is None else people.known(audit.user)
 
@@ -48,7 +52,8 @@ def line(audit: Audit, people: People) -> Line:
         raise TypeError(f"a fact holds no {type(marked).__name__}")
 
     what = pack.encode(audit.what, stored).decode()
-    return Line(actor(audit.actor, people), None if user is None else user.pid, audit.agent, audit.execution, what)
+    person = None if user is None else user.pid
+    return Line(actor(audit.actor, people), person, audit.agent, audit.execution, what, told=told)
 
 
 def actor(name: str, people: People) -> str:

@@ -103,9 +103,10 @@ class Builder:
 
     def job(self, unit: Unit, more: Sequence[Op] = ()) -> Job:
         """The job of `unit`, with `more` of its rows. Raises Unknown where a person must be read or made first."""
-        lines: tuple[Line, ...] = (facts.line(unit.audit, self._people),)
+        told = _told(unit)
+        lines: tuple[Line, ...] = (facts.line(unit.audit, self._people, told=told),)
         if unit.more:
-            lines += tuple([facts.line(audit, self._people) for audit in unit.more])
+            lines += tuple([facts.line(audit, self._people, told=told) for audit in unit.more])
         job = Job(unit.at, lines)
         if unit.at is not None:
             job.subjects = self._subjects(unit.at)
@@ -176,3 +177,13 @@ class Builder:
         )
         return {"kind": stop.kind, "id": stop_id, "active": stop.active, "who": facts.actor(stop.who, self._people),
                 "why": why}  # fmt: skip
+
+
+def _told(unit: Unit) -> bool:
+    """Whether it is told of in streams: all that becomes of an execution, but for a call that goes straight through."""
+    for op in unit.ops:
+        if type(op) is Change and type(op.was) is Execution:
+            return op.was.version > 1 or op.was.state == "paused"
+        if type(op) is Insert and type(op.row) is Execution:
+            return op.row.state != "executing"
+    return False

@@ -28,7 +28,7 @@ HEADS = 16
 CHAIN = "chain"
 """Label of the key under which rows are chained."""
 
-_AUDIT = ("writer", "seq", "at", "actor", "person", "agent", "execution", "what", "key", "mac")
+_AUDIT = ("writer", "seq", "at", "actor", "person", "agent", "execution", "what", "key", "mac", "told")
 
 Moved = tuple[int, bytes]
 
@@ -93,7 +93,21 @@ class Head:
         found: list[tuple[Any, ...]] = []
         for line in lines:
             before = chain.follow(mac, before, writer, seq, at, line.body)
-            found.append((writer, seq, at, line.actor, line.person, line.agent, line.execution, line.what, key, before))
+            found.append(
+                (
+                    writer,
+                    seq,
+                    at,
+                    line.actor,
+                    line.person,
+                    line.agent,
+                    line.execution,
+                    line.what,
+                    key,
+                    before,
+                    line.told,
+                )
+            )
             seq += 1
         return found, (seq, before)
 

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from jit_auth.core.events import payload, project
+from jit_auth.core.events import Event, payload, project
 from jit_auth.engine import Engine
 from jit_auth.errors import BadRequest, TooMany
-from jit_auth.model import Execution
+from jit_auth.model import Execution, Millis
 from jit_auth.storage.audit import Entry
 from jit_auth.web.agents import Bearers
 from jit_auth.web.query import parameters
@@ -30,6 +30,7 @@ HEARTBEAT = 15.0
 """Seconds of silence after which a comment shows that the stream is alive."""
 READER = 30.0
 """Seconds a reader may leave what it was sent."""
+FINISHED = "execution.finished"
 OVER = frozenset({"succeeded", "failed", "denied", "expired", "cancelled"})
 _ID = re.compile(r"([A-Za-z0-9_]{1,80}-[0-9]{1,18})(?:\.([0-9]{1,6}))?")
 
@@ -86,6 +87,8 @@ class Streams:
                 if blocks:
                     continue
                 if over:
+                    if not reader.finished and execution.state not in OVER:
+                        await _write(response, reader.end(await self._now(execution)))
                     break
                 if loop.time() - told >= HEARTBEAT:
                     await _write(response, ": still here\n\n")
@@ -98,7 +101,10 @@ class Streams:
         return response
 
     async def _over(self, execution: Execution) -> bool:
-        return (await self._engine.own.get(execution.agent, execution.id)).execution.state in OVER
+        return (await self._now(execution)).state in OVER
+
+    async def _now(self, execution: Execution) -> Execution:
+        return (await self._engine.own.get(execution.agent, execution.id)).execution
 
     @contextmanager
     def _counted(self, agent: str) -> Iterator[None]:
@@ -128,6 +134,8 @@ class _Reader:
         self._environment = environment
         self._seen: set[str] = set()
         self._after: str | None = None
+        self.finished = False
+        """The end was told."""
 
     async def begin(self, last: tuple[str, int | None] | None) -> list[str]:
         """What there is after `last`; without it nothing, and later what comes from now on."""
@@ -165,16 +173,25 @@ class _Reader:
         blocks = []
         for number, event in enumerate(events):
             mark = row.id if number == len(events) - 1 else f"{row.id}.{number}"
-            data = payload(
-                event,
-                row.at,
-                environment=self._environment,
-                execution=execution.id,
-                action=execution.action,
-                agent=execution.agent,
-            )
-            blocks.append(f"id: {mark}\nevent: {event.type}\ndata: {data}\n\n")
+            self.finished = self.finished or event.type == FINISHED
+            blocks.append(self._block(mark, event, row.at))
         return blocks
+
+    def end(self, execution: Execution) -> str:
+        """The end of a call that went straight through: it is in the execution's row, and in no list of events."""
+        return self._block(f"{execution.id}-{execution.version}", Event(FINISHED, execution.state), execution.updated)
+
+    def _block(self, mark: str, event: Event, at: Millis) -> str:
+        execution = self._execution
+        data = payload(
+            event,
+            at,
+            environment=self._environment,
+            execution=execution.id,
+            action=execution.action,
+            agent=execution.agent,
+        )
+        return f"id: {mark}\nevent: {event.type}\ndata: {data}\n\n"
 
 
 async def _write(response: web.StreamResponse, text: str) -> None:

@@ -281,7 +281,8 @@ async def test_a_hundred_thousand_paused_executions_cost_a_start_nothing(sqlite_
 BEFORE_PEOPLE = (
     "DROP INDEX card_person", "ALTER TABLE card DROP COLUMN role", "ALTER TABLE outbox DROP COLUMN agent",
     "ALTER TABLE outbox DROP COLUMN endpoint", "ALTER TABLE outbox DROP COLUMN told", "DROP TABLE pass",
-    "DROP TABLE tally", "DROP INDEX execution_paused", "DROP INDEX audit_execution",
+    "DROP TABLE tally", "DROP INDEX execution_paused", "DROP INDEX audit_told",
+    "ALTER TABLE audit DROP COLUMN told",
     "UPDATE alembic_version SET version_num = '0001'",
 )  # fmt: skip
 

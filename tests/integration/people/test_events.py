@@ -140,3 +140,13 @@ async def test_a_stream_tells_what_happens_and_goes_on_where_it_was_left(told: K
     assert await stream(told, path, **{"Last-Event-ID": events[1]["id"]}) == []
     other = await told.call("GET", path, token=OTHER)
     assert other.status == 404
+
+
+async def test_a_call_that_needs_nobody_is_told_too(told: Kit) -> None:
+    told.mail.faults = ["429:2"]
+    asked = await told.execute("note", params={"text": "x"}, prefer="respond-async")
+    assert asked.status == 202
+    events = await stream(told, f"/executions/{asked.json['id']}/events")
+    assert [(event["type"], event["data"]["status"]) for event in events] == [("execution.finished", "succeeded")]
+    last = {"Last-Event-ID": events[0]["id"]}
+    assert await stream(told, f"/executions/{asked.json['id']}/events", **last) == []

@@ -54,4 +54,11 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'paused'"),
         postgresql_where=sa.text("state = 'paused'"),
     )
-    op.create_index("audit_execution", "audit", ["execution"])
+    op.add_column("audit", sa.Column("told", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.create_index(
+        "audit_told",
+        "audit",
+        ["execution"],
+        sqlite_where=sa.text("told IS true"),
+        postgresql_where=sa.text("told IS true"),
+    )
