@@ -76,14 +76,9 @@ async def test_a_row_that_somebody_inserts_is_found(world: World) -> None:
     store = await world.open()
     await some_rows(store, 2)
     columns = "writer, seq, at, actor, person, agent, execution, told, what, key, mac"
-    await world.sql(
-        f"INSERT INTO audit ({columns}) SELECT writer, 3, at, actor, person, agent, execution, told, what, key, mac "  # noqa: S608 - no input
-        "FROM audit WHERE seq = 2"
-    )
-    await world.sql(
-        f"INSERT INTO audit ({columns}) SELECT 'prc_forged', 0, at, actor, person, agent, execution, told, what, key, mac "  # noqa: S608 - no input
-        "FROM audit WHERE seq = 2"
-    )
+    copied = "at, actor, person, agent, execution, told, what, key, mac FROM audit WHERE seq = 2"
+    for place in ("writer, 3", "'prc_forged', 0"):
+        await world.sql(f"INSERT INTO audit ({columns}) SELECT {place}, {copied}")
     assert set(await breaks(store)) == {(store.process, 3), ("prc_forged", 0)}
 
 
