@@ -101,6 +101,7 @@ def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> 
         note=words.noted(execution, ask, editors, [each.name for each in changed]) if role == "notice" else "",
         waiting=page.waiting,
         url=url,
+        fresh=card is not None and _fresh(card),
     )
 
 
@@ -141,6 +142,7 @@ def build_consent(page: ConsentPage, card: CardRow, url: str) -> Card:
         warned=ask.warned,
         cut=True,
         url=url,
+        fresh=_fresh(card),
     )
 
 
@@ -184,6 +186,7 @@ def build_gathered(environment: str, card: CardRow, pages: Sequence[ApprovalPage
         gathered=waiting,
         cut=True,
         url=url,
+        fresh=_fresh(card),
     )
 
 
@@ -236,6 +239,10 @@ def detailed(card: Card, details: Details) -> Card:
         gathered=tuple(replace(each, line=each.action) for each in safe.gathered),
         note="",
     )
+
+
+def _fresh(card: CardRow) -> bool:
+    return card.version == 1 and card.ref is None
 
 
 def _asker(execution: Execution) -> dict[str, Any]:

@@ -130,6 +130,9 @@ class Card(Struct, frozen=True, kw_only=True):
     page_only: bool = False
     """Something in it cannot be read by people: this copy may only link to the page, at any risk."""
 
+    fresh: bool = False
+    """Nobody has begun to show this copy before: a channel need not look for what an earlier call posted."""
+
     def __repr__(self) -> str:
         return f"Card({self.id!r})"
 

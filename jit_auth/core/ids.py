@@ -99,6 +99,17 @@ def is_id(text: str, prefix: str) -> bool:
     return text.startswith(prefix + "_") and _TAIL.fullmatch(text, len(prefix) + 1) is not None
 
 
+def born(made: str) -> Millis | None:
+    """When `new_id` made this id; None where it has no such form."""
+    tail = made.partition("_")[2]
+    if _TAIL.fullmatch(tail) is None:
+        return None
+    at = 0
+    for character in tail[:10]:
+        at = at << 5 | _CROCKFORD.index(character)
+    return at
+
+
 def derived_key(execution_id: str) -> str:
     """The value of a provider's idempotency header: a UUID derived from the execution alone.
 

@@ -29,7 +29,8 @@ def encode(value: Any, stored: Callable[[Any], Any] | None = None) -> bytes:
 def decode(data: bytes | str, decoder: msgspec.json.Decoder[T]) -> T:
     """What `encode` was given, as the decoder's type. Raises msgspec.MsgspecError."""
     if data[:1] in (b" ", " "):
-        return msgspec.convert(json.loads(data), decoder.type)
+        made: T = msgspec.convert(json.loads(data), decoder.type)
+        return made
     return decoder.decode(data)
 
 
