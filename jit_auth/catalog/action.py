@@ -12,6 +12,7 @@ from jit_auth.catalog import schema as schemas
 from jit_auth.catalog.provider import scope_fault
 from jit_auth.catalog.tables import ActionTable
 from jit_auth.catalog.validate import compiled
+from jit_auth.core.mail import misdeclared
 from jit_auth.core.request import forbidden
 from jit_auth.core.target import TEMPLATE
 from jit_auth.core.toml import did_you_mean
@@ -61,6 +62,7 @@ def action_of(connector: str, name: str, table: ActionTable, provider: Provider,
     headers = [param.name.casefold() for param in params if param.where == "header"]
     if len(set(headers)) < len(headers):
         tell(("params",), "two parameters go to one header")
+    _judge_body(table, params, tell)
     summary = table.title if table.summary is None else table.summary
     _judge_texts(table, summary, params, tell)
     if wrong:
@@ -80,6 +82,7 @@ def action_of(connector: str, name: str, table: ActionTable, provider: Provider,
         scopes=() if table.scopes is UNSET else table.scopes,
         any_scopes=() if table.any_scopes is UNSET else table.any_scopes,
         params=params,
+        body=table.body,
         timeout=timeout or 0,
         expose_headers=tuple(header.lower() for header in table.expose_headers),
         secret_fields=table.secret_fields,
@@ -122,6 +125,17 @@ def _judge_scopes(table: ActionTable, provider: Provider, tell: Fault) -> None:
         for number, scope in enumerate(scopes):
             if why := scope_fault(scope):
                 tell((key, number), f"{key}: {why}")
+
+
+def _judge_body(table: ActionTable, params: tuple[Param, ...], tell: Fault) -> None:
+    if table.body == "json":
+        return
+    sound = {param.name for param in params}
+    for name, why in misdeclared(table.method, params):
+        if name in sound:
+            tell(("params", name), f"parameter {name!r}: {why}")
+        elif name not in table.params:  # one that is there and faulty was told of already
+            tell(("body",), f"body: {why}")
 
 
 def _judge_texts(table: ActionTable, summary: str, params: tuple[Param, ...], tell: Fault) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from jit_auth import __version__
 from jit_auth.core.digest import canonical
 from jit_auth.core.ids import derived_key
+from jit_auth.core.mail import PARTS, RAW, misdeclared, raw
 from jit_auth.core.target import base_of, encoded, path_of, text_of, unfit
 from jit_auth.model import Action, Connector, Inject, Millis, Param, Request
 
@@ -52,10 +53,22 @@ class Build:
     """Builds the request of one action. Made by `prepare`; pure, and safe to share.
 
     `account_fields` are the fields of the connected account that the base URL needs; `whole`: the body, where there is
-    one, is the RFC 8785 form of all parameters.
+    one, is the RFC 8785 form of all parameters. A message is made of its parameters here and nowhere else: policies,
+    digest and people read the parameters (THREAT_MODEL 18).
     """
 
-    __slots__ = ("_base", "_body", "_headers", "_key", "_method", "_path", "_placed", "account_fields", "whole")
+    __slots__ = (
+        "_base",
+        "_body",
+        "_headers",
+        "_key",
+        "_message",
+        "_method",
+        "_path",
+        "_placed",
+        "account_fields",
+        "whole",
+    )
 
     def __init__(self, connector: Connector, action: Action) -> None:
         inject = connector.provider.inject
@@ -63,17 +76,22 @@ class Build:
             why = forbidden(param.name, param.where, inject, action.retry)
             if why:  # judged again here: whatever made the action, this is the last door
                 raise ValueError(f"{action.name}: parameter {param.name!r} {why}")
+        self._message = action.body == "rfc822-base64url"
+        for name, why in misdeclared(action.method, action.params) if self._message else ():
+            raise ValueError(f"{action.name}: {name} {why}")
         self._method = action.method
         self._base, self.account_fields = base_of(connector)
         self._path = path_of(action.path, {p.name for p in action.params if p.where == "path"})
         self._placed = tuple(p for p in action.params if p.where in ("query", "header"))
-        self._body = tuple(p for p in action.params if p.where == "body")
-        self.whole = len(self._body) == len(action.params) and not any(p.integer for p in self._body)
+        self._body = tuple(p for p in action.params if p.where == "body" and not (self._message and p.name in PARTS))
+        self.whole = (
+            not self._message and len(self._body) == len(action.params) and not any(p.integer for p in self._body)
+        )
         self._key = action.retry[4:] if action.retry.startswith("key:") else None
         headers = [("User-Agent", USER_AGENT)]
         if not any(p.where == "header" and p.name.casefold() == "accept" for p in action.params):
             headers.append(("Accept", "application/json"))
-        if self._body:
+        if self._body or self._message:
             headers.append(("Content-Type", "application/json"))
         self._headers = tuple(headers)
 
@@ -95,12 +113,14 @@ class Build:
             headers += more
         if self._key:
             headers = (*headers, (self._key, derived_key(execution_id)))
-        return Request(self._method, url, headers, self._json(params) if self._body else b"")
+        return Request(self._method, url, headers, self._json(params) if self._body or self._message else b"")
 
     def _json(self, params: Mapping[str, Any]) -> bytes:
         if self.whole:
             return canonical(params)
         present = {p.name: params[p.name] for p in self._body if p.name in params}
+        if self._message:
+            present[RAW] = raw(params)
         integers = [p.name for p in self._body if p.integer and type(params.get(p.name)) is str]
         if not integers:
             return canonical(present)

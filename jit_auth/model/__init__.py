@@ -1,6 +1,6 @@
 """The nouns, frozen: everything other modules talk about. No behaviour, no I/O."""
 
-from jit_auth.model.connector import Action, Connector, Effect, In, Inject, Param, Provider, Risk, Shown
+from jit_auth.model.connector import Action, Body, Connector, Effect, In, Inject, Param, Provider, Risk, Shown
 from jit_auth.model.execution import (
     OPEN,
     Ask,
@@ -51,6 +51,7 @@ __all__ = [
     "Ask",
     "At",
     "Audit",
+    "Body",
     "Card",
     "CardRole",
     "Change",

@@ -9,6 +9,7 @@ from msgspec import Struct
 Risk = Literal["low", "medium", "high", "critical"]
 Effect = Literal["read", "create", "update", "delete"]
 In = Literal["path", "query", "header", "body"]
+Body = Literal["json", "rfc822-base64url"]
 Shown = Literal["text", "html", "base64", "rfc822", "opaque"]
 
 
@@ -94,6 +95,8 @@ class Action(Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     any_scopes: tuple[str, ...] = ()
     params: tuple[Param, ...] = ()
+    body: Body = "json"
+    """What the parameters of the body become: a JSON object of them, or one that holds a message made of them."""
     timeout: int = 30_000
     """Milliseconds from the first byte written to the whole answer."""
     expose_headers: tuple[str, ...] = ()

@@ -151,6 +151,66 @@ def test_faults_of_a_parameter(tmp_path: Path, param: str, told: str) -> None:
     assert [text for text in found if text.startswith(f"18: mailhub.send: {told}")]
 
 
+MAIL = (
+    ACTION
+    + """body = "rfc822-base64url"
+[actions.send.params]
+to = { type = "array", items = { type = "string", format = "email" }, required = true }
+cc = { type = "string", format = "email" }
+from = { type = "string", format = "email" }
+subject = { type = "string" }
+references = { type = "array", items = { type = "string" } }
+text = { type = "string" }
+threadId = { type = "string" }
+"""
+)
+
+
+def test_an_action_can_have_a_message_as_its_body(tmp_path: Path) -> None:
+    operation = mailhub(tmp_path, action=MAIL).actions["mailhub.send"]
+    assert operation.action.body == "rfc822-base64url"
+    params = operation.validate({"to": ["a@x.example"], "text": "t", "threadId": "1"})
+    assert operation.build(params, {}, "exe_1", 0).body.startswith(b'{"raw":"VG86')
+    assert mailhub(tmp_path / "json").actions["mailhub.send"].action.body == "json"
+    assert mailhub(tmp_path / "json").hash != mailhub(tmp_path).hash
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("rfc822-base64url", "rfc822"), "17: actions.send.body: invalid enum value 'rfc822'"),
+        (("body =", "boby ="), "17: unknown key 'boby' in [actions.send] (did you mean 'body'?)"),
+        (("POST", "GET"), "17: mailhub.send: body: GET sends no message: expected POST, PUT, PATCH"),
+        (("POST", "DELETE"), "17: mailhub.send: body: DELETE sends no message"),
+        (("\nto =", "\ntwo ="), "17: mailhub.send: body: a message needs the parameter 'to'"),
+        (("\ntext =", "\ntxet ="), "17: mailhub.send: body: a message needs the parameter 'text'"),
+        (("threadId =", "raw ="), "25: mailhub.send: parameter 'raw': is where the message itself goes"),
+        (('format = "email" }, ', "}, "), "19: mailhub.send: parameter 'to': is one address or several: type string"),
+        (('cc = { type = "string", format = "email" }', "cc = { type = 'object' }"),
+         "20: mailhub.send: parameter 'cc': is one address or several"),
+        (('from = { type = "string", format = "email" }',
+          'from = { type = "array", items = { type = "string", format = "email" } }'),
+         "21: mailhub.send: parameter 'from': is one address: type string, format email"),
+        (('subject = { type = "string" }', 'subject = { enum = ["a"] }'),
+         "22: mailhub.send: parameter 'subject': is text: type string"),
+        (('subject = { type = "string" }', 'subject = { type = "string", in = "query" }'),
+         "22: mailhub.send: parameter 'subject': is a part of the message, and goes to the body"),
+        (('items = { type = "string" } }', 'items = { type = "integer" } }'),
+         "23: mailhub.send: parameter 'references': is one Message-ID or several: type string"),
+        (('\ntext = { type = "string"', '\ntext = { type = "integer", format = "int64"'),
+         "24: mailhub.send: parameter 'text': is text: type string"),
+    ],
+)  # fmt: skip
+def test_faults_of_an_action_whose_body_is_a_message(tmp_path: Path, change: tuple[str, str], told: str) -> None:
+    assert change[0] in MAIL
+    assert [text for text in faults(tmp_path, action=MAIL.replace(*change, 1)) if text.startswith(told)]
+
+
+def test_a_faulty_part_of_a_message_is_told_of_once(tmp_path: Path) -> None:
+    (told,) = faults(tmp_path, action=MAIL.replace('to = { type = "array"', 'to = { type = "arry"'))
+    assert "19: mailhub.send: parameter 'to': no usable JSON Schema" in told
+
+
 def test_a_path_parameter_is_there(tmp_path: Path) -> None:
     text = ACTION.replace("/messages", "/messages/{id}") + "params.id = { type = 'string' }"
     assert "17: mailhub.send: parameter 'id': a parameter of the path is required, or has a default" in faults(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,8 @@ def test_wider_scopes_stand_for_narrower_ones() -> None:
     prefix = "https://www.googleapis.com/auth/"
     google = CATALOG.providers["google"].implies
     assert f"{prefix}gmail.readonly" in expand(["https://mail.google.com/"], google)
+    assert f"{prefix}gmail.send" in expand(["https://mail.google.com/"], google)
+    assert f"{prefix}gmail.send" not in expand([f"{prefix}gmail.readonly"], google)
     assert f"{prefix}calendar.events.readonly" in expand([f"{prefix}calendar.events"], google)
     assert f"{prefix}gmail.modify" not in expand([f"{prefix}gmail.readonly", f"{prefix}gmail.labels"], google)
     assert "public_repo" in expand(["repo"], CATALOG.providers["github"].implies)
@@ -104,6 +107,11 @@ CALLS = [
     ("gmail.modify_message", {"id": "18c", "addLabelIds": ["X"]},
      "POST https://gmail.googleapis.com/gmail/v1/users/me/messages/18c/modify",
      b'{"addLabelIds":["X"],"removeLabelIds":[]}'),
+    ("gmail.send_message", {"to": ["a@x.example"], "subject": "Hi", "text": "One", "threadId": "18c"},
+     "POST https://gmail.googleapis.com/gmail/v1/users/me/messages/send",
+     b'{"raw":"' + urlsafe_b64encode(
+         b"To: a@x.example\r\nSubject: Hi\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=\"utf-8\"\r\n"
+         b"Content-Transfer-Encoding: base64\r\n\r\nT25l\r\n") + b'","threadId":"18c"}'),
     ("gcal.create_event", {"summary": "s", "start": {"dateTime": "2026-11-24T10:00:00Z"}, "end": {"date": "2026-11-25"},
                            "attendees": [{"email": "a@b.example"}]},
      "POST https://www.googleapis.com/calendar/v3/calendars/primary/events?sendUpdates=none",

@@ -1,0 +1,1 @@
+"""A message as the body of a request."""
