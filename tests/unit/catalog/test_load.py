@@ -171,8 +171,7 @@ def test_an_action_can_have_a_message_as_its_body(tmp_path: Path) -> None:
     assert operation.action.body == "rfc822-base64url"
     params = operation.validate({"to": ["a@x.example"], "text": "t", "threadId": "1"})
     assert operation.build(params, {}, "exe_1", 0).body.startswith(b'{"raw":"VG86')
-    assert mailhub(tmp_path / "json").actions["mailhub.send"].action.body == "json"
-    assert mailhub(tmp_path / "json").hash != mailhub(tmp_path).hash
+    assert mailhub(tmp_path).actions["mailhub.send"].action.body == "json"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,7 @@ def test_an_action_can_have_a_message_as_its_body(tmp_path: Path) -> None:
         (("\nto =", "\ntwo ="), "17: mailhub.send: body: a message needs the parameter 'to'"),
         (("\ntext =", "\ntxet ="), "17: mailhub.send: body: a message needs the parameter 'text'"),
         (("threadId =", "raw ="), "25: mailhub.send: parameter 'raw': is where the message itself goes"),
-        (('format = "email" }, ', "}, "), "19: mailhub.send: parameter 'to': is one address or several: type string"),
+        ((', format = "email" }, ', " }, "), "19: mailhub.send: parameter 'to': is one address or several: type string"),
         (('cc = { type = "string", format = "email" }', "cc = { type = 'object' }"),
          "20: mailhub.send: parameter 'cc': is one address or several"),
         (('from = { type = "string", format = "email" }',
