@@ -39,7 +39,7 @@ effect = "allow"
 
 [[rule]]
 id = "send"
-match = ["mailhub.send_message", "mailhub.send_again", "mailhub.send_keyed"]
+match = ["mailhub.send_message", "mailhub.send_again", "mailhub.send_keyed", "mailhub.send_mail"]
 effect = "require_approval"
 reason = "Mails leave the house"
 approval = { from = ["user:ana@example.com"] }
@@ -288,6 +288,23 @@ retry = "never"
 to = {{ type = "array", items = {{ type = "string", format = "email" }}, required = true }}
 subject = {{ type = "string", maxLength = 998, required = true }}
 body = {{ type = "string", sensitive = true }}
+
+[actions.send_mail]
+title = "Send an e-mail as a message"
+summary = "Send to {{to}}: {{subject}}"
+method = "POST"
+path = "/messages"
+body = "rfc822-base64url"
+scopes = ["mail.send"]
+risk = "high"
+effect = "create"
+retry = "never"
+[actions.send_mail.params]
+to = {{ type = "array", items = {{ type = "string", format = "email" }}, required = true }}
+bcc = {{ type = "array", items = {{ type = "string", format = "email" }} }}
+subject = {{ type = "string", maxLength = 998, required = true }}
+text = {{ type = "string", required = true }}
+threadId = {{ type = "string" }}
 
 [actions.send_again]
 title = "Send an e-mail, idempotently"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
+from email import policy
+from email.parser import BytesParser
+
 from tests.fakes.browser import Browser
 from tests.integration.service.kit import OTHER, Kit
 
@@ -47,6 +51,45 @@ async def test_a_send_asks_for_the_new_scope_and_an_approval_at_once(both: Kit) 
     late = await both.decide(link)
     assert late.status == 409
     assert late.json["code"] == "already_decided"
+
+
+MAIL = {
+    "to": ["x@y.example", "z@y.example"],
+    "bcc": ["hidden@y.example"],
+    "subject": "Grüße: =?utf-8?q?x?=",
+    "text": "Dear X,\nsee you.",
+    "threadId": "18c",
+}
+
+
+async def test_people_read_the_parameters_and_the_api_gets_the_message(world: Kit) -> None:
+    await world.connected()
+    answer = await world.execute("send_mail", params=MAIL)
+    assert answer.status == 202, answer
+    link = await world.approval_link(answer.json["id"])
+    async with world.session.get(link) as page:
+        html = await page.text()
+    for readable in (*MAIL["to"], *MAIL["bcc"], "Grüße", "Dear X,", "see you."):
+        assert readable in html
+    assert "opaque" not in html
+    assert (await world.decide(link, digest=answer.json["digest"])).status == 200
+    done = await world.ended(answer.json["id"])
+    assert done["status"] == "succeeded", done
+    assert done["digest"] == answer.json["digest"]
+    got = world.mail.messages[-1]
+    assert got.keys() == {"of", "raw", "threadId"}
+    message = BytesParser(policy=policy.default).parsebytes(urlsafe_b64decode(got["raw"]))
+    assert message["to"] == ", ".join(MAIL["to"])
+    assert message["bcc"] == MAIL["bcc"][0]
+    assert message["subject"] == MAIL["subject"]
+    assert message.get_content() == "Dear X,\r\nsee you."  # type: ignore[attr-defined]  # of an EmailMessage
+
+
+async def test_a_header_that_would_hold_two_lines_is_refused_at_once(world: Kit) -> None:
+    answer = await world.execute("send_mail", params=MAIL | {"subject": "Hi\r\nBcc: eve@evil.example"})
+    assert (answer.status, answer.json["code"]) == (422, "invalid_params")
+    assert answer.json["faults"][0]["pointer"] == "/params/subject"
+    assert world.mail.counts["POST"] == 0
 
 
 async def test_denied_by_policy_and_by_a_person(both: Kit) -> None:
