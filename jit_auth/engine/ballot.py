@@ -243,6 +243,8 @@ class Ballot:
         merged = self._valid(judged.operation, {**execution.params, **choice.params})
         if merged == execution.params:
             return None
+        # What cannot be built is refused to whoever typed it; met later, it would end the call.
+        judged.operation.build(merged, None, execution.id, execution.created)
         self._others(person, execution, judged)
         return merged
 

@@ -48,6 +48,12 @@ reason = "Notes are read first"
 approval = { from = ["group:finance"], for_max = "1h", max_uses = 2, editable = ["text"] }
 
 [[rule]]
+id = "mail"
+match = ["mailhub.send_mail"]
+effect = "require_approval"
+approval = { from = ["group:finance"], editable = ["subject"] }
+
+[[rule]]
 id = "four-eyes"
 match = ["mailhub.send_message"]
 effect = "require_approval"

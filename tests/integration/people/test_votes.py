@@ -82,6 +82,18 @@ async def test_an_edit_drops_the_votes_asks_anew_and_its_editor_does_not_decide(
     assert (done["status"], done["params"]) == ("succeeded", {"text": "pay 10"})
 
 
+async def test_an_edit_that_cannot_be_sent_is_refused_and_changes_nothing(world: Kit) -> None:
+    """Two lines fit the schema of a subject, and no header."""
+    asked = await world.execute("send_mail", params=MAIL | {"text": "t"})
+    found = await links(world, asked.json["id"])
+    edited = await world.decide(found["ana@example.com"], params={"subject": "hi\nBcc: eve@evil.example"})
+    assert (edited.status, edited.json["code"]) == (422, "invalid_params")
+    assert edited.json["faults"][0]["pointer"] == "/params/subject"
+    assert (await world.decide(found["ana@example.com"])).status == 200
+    done = await world.ended(asked.json["id"])
+    assert (done["status"], done["params"]["subject"]) == ("succeeded", "hi")
+
+
 async def test_a_denied_agent_that_asks_every_second_gets_one_card(world: Kit) -> None:
     asked = await world.execute("note", params={"text": "again and again"})
     found = await links(world, asked.json["id"])
