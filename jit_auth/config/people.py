@@ -21,6 +21,7 @@ class PersonTable(Struct, frozen=True, kw_only=True):
     slack: str | None = None
     groups: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    active: bool = True
 
 
 class People(Struct, frozen=True, kw_only=True):
@@ -34,6 +35,8 @@ class People(Struct, frozen=True, kw_only=True):
     emails: dict[str, str] = {}
     """Where a person gets mail: the address given, else the id where that is one."""
     slack: dict[str, str] = {}
+    left: tuple[str, ...] = ()
+    """Who has left: they are nobody's approver, no agent acts for them, and nothing that they hold opens anything."""
 
     def person(self, text: str) -> str:
         """The person that `text` names: by id, alias or address, else `text` in the one form.
@@ -51,6 +54,7 @@ def gather(tables: Mapping[str, PersonTable], fault: Callable[[tuple[str, ...], 
     slack: dict[str, str] = {}
     groups: dict[str, list[str]] = {}
     ids: list[str] = []
+    left: list[str] = []
     for key in tables:
         person = _form(key, (key,), fault)
         if person in ids:
@@ -81,12 +85,15 @@ def gather(tables: Mapping[str, PersonTable], fault: Callable[[tuple[str, ...], 
             if not _GROUP.fullmatch(group):
                 fault((key, "groups"), f"{group!r} is no name of a group")
             groups.setdefault(group, []).append(person)
+        if not table.active:
+            left.append(person)
     return People(
         ids=tuple(sorted(ids)),
         names=names,
         groups={group: tuple(sorted(set(members))) for group, members in sorted(groups.items())},
         emails=emails,
         slack={person: handle for handle, person in slack.items()},
+        left=tuple(sorted(left)),
     )
 
 

@@ -22,20 +22,16 @@ from jit_auth.config.limits import judge_limits
 from jit_auth.config.people import People, gather
 from jit_auth.config.provider import ClientTable
 from jit_auth.config.secret import Secret, Secrets, is_address
+from jit_auth.config.signin import judge_issuers, judge_users
 from jit_auth.config.signing import signing_key
 from jit_auth.core.ids import person_id
-from jit_auth.core.toml import Document, did_you_mean
+from jit_auth.core.toml import Document
 from jit_auth.errors import Fault, Problem
 
 AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME = AGENT_NAME
 _GLOB = re.compile(r"[A-Za-z0-9._*-]+")
-
-OFF_LOOPBACK = (
-    "this release runs on loopback only: public_url and listen must both be loopback addresses or localhost, "
-    "because people are not signed in yet and whoever holds a link decides"
-)
 
 
 class Resolver:
@@ -75,7 +71,8 @@ class Resolver:
             storage=self._storage(file.storage),
             vault=self._vault(file.vault),
             agents=self._agents(file.agents, people, loopback),
-            users=self._users(file.users, file.channels),
+            users=judge_users(file.users, file.issuers, file.channels, self._secret, self._fault, loopback=loopback),
+            issuers=judge_issuers(file.issuers, self._secret, self._fault),
             people=people,
             providers={name: self._provider(name, table) for name, table in file.providers.items()},
             connectors=self._connectors(file.connectors),
@@ -126,10 +123,12 @@ class Resolver:
             self._fault(("server", "listen"), f"server.listen: {error}")
         loopback = urls.is_loopback(host) and urls.is_loopback(listen[0])
         if host and not loopback:
-            key = "listen" if urls.is_loopback(host) else "public_url"
-            self._fault(("server", key), f"server.{key}: {OFF_LOOPBACK}")
-            if not self._origin.startswith("https:") and not urls.is_loopback(host):
-                self._fault(("server", "public_url"), "server.public_url: https is required unless it is loopback")
+            if not self._origin.startswith("https:"):
+                self._fault(("server", "public_url"), "server.public_url: https is required unless all is loopback")
+            if server.admin_tokens:
+                self._fault(
+                    ("server", "admin_tokens"), "server.admin_tokens: nameless and all-powerful, so on loopback alone"
+                )
         return host, listen, loopback
 
     def _server(self, server: tables.ServerTable, host: str, listen: tuple[str, int]) -> made.Server:
@@ -258,13 +257,6 @@ class Resolver:
             paths=tuple(self._base / path for path in connectors.paths),
             allow_private_hosts=tuple(host.lower() for host in connectors.allow_private_hosts),
         )
-
-    def _users(self, users: tables.UsersTable, channels: Mapping[str, Any]) -> made.Users:
-        for number, name in enumerate(users.notify):
-            if name not in channels:
-                at = ("users", "notify", number)
-                self._fault(at, f"users.notify: {name!r} is no configured channel{did_you_mean(name, channels)}")
-        return made.Users(verify=users.verify, consent=users.consent, notify=tuple(dict.fromkeys(users.notify)))
 
     def _signed(
         self, webhooks: Mapping[str, tables.WebhookTable], agents: Mapping[str, tables.AgentTable]

@@ -59,11 +59,42 @@ class Agent(Struct, frozen=True, kw_only=True):
     return_urls: tuple[str, ...]
 
 
+Verify = Literal["oidc", "email", "app", "none"]
+
+
 class Users(Struct, frozen=True, kw_only=True):
-    verify: Literal["none"]
+    verify: Verify
+    """How whoever opens a consent link proves to be that user."""
+    issuer: str = ""
+    """Of [issuers], for `oidc`."""
+    app_url: str = ""
+    app_secret: str = ""
+    """For `app`: where the browser proves itself to the calling application, and what that application says it with."""
     consent: Literal["agent", "shared"]
     notify: tuple[str, ...] = ()
     """Channels (each is configured) by which a consent that is needed also reaches the user."""
+
+    def __repr__(self) -> str:
+        return f"Users({self.verify})"  # it may hold a secret
+
+
+class Issuer(Struct, frozen=True, kw_only=True):
+    """People's sign-in (OpenID Connect): an issuer, our client there, and whom its word is taken for."""
+
+    name: str
+    issuer: str
+    client_id: str
+    client_secret: str
+    domains: tuple[str, ...]
+    """Domains whose addresses it may vouch for: lower case, A-labels; of one issuer alone."""
+    user_claim: str = "email"
+    scopes: tuple[str, ...] = ("openid", "email")
+    token_auth: str = "client_secret_basic"
+
+    def __repr__(self) -> str:
+        return f"Issuer({self.name!r})"
+
+    __str__ = __repr__
 
 
 class Connectors(Struct, frozen=True, kw_only=True):
@@ -106,6 +137,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     vault: VaultKeys
     agents: dict[str, Agent]
     users: Users
+    issuers: dict[str, Issuer]
     people: People
     providers: dict[str, dict[str, Any]]
     """Per provider what [providers.X] sets, with `client_secret` resolved: the catalog's `clients`."""

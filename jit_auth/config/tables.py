@@ -56,9 +56,22 @@ class AgentTable(Struct, frozen=True, kw_only=True):
 
 
 class UsersTable(Struct, frozen=True, kw_only=True):
-    verify: Literal["none"] = "none"
+    verify: Literal["oidc", "email", "app", "none"] = "none"
+    issuer: str | None = None
+    app_url: str | None = None
+    app_secret: Secret | None = None
     notify: tuple[str, ...] = ()
     consent: Literal["agent", "shared"] = "agent"
+
+
+class IssuerTable(Struct, frozen=True, kw_only=True):
+    issuer: str
+    client_id: str
+    client_secret: Secret
+    domains: tuple[str, ...]
+    user_claim: str = "email"
+    scopes: tuple[str, ...] = ("openid", "email")
+    token_auth: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
 
 
 class ConnectorsTable(Struct, frozen=True, kw_only=True):
@@ -89,6 +102,7 @@ class File(Struct, frozen=True, kw_only=True):
     storage: StorageTable = StorageTable()
     agents: dict[str, AgentTable] = {}
     users: UsersTable = UsersTable()
+    issuers: dict[str, IssuerTable] = {}
     people: dict[str, PersonTable] = {}
     channels: dict[str, dict[str, Any]] = {}
     """Each channel's own keys: `config.channels` judges them by its Struct."""

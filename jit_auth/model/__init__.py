@@ -42,6 +42,7 @@ from jit_auth.model.record import (
     Wake,
     Who,
 )
+from jit_auth.model.signin import Challenge, Code, Identity, Passkey, Session, SignedBy
 from jit_auth.model.wire import Missed, Place, Reply, Request, Result
 
 __all__ = [
@@ -54,7 +55,9 @@ __all__ = [
     "Body",
     "Card",
     "CardRole",
+    "Challenge",
     "Change",
+    "Code",
     "Committed",
     "Connector",
     "Consent",
@@ -67,6 +70,7 @@ __all__ = [
     "Flow",
     "Grant",
     "Idem",
+    "Identity",
     "In",
     "Inject",
     "Insert",
@@ -78,6 +82,7 @@ __all__ = [
     "Page",
     "Param",
     "Pass",
+    "Passkey",
     "Place",
     "Provider",
     "Raise",
@@ -86,7 +91,9 @@ __all__ = [
     "Result",
     "Risk",
     "Row",
+    "Session",
     "Shown",
+    "SignedBy",
     "Stale",
     "State",
     "Stop",

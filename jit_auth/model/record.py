@@ -8,10 +8,12 @@ from msgspec import Struct
 
 from jit_auth.model.execution import Ask, Card, Execution, Millis, Pass, Tally, Vote
 from jit_auth.model.grant import Consent, Flow, Grant, Token
+from jit_auth.model.signin import Challenge, Code, Identity, Passkey, Session
 
 
 class Stop(Struct, frozen=True, kw_only=True):
-    """A kill switch that was thrown: `kind` is agent, user, provider, connector, grant or all (id "")."""
+    """A kill switch that was thrown: `kind` is agent, user, provider, connector, grant, all (id ""), or own: an agent
+    that a user stopped for themselves (id `AGENT/PERSON`; `*` for all agents)."""
 
     kind: str
     id: str
@@ -52,7 +54,10 @@ class Outbox(Struct, frozen=True, kw_only=True):
     until: Millis
 
 
-Row = Execution | Ask | Vote | Card | Grant | Consent | Flow | Idem | Outbox | Pass | Tally
+Row = (
+    Execution | Ask | Vote | Card | Grant | Consent | Flow | Idem | Outbox | Pass | Tally
+    | Session | Identity | Code | Passkey | Challenge
+)  # fmt: skip
 
 
 class Insert(Struct, frozen=True):

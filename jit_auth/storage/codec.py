@@ -19,7 +19,10 @@ R = TypeVar("R")
 
 _TOKEN = msgspec.json.Decoder(Token)
 _NAMES = msgspec.json.Decoder(tuple[str, ...])
-_ERASED: Mapping[str, Any] = {"params": {}, "decision": Decision("deny"), "account": None, "verifier": "", "nonce": ""}
+_ERASED: Mapping[str, Any] = {
+    "params": {}, "decision": Decision("deny"), "account": None, "verifier": "", "nonce": "",
+    "public_key": b"", "statement": "",
+}  # fmt: skip
 """What stands for a field without default whose person was erased: never anything that loosens."""
 
 

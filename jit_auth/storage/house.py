@@ -24,6 +24,13 @@ SWEPT = 500
 """Rows removed in one transaction: others must not wait for long."""
 
 
+_PASSING = (
+    *((tables.flow, "id"), (tables.idem, "scope"), (tables.tally, "key")),
+    *((tables.session, "id"), (tables.code, "id"), (tables.challenge, "id")),
+)
+"""Tables whose rows go at their `until`, each with its key."""
+
+
 class Journal(Protocol):
     """What the store needs of a journal (two implementations: SqliteJournal, PostgresJournal)."""
 
@@ -66,10 +73,7 @@ class House:
             )
             .values(due=bindparam("now_due"))
         )
-        self._past = [
-            (compiler.text(_rest(table, key)), compiler.text(_take(table, key)))
-            for table, key in ((tables.flow, "id"), (tables.idem, "scope"), (tables.tally, "key"))
-        ]
+        self._past = [(compiler.text(_rest(table, key)), compiler.text(_take(table, key))) for table, key in _PASSING]
 
     async def renew(self) -> None:
         """Renew the lease. The keys that this process holds stand beside it (THREAT_MODEL 29)."""
@@ -93,7 +97,7 @@ class House:
         )
 
     async def sweep(self) -> None:
-        """Remove flows, idempotency keys and tallies past their time, and processes long dead."""
+        """Remove what has passed its time (`_PASSING`), and processes long dead."""
         now = self._journal.now()
         for rest, take in self._past:
             while (await self._reader.fetch((rest, rest.args(now=now, most=1))))[0]:

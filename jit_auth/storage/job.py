@@ -168,15 +168,24 @@ class Builder:
 
     def _stop(self, stop: Stop) -> dict[str, Any]:
         """A stop's columns but for its epoch. What it says of a person is sealed under that person's key."""
-        holder = self._people.known(stop.id if stop.kind == "user" else ENGINE)
+        before, person = stop_parts(stop.kind, stop.id)
+        holder = self._people.known(person or ENGINE)
         if holder.key is None:
             raise TypeError("an erased person cannot be stopped")
-        stop_id = holder.pid if stop.kind == "user" else stop.id
+        stop_id = before + (holder.pid if person else "")
         why = holder.key.seal(
             pack.encode(stop.why), table="stop", row=f"{stop.kind}/{stop_id}", column="why", user=holder.pid, number=1
         )
         return {"kind": stop.kind, "id": stop_id, "active": stop.active, "who": facts.actor(stop.who, self._people),
                 "why": why}  # fmt: skip
+
+
+def stop_parts(kind: str, stop_id: str) -> tuple[str, str]:
+    """What of a stop's id names no person, and the person (or pseudonym), if any."""
+    if kind == "user":
+        return "", stop_id
+    agent, slash, person = stop_id.partition("/")
+    return (agent + slash, person) if kind == "own" else (stop_id, "")
 
 
 def _told(unit: Unit) -> bool:

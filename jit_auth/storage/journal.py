@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, cast, extract, func, literal_column, select, update
@@ -31,6 +31,16 @@ CHAIN = "chain"
 _AUDIT = ("writer", "seq", "at", "actor", "person", "agent", "execution", "what", "key", "mac", "told")
 
 Moved = tuple[int, bytes]
+
+
+def thrown(rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], int]:
+    """(kind, id) to the epoch of its stop. One that a user threw for themselves counts as one of the user's: what was
+    decided in their name before it is decided anew, and only then found to be stopped or not."""
+    found: dict[tuple[str, str], int] = {}
+    for kind, name, epoch in rows:
+        subject = ("user", name.partition("/")[2]) if kind == "own" else (kind, name)
+        found[subject] = max(epoch, found.get(subject, 0))
+    return found
 
 
 class Texts:

@@ -38,7 +38,7 @@ class Lists:
         cursor: str | None,
     ) -> Page:  # fmt: skip
         """One page. `updated_since` is included. Raises BadRequest (`bad_query`)."""
-        before = None if cursor is None else _read_cursor(cursor)
+        before = None if cursor is None else read_cursor(cursor)
         person = None
         if user is not None:
             person = await self._people.find(user)
@@ -53,7 +53,7 @@ class Lists:
         )
         (rows,) = await self._reader.fetch((text, args))
         items = await self._codec.records(Execution, rows[:limit])
-        return Page(items, _cursor(items[-1].id) if len(rows) > limit else None)
+        return Page(items, cursor_of(items[-1].id) if len(rows) > limit else None)
 
     def _text(self, form: _Form) -> Text:
         text = self._texts.get(form)
@@ -75,11 +75,12 @@ class Lists:
         return text
 
 
-def _cursor(last: str) -> str:
+def cursor_of(last: str) -> str:
+    """The cursor of the page after the item with this id."""
     return urlsafe_b64encode(last.encode()).rstrip(b"=").decode()
 
 
-def _read_cursor(cursor: str) -> str:
+def read_cursor(cursor: str) -> str:
     """The id after which a page begins. A cursor only positions inside the caller's own list: it opens nothing."""
     try:
         last = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")

@@ -20,7 +20,7 @@ from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.compiled import Text, Write
 from jit_auth.storage.job import Answer, Job
-from jit_auth.storage.journal import HEADS, Head, Moved, Texts, oldest, pick
+from jit_auth.storage.journal import HEADS, Head, Moved, Texts, oldest, pick, thrown
 from jit_auth.storage.judge import Ground, Which, stale
 from jit_auth.storage.reader import settle
 from jit_auth.storage.server import AGAIN, LOST, MISFIT, connect_to_write, failed
@@ -255,7 +255,7 @@ class PostgresJournal:
         since = oldest(jobs, ground.epoch)
         if since >= ground.epoch:
             return {}
-        return {(row[0], row[1]): row[2] for row in await connection.fetch(self._texts.stops.sql, since)}
+        return thrown(await connection.fetch(self._texts.stops.sql, since))
 
     async def _record(
         self, connection: Any, jobs: Sequence[Job], answers: Sequence[Answer], ground: Ground

@@ -11,15 +11,20 @@ from sqlalchemy import Select, and_, bindparam, exists, literal_column, not_, or
 from jit_auth.model import (
     Ask,
     Card,
+    Challenge,
+    Code,
     Consent,
     Execution,
     Flow,
     Grant,
     Idem,
+    Identity,
     Millis,
     Opened,
     Outbox,
     Pass,
+    Passkey,
+    Session,
     Stop,
     Vote,
 )
@@ -27,6 +32,7 @@ from jit_auth.storage import pack, tables
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler, Text
 from jit_auth.storage.facts import ENGINE, PERSON
+from jit_auth.storage.job import stop_parts
 from jit_auth.storage.people import People, Person
 from jit_auth.storage.reader import Reader, Rows
 from jit_auth.storage.rows import AGENT
@@ -46,7 +52,10 @@ class Reads:
         ask, vote, card = tables.ask, tables.vote, tables.card
         self._by_id: dict[type[Any], Text] = {
             kind: compiler.text(self.chosen(kind).where(codec.of(kind).shape.table.c.id == bindparam("key")))
-            for kind in (Execution, Ask, Card, Flow, Grant, Outbox, Pass)
+            for kind in (
+                *(Execution, Ask, Card, Flow, Grant, Outbox, Pass),
+                *(Session, Identity, Code, Passkey, Challenge),
+            )
         }
         asks = select(ask.c.id).where(ask.c.execution == bindparam("key")).scalar_subquery()
         self._asks = compiler.text(self.chosen(Ask).where(ask.c.execution == bindparam("key")).order_by(ask.c.id))
@@ -173,14 +182,15 @@ class Reads:
             return ()
         engine = await self._people.find(ENGINE)
         pids = {who.removeprefix(PERSON) for _, _, _, _, who, _ in rows if who.startswith(PERSON)}
-        pids |= {stop_id for kind, stop_id, *_ in rows if kind == "user"}
+        pids |= {person for kind, stop_id, *_ in rows if (person := stop_parts(kind, stop_id)[1])}
         people = await self._people.load(pids)
         return tuple(_stop(row, people, engine) for row in rows)
 
 
 def _stop(row: Sequence[Any], people: dict[str, Person], engine: Person | None) -> Stop:
     kind, stop_id, epoch, active, who, why = row
-    holder = people[stop_id] if kind == "user" else engine
+    before, pid = stop_parts(kind, stop_id)
+    holder = people[pid] if pid else engine
     said = ""
     if holder is not None and holder.key is not None:
         place = f"{kind}/{stop_id}"
@@ -189,8 +199,9 @@ def _stop(row: Sequence[Any], people: dict[str, Person], engine: Person | None) 
         )
     if who.startswith(PERSON):
         who = PERSON + people[who.removeprefix(PERSON)].id
-    name = people[stop_id].id if kind == "user" else stop_id
-    return Stop(kind=kind, id=name, epoch=epoch, active=bool(active), who=who, why=said)
+    return Stop(
+        kind=kind, id=before + (people[pid].id if pid else ""), epoch=epoch, active=bool(active), who=who, why=said
+    )
 
 
 def _due() -> Select[Any]:

@@ -10,7 +10,25 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Table
 
-from jit_auth.model import Ask, Card, Consent, Execution, Flow, Grant, Idem, Outbox, Pass, Row, Tally, Vote
+from jit_auth.model import (
+    Ask,
+    Card,
+    Challenge,
+    Code,
+    Consent,
+    Execution,
+    Flow,
+    Grant,
+    Idem,
+    Identity,
+    Outbox,
+    Pass,
+    Passkey,
+    Row,
+    Session,
+    Tally,
+    Vote,
+)
 from jit_auth.storage import tables
 from jit_auth.storage.judge import Which
 
@@ -158,6 +176,12 @@ SHAPES: dict[type[Row], Shape] = {
         ),
         Shape(Tally, tables.tally, plain=("version", "times", "denied", "denied_at", "until"), holder=None,
               key=("key",), macs=("key",)),
+        Shape(Session, tables.session, plain=("id", "version", "how", "issuer", "at", "used", "until"),
+              holder="person"),
+        Shape(Identity, tables.identity, plain=("id", "version", "issuer", "at"), holder="person"),
+        Shape(Code, tables.code, plain=("id", "version", "ask", "mac", "tries", "until"), holder="person"),
+        Shape(Passkey, tables.passkey, plain=("id", "version", "counter", "created", "used"), holder="person"),
+        Shape(Challenge, tables.challenge, plain=("id", "version", "until"), holder="person"),
     )
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from jit_auth.errors import StorageError
 from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.job import Answer, Job
-from jit_auth.storage.journal import HEADS, Head, Texts, oldest, pick
+from jit_auth.storage.journal import HEADS, Head, Texts, oldest, pick, thrown
 from jit_auth.storage.judge import Ground, Which, stale
 from jit_auth.storage.reader import failed, settle
 
@@ -243,7 +243,7 @@ class SqliteJournal:
         since = oldest(jobs, ground.epoch)
         if since >= ground.epoch:
             return {}
-        return {(kind, name): epoch for kind, name, epoch in connection.execute(self._texts.stops.sql, (since,))}
+        return thrown(connection.execute(self._texts.stops.sql, (since,)))
 
     def _record(
         self, connection: sqlite3.Connection, lines: Sequence[object], ground: Ground

@@ -18,18 +18,23 @@ from jit_auth.model import (
     Ask,
     Audit,
     Card,
+    Challenge,
+    Code,
     Crowd,
     Execution,
     Flow,
     Grant,
     Idem,
+    Identity,
     Millis,
     Op,
     Opened,
     Outbox,
     Page,
     Pass,
+    Passkey,
     Raise,
+    Session,
     Stale,
     Token,
     Unit,
@@ -44,6 +49,7 @@ from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
 from jit_auth.storage.journal import Head, Texts
 from jit_auth.storage.lists import Lists
+from jit_auth.storage.own import OwnReads
 from jit_auth.storage.people import Keys, People, Unknown
 from jit_auth.storage.place import Lock, file_of, make_private
 from jit_auth.storage.pool import PostgresReader
@@ -81,6 +87,8 @@ class Store:
         self._reads = Reads(compiler, self._codec, self._people, reader)
         self._circles = Circles(compiler, self._codec, self._people, reader)
         self._lists = Lists(compiler, self._codec, self._people, reader)
+        self.own = OwnReads(compiler, self._codec, self._people, reader)
+        """What one person may see of their own."""
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
         self._house = House(compiler, reader, journal, process, ",".join(vault.ids))
@@ -199,6 +207,26 @@ class Store:
         """One copy of a question."""
         return await self._reads.one(Card, id)
 
+    async def session(self, id: str) -> Session | None:
+        """One signed-in browser, by the MAC of its cookie."""
+        return await self._reads.one(Session, id)
+
+    async def identity(self, id: str) -> Identity | None:
+        """The person that an issuer's account is linked to, by the MAC of issuer and subject."""
+        return await self._reads.one(Identity, id)
+
+    async def code(self, id: str) -> Code | None:
+        """A mailed code, by the MAC of the cookie of the browser that asked."""
+        return await self._reads.one(Code, id)
+
+    async def passkey(self, id: str) -> Passkey | None:
+        """One passkey, by its credential id."""
+        return await self._reads.one(Passkey, id)
+
+    async def challenge(self, id: str) -> Challenge | None:
+        """What a passkey is to sign."""
+        return await self._reads.one(Challenge, id)
+
     async def flow(self, id: str) -> Flow | None:
         """One OAuth round trip."""
         return await self._reads.one(Flow, id)
@@ -297,7 +325,7 @@ class Store:
         )
 
     async def sweep(self) -> None:
-        """Remove flows, idempotency keys and tallies past their time, and processes long dead."""
+        """Remove what has passed its time (flows, keys, tallies, sessions, codes), and processes long dead."""
         await self._house.sweep()
 
     async def _start(self, *, alone: bool) -> None:

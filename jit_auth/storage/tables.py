@@ -50,6 +50,8 @@ Index(
     sqlite_where=execution.c.due.is_not(None), postgresql_where=execution.c.due.is_not(None),
 )  # fmt: skip
 Index("execution_agent", execution.c.agent, execution.c.id)
+# What agents did in a person's name.
+Index("execution_person", execution.c.person, execution.c.id)
 # How many of an agent's wait for people.
 _paused = execution.c.state == literal_column("'paused'")
 Index("execution_paused", execution.c.agent, sqlite_where=_paused, postgresql_where=_paused)
@@ -134,6 +136,40 @@ tally = Table(
     _mac("key", key=True),
 )  # fmt: skip
 Index("tally_until", tally.c.until)
+
+session = Table(
+    "session", metadata,
+    _text("id", key=True), _int("version"), _text("how"), _text("issuer"), _int("at"), _int("used"), _int("until"),
+    _text("person"),
+)  # fmt: skip
+Index("session_person", session.c.person)
+Index("session_until", session.c.until)
+
+identity = Table(
+    "identity", metadata,
+    _text("id", key=True), _int("version"), _text("issuer"), _int("at"), _text("person"),
+)  # fmt: skip
+# Of one issuer a person has one account: another subject with the same name is somebody else.
+Index("identity_person", identity.c.issuer, identity.c.person, unique=True)
+
+code = Table(
+    "code", metadata,
+    _text("id", key=True), _int("version"), _text("ask"), _text("mac"), _int("tries"), _int("until"), _text("person"),
+)  # fmt: skip
+Index("code_until", code.c.until)
+
+passkey = Table(
+    "passkey", metadata,
+    _text("id", key=True), _int("version"), _int("counter"), _int("created"), _int("used", null=True),
+    _text("person"), _sealed("asked"),
+)  # fmt: skip
+Index("passkey_person", passkey.c.person)
+
+challenge = Table(
+    "challenge", metadata,
+    _text("id", key=True), _int("version"), _int("until"), _text("person"), _sealed("asked"),
+)  # fmt: skip
+Index("challenge_until", challenge.c.until)
 
 stop = Table(
     "stop", metadata,

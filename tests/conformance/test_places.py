@@ -32,7 +32,7 @@ NEWER = '''"""A later revision."""
 from alembic import op
 import sqlalchemy as sa
 revision = "0003"
-down_revision = "0002"
+down_revision = "0003"
 def upgrade():
     op.create_table("later", sa.Column("id", sa.Text, primary_key=True))
 '''

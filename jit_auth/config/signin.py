@@ -1,0 +1,120 @@
+"""[issuers] and [users] judged: who may vouch for people, and how a user proves to be the one a link is for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import idna
+
+from jit_auth.config import urls
+from jit_auth.config.secret import Secret
+from jit_auth.config.settings import Issuer, Users
+from jit_auth.config.tables import IssuerTable, UsersTable
+from jit_auth.core.toml import Path, did_you_mean
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LABELS = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
+
+Said = Callable[[Path, str], None]
+Resolve = Callable[[Secret, Path], str]
+
+NOT_NONE = (
+    'verify = "none" is for loopback: beyond it whoever holds a link would consent and decide in the name that it is '
+    'for. Name how people prove who they are: [users] verify = "oidc" with [issuers], "email" or "app"'
+)
+
+
+def judge_issuers(tables: Mapping[str, IssuerTable], resolve: Resolve, fault: Said) -> dict[str, Issuer]:
+    """The issuers, their secrets resolved. No two share a domain: each name is one issuer's to vouch for."""
+    taken: dict[str, str] = {}
+    made: dict[str, Issuer] = {}
+    for name, table in tables.items():
+        at: Path = ("issuers", name)
+        if not _NAME.fullmatch(name):
+            fault(at, f"{name!r} is no name of an issuer: letters, digits and ._-, at most 64")
+        try:
+            parts = urls.parsed(table.issuer)
+            if parts.scheme != "https" and not urls.is_loopback(parts.hostname or ""):
+                raise ValueError("https is required unless it is loopback")
+            if parts.query:
+                raise ValueError("an issuer has no query")
+        except ValueError as error:
+            fault((*at, "issuer"), f"issuers.{name}.issuer: {error}")
+        if not table.domains:
+            fault((*at, "domains"), f"issuers.{name}.domains: empty, so that it could vouch for nobody")
+        domains = [_domain(text, (*at, "domains", number), fault) for number, text in enumerate(table.domains)]
+        for number, domain in enumerate(domains):
+            if domain and (other := taken.setdefault(domain, name)) != name:
+                fault((*at, "domains", number), f"{domain!r} is a domain of the issuer {other}: of one alone")
+        if "openid" not in table.scopes:
+            fault((*at, "scopes"), f"issuers.{name}.scopes: `openid` is what makes it a sign-in")
+        made[name] = Issuer(
+            name=name,
+            issuer=table.issuer,
+            client_id=table.client_id,
+            client_secret=resolve(table.client_secret, (*at, "client_secret")),
+            domains=tuple(domain for domain in domains if domain),
+            user_claim=table.user_claim,
+            scopes=table.scopes,
+            token_auth=table.token_auth,
+        )
+    return made
+
+
+def judge_users(
+    table: UsersTable,
+    issuers: Mapping[str, Any],
+    channels: Mapping[str, Any],
+    resolve: Resolve,
+    fault: Said,
+    *,
+    loopback: bool,
+) -> Users:
+    """How users are verified and told. What `verify` does not need is refused: it would be believed to hold."""
+    for number, name in enumerate(table.notify):
+        if name not in channels:
+            near = did_you_mean(name, channels)
+            fault(("users", "notify", number), f"users.notify: {name!r} is no configured channel{near}")
+    if table.verify == "none" and not loopback:
+        fault(("users", "verify"), NOT_NONE)
+    needs = {"oidc": ("issuer",), "app": ("app_url", "app_secret")}.get(table.verify, ())
+    for key in ("issuer", "app_url", "app_secret"):
+        given = getattr(table, key) is not None
+        if given != (key in needs):
+            word = f'is needed for verify = "{table.verify}"' if not given else f'is not for verify = "{table.verify}"'
+            fault(("users", key if given else "verify"), f"users.{key} {word}")
+    if table.issuer is not None and table.issuer not in issuers:
+        near = did_you_mean(table.issuer, issuers)
+        fault(("users", "issuer"), f"users.issuer: there is no [issuers.{table.issuer}]{near}")
+    if table.verify == "email" and "email" not in channels:
+        fault(("users", "verify"), 'verify = "email" mails codes: it needs [channels.email]')
+    if table.app_url is not None:
+        try:
+            parts = urls.parsed(urls.target(table.app_url))
+            if parts.scheme != "https" and not urls.is_loopback(parts.hostname or ""):
+                raise ValueError("https is required unless it is loopback")
+        except ValueError as error:
+            fault(("users", "app_url"), f"users.app_url: {error}")
+    return Users(
+        verify=table.verify,
+        issuer=table.issuer or "",
+        app_url=table.app_url or "",
+        app_secret="" if table.app_secret is None else resolve(table.app_secret, ("users", "app_secret")),
+        consent=table.consent,
+        notify=tuple(dict.fromkeys(table.notify)),
+    )
+
+
+def _domain(text: str, at: Path, fault: Said) -> str:
+    """A domain in the form that ids of people have it in; "" where it is none, which has been told."""
+    lower = text.lower()
+    try:
+        made = lower if lower.isascii() and "xn--" not in lower else idna.encode(lower, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        made = ""
+    if not _LABELS.fullmatch(made):
+        fault(at, f"{text!r} is no domain such as example.com")
+        return ""
+    return made
