@@ -38,6 +38,7 @@ from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
+from jit_auth.engine.proof import Proof, readers_of
 from jit_auth.engine.submit import Submit
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
@@ -130,6 +131,7 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
         send_within=settings.limits.approved_send_within,
         touch={name: _touch(operation, policy) for name, operation in catalog.actions.items()},
         hash=bundle_hash(content),
+        left=frozenset(settings.people.left),
     )
 
 
@@ -200,7 +202,11 @@ async def build(
         writer = Writer(store.process, make_id, copies, bundle.policy.unknown_to)
         dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
         ballot = Ballot(store, memory, circle, make_id)
-        approvals = Approvals(store, memory, bundle, judge, dispatcher, ballot, environment, tickets)
+        proof = Proof(
+            memory, bundle, settings.users.verify == "none", bool(settings.issuers), settings.loopback,
+            readers_of(bundle),
+        )  # fmt: skip
+        approvals = Approvals(store, memory, bundle, judge, dispatcher, ballot, proof, environment, tickets)
         connects = Connects(store, memory, bundle)
         consents = Consents(store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets)
         engine = Engine(

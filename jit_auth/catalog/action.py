@@ -87,6 +87,7 @@ def action_of(connector: str, name: str, table: ActionTable, provider: Provider,
         expose_headers=tuple(header.lower() for header in table.expose_headers),
         secret_fields=table.secret_fields,
         unauthorized_is_unexecuted=table.unauthorized_is_unexecuted,
+        reads=table.reads,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -25,6 +25,7 @@ class ActionTable(Struct, frozen=True, kw_only=True):
     expose_headers: tuple[str, ...] = ()
     secret_fields: tuple[str, ...] = ()
     unauthorized_is_unexecuted: bool = False
+    reads: tuple[Literal["email", "slack"], ...] = ()
     body: Body = "json"
     params: dict[str, dict[str, Any]] = {}
 

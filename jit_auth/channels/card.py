@@ -100,6 +100,7 @@ def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> 
         warned=ask.warned,
         note=words.noted(execution, ask, editors, [each.name for each in changed]) if role == "notice" else "",
         waiting=page.waiting,
+        steps_up=page.steps_up,
         url=url,
         fresh=card is not None and _fresh(card),
     )
@@ -201,7 +202,7 @@ def masked(card: Card) -> Card:
         fields=kept,
         changed=changed,
         cut=card.cut or hides,
-        page_only=card.page_only or OPAQUE in card.labels,
+        page_only=card.page_only or card.steps_up or OPAQUE in card.labels,
     )
 
 

@@ -130,6 +130,8 @@ class Card(Struct, frozen=True, kw_only=True):
     page_only: bool = False
     """Something in it cannot be read by people: this copy may only link to the page, at any risk."""
 
+    steps_up: bool = False
+    """It takes a passkey, which the page alone can ask for."""
     fresh: bool = False
     """Nobody has begun to show this copy before: a channel need not look for what an earlier call posted."""
 

@@ -29,7 +29,7 @@ SHORTEST = 4
 class Undecided:
     """Stands for the engine while channels are only checked: there is nothing to decide."""
 
-    async def round_as(self, person: str, ask: str) -> NoReturn:
+    async def round_as(self, person: str, ask: str, how: str = "slack") -> NoReturn:
         """Never called."""
         raise JitAuthError("Nothing is decided while a configuration is checked.")
 

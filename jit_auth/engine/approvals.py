@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
+from msgspec.structs import replace
+
 from jit_auth.core.links import genuine, row_of
 from jit_auth.credentials import KINDS
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
@@ -21,7 +23,8 @@ from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.pages import ApprovalPage, Choice, Voted
-from jit_auth.errors import Conflict, Gone, NotFound, Problem, Unavailable
+from jit_auth.engine.proof import Proof
+from jit_auth.errors import Conflict, Forbidden, Gone, NotFound, Problem, Unavailable
 from jit_auth.model import Ask, Card, Opened, Stale
 from jit_auth.storage.store import Store
 
@@ -39,18 +42,37 @@ class Approvals:
     judge: Judge
     dispatcher: Dispatcher
     ballot: Ballot
+    proof: Proof
     environment: str
     ticket_key: bytes
 
-    async def page(self, ticket: str) -> ApprovalPage:
-        """What one copy of a round shows now; decides nothing. Raises NotFound, Gone, Conflict (superseded)."""
+    async def page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+        """What one copy of a round shows now; decides nothing. `signed`: who is signed in: the link has to be theirs.
+        Raises NotFound, Gone, Conflict (superseded), Forbidden (`other_person`)."""
         card, ask, opened = await self._find(ticket)
-        return await self._page(card.person, ask, opened, card)
+        how = self.behind(card, signed)
+        return await self.proven(await self._page(card.person, ask, opened, card), how, card.via)
 
-    async def page_as(self, person: str, ask_id: str) -> ApprovalPage:
-        """The same for a person whom a channel has recognised."""
+    async def page_as(self, person: str, ask_id: str, how: str = "slack") -> ApprovalPage:
+        """The same for a person whom a channel, or a sign-in, has recognised."""
         ask, opened = await self._round(ask_id)
-        return await self._page(person, ask, opened, None)
+        return await self.proven(await self._page(person, ask, opened, None), how, "")
+
+    def behind(self, card: Card, signed: str | None) -> str:
+        """What stands behind whoever opened a copy's link. Raises Forbidden."""
+        if signed is not None and signed != card.person:
+            raise Forbidden(
+                "This link is for another person than the one who is signed in.",
+                code="other_person",
+                hint="Sign out first, or open the request under your own name. Nothing was decided.",
+            )
+        return "link" if signed is None else "oidc"
+
+    async def proven(self, page: ApprovalPage, how: str, via: str) -> ApprovalPage:
+        """The page with what stands behind its person, and what is still needed for a decision."""
+        short = await self.proof.short_of(how, via, page.person, page.action, page.execution.decision)
+        hides = how == "link" and not (self.proof.loopback or self.proof.open_links)
+        return replace(page, how=how, short=short, hides=hides)
 
     async def notice(self, ask_id: str) -> ApprovalPage:
         """The round to whoever holds its address: for its environment, action and risk alone."""
@@ -61,26 +83,32 @@ class Approvals:
         """What the worker shows; None where the action no longer exists. Never refuses what is over."""
         return await self._made(card.person, ask, opened, card, await self._judged(opened), context=True)
 
-    async def vote(self, ticket: str, choice: Choice) -> Voted:
-        """One vote of the person whose link it is. Raises NotFound, Gone, Conflict: then nothing was decided."""
+    async def vote(self, ticket: str, choice: Choice, signed: str | None = None) -> Voted:
+        """One vote of the person whose link it is. Raises NotFound, Gone, Conflict, Forbidden: then nothing was
+        decided."""
         card, _, _ = await self._find(ticket)
-        return await self.vote_as(card.person, card.ask, choice)
+        how = self.behind(card, signed)
+        return await self.vote_as(card.person, card.ask, replace(choice, how=how, via=card.via))
 
     async def vote_as(self, person: str, ask_id: str, choice: Choice) -> Voted:
         """One vote of a person whom a channel has recognised."""
         for _ in range(MOST_STALE):
             ask, opened = await self._round(ask_id)
             judged = await self._judged(opened)
-            mark = self._mark(person, ask, opened, judged, choice)
+            mark = await self._mark(person, ask, opened, judged, choice)
             if isinstance(await self.store.apply(await self.ballot.unit((mark,))), Stale):
                 await self.memory.reread()
                 continue
             return await self._voted(mark)
         raise Unavailable("Others are deciding this very moment.", hint="Try again.")
 
-    async def open_rounds(self, ticket: str) -> tuple[ApprovalPage, ...]:
+    async def open_rounds(self, ticket: str, signed: str | None = None) -> tuple[ApprovalPage, ...]:
         """All open rounds that wait for the person whose link this is, oldest first."""
-        person = await self.person(ticket)
+        link = await self._link(ticket)
+        return await self.open_rounds_as(link.person, self.behind(link, signed), link.via)
+
+    async def open_rounds_as(self, person: str, how: str, via: str = "") -> tuple[ApprovalPage, ...]:
+        """The same for a person who is signed in."""
         pages: list[ApprovalPage] = []
         for card in await self.store.open_cards(person):
             found = None if card.role != "decide" else await self._opened(card)
@@ -88,22 +116,31 @@ class Approvals:
                 continue
             ask, opened = found
             try:
-                pages.append(await self._page(person, ask, opened, card, context=False))
+                page = await self._page(person, ask, opened, card, context=False)
+                pages.append(await self.proven(page, how, via))
             except Problem:
                 continue  # it ran out, or was asked anew, since
         mine = [page for page in pages if all(vote.person != person for vote in page.votes)]
         return tuple({page.ask.id: page for page in mine}.values())[:MOST_TOGETHER]
 
-    async def vote_together(self, ticket: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+    async def vote_together(
+        self, ticket: str, choices: Mapping[str, Choice], signed: str | None = None
+    ) -> tuple[Voted, ...]:
         """Several rounds at once: all or nothing. Raises Conflict (`stale`: which refused the whole, and why)."""
-        person = await self.person(ticket)
+        link = await self._link(ticket)
+        how = self.behind(link, signed)
+        chosen = {ask: replace(choice, how=how, via=link.via) for ask, choice in choices.items()}
+        return await self.vote_together_as(link.person, chosen)
+
+    async def vote_together_as(self, person: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+        """The same for a person who is signed in."""
         for _ in range(MOST_STALE):
             marks: list[Mark] = []
             refused: list[dict[str, str]] = []
             for ask_id, choice in choices.items():
                 try:
                     ask, opened = await self._round(ask_id)
-                    marks.append(self._mark(person, ask, opened, await self._judged(opened), choice))
+                    marks.append(await self._mark(person, ask, opened, await self._judged(opened), choice))
                 except Problem as problem:
                     refused.append({"id": ask_id, "code": problem.code, "detail": problem.message})
             if refused:
@@ -119,20 +156,25 @@ class Approvals:
             return tuple([await self._voted(mark) for mark in marks])
         raise Unavailable("Others are deciding this very moment.", hint="Try again.")
 
-    async def person(self, ticket: str) -> str:
-        """Whose link it is: of a card, open or not, or of a gathered message. Raises NotFound, Gone."""
+    async def _link(self, ticket: str) -> Card:
+        """The copy whose link it is: of a question, open or not, or of a gathered message. Raises NotFound, Gone."""
         card = await self.card(ticket)
         if self.store.now() >= card.expires:
             raise Gone("This link has run out.", code="expired")
-        return card.person
+        return card
 
     async def card(self, ticket: str) -> Card:
         """The card that a ticket stands for. One answer for every way in which it is none."""
         named = row_of(ticket)
         card = await self.store.card(named[0]) if named is not None else None
-        if card is None or not genuine(self.ticket_key, "approval", card.id, card.person, card.expires, ticket):
+        good = card is not None and genuine(self.ticket_key, "approval", card.id, card.person, card.expires, ticket)
+        if card is None or not good or self.gone(card.person):
             raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
         return card
+
+    def gone(self, person: str) -> bool:
+        """Whether a person has left, or was stopped: nothing that they hold opens anything."""
+        return person in self.judge.circle.left or ("user", person) in self.memory.belief.stops
 
     async def asked_of(self, card: Card) -> tuple[Ask, Opened]:
         """The question of a card. Raises NotFound."""
@@ -207,6 +249,7 @@ class Approvals:
             denied=tally.denied if tally is not None else 0,
             waiting=len({one.ask for one in waiting} - {ask.id}),
             rounds=sum(one.kind == "approval" for one in opened.asks),
+            steps_up=self.proof.steps_up(operation.action, judged.view.decision),
             now=self.store.now(),
         )
 
@@ -221,8 +264,12 @@ class Approvals:
         if ask.state == "expired" or (self.store.now() >= ask.expires and (ask.state == "open" or waits)):
             raise Gone("This request ran out before it was decided.", code="expired")
 
-    def _mark(self, person: str, ask: Ask, opened: Opened, judged: Judged, choice: Choice) -> Mark:
+    async def _mark(self, person: str, ask: Ask, opened: Opened, judged: Judged, choice: Choice) -> Mark:
         self.still(ask, opened)
+        if judged.operation is not None:
+            # To deny takes no passkey: it starts nothing.
+            check = self.proof.check if choice.verdict == "approve" else self.proof.signed
+            await check(choice.how, choice.via, person, judged.operation.action, judged.view.decision)
         return self.ballot.mark(person, ask, opened, judged, choice)
 
     async def _voted(self, mark: Mark) -> Voted:

@@ -127,6 +127,8 @@ class Ballot:
         }
         if vote.hold is not None:
             fact["for"] = vote.hold
+        if mark.choice.receipt is not None:
+            fact["receipt"] = dict(mark.choice.receipt)
         facts = [fact]
         if vote.verdict == "deny":
             ops.append(await self._denied(execution, vote.at))

@@ -35,6 +35,8 @@ class Bundle:
     touch: Mapping[str, str]
     """Per action a fingerprint of what decides it: rules, groups, the action and its provider as they are defined."""
     hash: str
+    left: frozenset[str] = frozenset()
+    """People who have left."""
 
     def operation(self, name: str) -> Operation | None:
         """The action of that full name, or None."""
@@ -48,7 +50,7 @@ class Bundle:
     def serves(self, agent: str, user: str) -> bool:
         """Whether an agent may act for this user."""
         known = self.agents.get(agent)
-        return known is not None and ("*" in known.users or user in known.users)
+        return known is not None and ("*" in known.users or user in known.users) and user not in self.left
 
 
 def bundle_hash(parts: Mapping[str, Any]) -> str:

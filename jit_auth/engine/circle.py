@@ -16,6 +16,11 @@ class Circle:
 
     bundle: Bundle
 
+    @property
+    def left(self) -> frozenset[str]:
+        """Who has left: nothing of theirs counts any more."""
+        return self.bundle.left
+
     def requesters(self, execution: Execution) -> Requesters:
         """The user, the owners of every agent of the chain, and whoever edited (THREAT_MODEL 1, 16)."""
         owners: set[str] = set()
@@ -30,7 +35,8 @@ class Circle:
     ) -> tuple[frozenset[str], ...]:
         """Whose vote counts for each requirement."""
         by = self.requesters(execution)
-        return tuple([eligible(want, by, self.bundle.policy.members, escalated) for want in wants])
+        left, members = self.left, self.bundle.policy.members
+        return tuple([eligible(want, by, members, escalated) - left for want in wants])
 
     def voters(self, execution: Execution, ask: Ask) -> frozenset[str]:
         """All whose vote counts in a round."""
@@ -38,8 +44,8 @@ class Circle:
 
     def people(self, execution: Execution, names: Iterable[str]) -> frozenset[str]:
         """Whom the names of a `from`, an escalation or `unknown_to` stand for."""
-        return people(names, self.requesters(execution), self.bundle.policy.members)
+        return people(names, self.requesters(execution), self.bundle.policy.members) - self.left
 
     def grouped(self, execution: Execution, names: Iterable[str]) -> frozenset[str]:
         """Those of `people` who are asked as members of a group alone."""
-        return grouped(names, self.requesters(execution), self.bundle.policy.members)
+        return grouped(names, self.requesters(execution), self.bundle.policy.members) - self.left

@@ -78,29 +78,31 @@ class Engine:
             # It is admitted: a refusal now would hide that. The agent gets what there is.
             return await self.own.get(call.agent.name, execution_id), admitted.joined
 
-    async def approval_page(self, ticket: str) -> ApprovalPage:
-        return await self.approvals.page(ticket)
+    async def approval_page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+        return await self.approvals.page(ticket, signed)
 
-    async def vote(self, ticket: str, choice: Choice) -> Voted:
-        return await self.approvals.vote(ticket, choice)
+    async def vote(self, ticket: str, choice: Choice, signed: str | None = None) -> Voted:
+        return await self.approvals.vote(ticket, choice, signed)
 
-    async def open_rounds(self, ticket: str) -> tuple[ApprovalPage, ...]:
-        return await self.approvals.open_rounds(ticket)
+    async def open_rounds(self, ticket: str, signed: str | None = None) -> tuple[ApprovalPage, ...]:
+        return await self.approvals.open_rounds(ticket, signed)
 
-    async def vote_together(self, ticket: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
-        return await self.approvals.vote_together(ticket, choices)
+    async def vote_together(
+        self, ticket: str, choices: Mapping[str, Choice], signed: str | None = None
+    ) -> tuple[Voted, ...]:
+        return await self.approvals.vote_together(ticket, choices, signed)
 
     async def notice(self, ask: str) -> ApprovalPage:
         return await self.approvals.notice(ask)
 
-    async def outcome_page(self, ticket: str) -> ApprovalPage:
-        return await self.outcomes.page(ticket)
+    async def outcome_page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+        return await self.outcomes.page(ticket, signed)
 
-    async def resolve(self, ticket: str, outcome: str, note: str) -> Execution:
-        return await self.outcomes.by_link(ticket, outcome, note)
+    async def resolve(self, ticket: str, outcome: str, note: str, signed: str | None = None) -> Execution:
+        return await self.outcomes.by_link(ticket, outcome, note, signed)
 
-    async def round_as(self, person: str, ask: str) -> ApprovalPage:
-        return await self.approvals.page_as(person, ask)
+    async def round_as(self, person: str, ask: str, how: str = "slack") -> ApprovalPage:
+        return await self.approvals.page_as(person, ask, how)
 
     async def vote_as(self, person: str, ask: str, choice: Choice) -> Voted:
         return await self.approvals.vote_as(person, ask, choice)

@@ -229,6 +229,12 @@ class Judge:
         for subject in subjects if belief.stops else ():
             if subject in belief.stops:
                 return Trouble("revoked", f"This {subject[0]} was stopped.", "An operator can say why.", by="admin")
+        if belief.stops and any(
+            ("own", f"{agent}/{execution.user}") in belief.stops for agent in ("*", *execution.chain)
+        ):
+            return Trouble(
+                "revoked", "The user has stopped this agent.", "The user alone can allow it again.", by="user"
+            )
         for agent in execution.chain:
             if operation.action.name not in self.bundle.allowed.get(agent, frozenset()):
                 return Trouble("revoked", "The agent may no longer use this action.", "Ask an operator.", by="policy")

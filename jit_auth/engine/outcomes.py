@@ -26,21 +26,23 @@ class Outcomes:
     dispatcher: Dispatcher
     approvals: Approvals
 
-    async def page(self, ticket: str) -> ApprovalPage:
-        """What was sent, and what is known. Changes nothing. Raises NotFound, Gone."""
+    async def page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+        """What was sent, and what is known. Changes nothing. Raises NotFound, Gone, Forbidden."""
         card, ask, opened = await self._find(ticket)
+        how = self.approvals.behind(card, signed)
         page = await self.approvals.shown(card, opened, ask)
         if page is None:
             raise NotFound("This action no longer exists.", hint="An operator can still resolve the call.")
-        return page
+        return await self.approvals.proven(page, how, card.via)
 
-    async def by_link(self, ticket: str, outcome: str, note: str) -> Execution:
+    async def by_link(self, ticket: str, outcome: str, note: str, signed: str | None = None) -> Execution:
         """The answer of the person whose link it is."""
         card, ask, _ = await self._find(ticket)
-        return await self.by_person(card.person, ask.id, outcome, note, "link")
+        how = self.approvals.behind(card, signed)
+        return await self.by_person(card.person, ask.id, outcome, note, how, card.via)
 
-    async def by_person(self, person: str, ask_id: str, outcome: str, note: str, how: str) -> Execution:
-        """The answer of a person whom a channel has recognised. Raises NotFound, Forbidden, Conflict."""
+    async def by_person(self, person: str, ask_id: str, outcome: str, note: str, how: str, via: str = "") -> Execution:
+        """The answer of a person whom a channel, or a sign-in, has recognised. Raises NotFound, Forbidden, Conflict."""
         ask = await self.store.ask(ask_id)
         opened = await self.store.opened(ask.execution) if ask is not None and ask.kind == "outcome" else None
         if ask is None or opened is None:
@@ -49,6 +51,9 @@ class Outcomes:
             raise Forbidden(
                 "You are not among those who may answer this.", code="not_eligible", hint="Nothing was changed."
             )
+        operation = self.approvals.bundle.operation(opened.execution.action)
+        if operation is not None:
+            await self.approvals.proof.signed(how, via, person, operation.action, opened.execution.decision)
         fact = {"by": Who(person), "how": how}
         return await self._resolve(ask.execution, outcome, note, f"person:{person}", "approver", fact)
 

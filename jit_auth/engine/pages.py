@@ -48,6 +48,14 @@ class ApprovalPage(Struct, frozen=True, kw_only=True):
     """How many other requests wait for this person."""
     rounds: int = 1
     """How many rounds of this execution there were."""
+    how: str = "link"
+    """What stands behind this person: see `proof.How`."""
+    short: str | None = None
+    """What is still needed for a decision of this person to count: `signin`, `passkey`, or nothing."""
+    steps_up: bool = False
+    """It takes a passkey: other channels only open the page."""
+    hides: bool = False
+    """Sensitive values are not for whoever holds a link."""
     now: Millis
 
 
@@ -155,7 +163,11 @@ class Choice(Struct, frozen=True, kw_only=True):
     params: Mapping[str, Any] | None = None
     """Changed parameters (`editable`): drops all votes, asks anew."""
     how: str = "link"
-    """How the person was authenticated: link, slack."""
+    """What stands behind it: see `proof.How`."""
+    via: str = ""
+    """The channel that brought the link."""
+    receipt: Mapping[str, Any] | None = None
+    """What a passkey signed: put on record with the vote."""
     seen: str = ""
     """SHA-256 of what was shown."""
 
@@ -167,7 +179,7 @@ class Decide(Protocol):
     `digest_mismatch`), Forbidden (`not_eligible`: the person may not decide this round).
     """
 
-    async def round_as(self, person: str, ask: str) -> ApprovalPage:
+    async def round_as(self, person: str, ask: str, how: str = "slack") -> ApprovalPage:
         """The round `apr_...` as this person would see it. Changes nothing."""
         ...
 
@@ -183,33 +195,36 @@ class Decide(Protocol):
 class Doors(Protocol):
     """What the pages ask the engine for. It is the engine's half of `web/approve.py` and `web/connect.py`.
 
-    All raise NotFound for a ticket that is none, Gone(code "expired" | "cancelled") for one that has run out, and
-    Conflict(code "superseded") for a round that was asked again under a new id.
+    `signed` is the person who is signed in at that browser, if any: a link of another person is refused then
+    (Forbidden, `other_person`). All raise NotFound for a ticket that is none, Gone(code "expired" | "cancelled") for one
+    that has run out, and Conflict(code "superseded") for a round that was asked again under a new id.
     """
 
-    async def approval_page(self, ticket: str) -> ApprovalPage:
+    async def approval_page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
         """The page of an open or decided round. Changes nothing."""
         ...
 
-    async def vote(self, ticket: str, choice: Choice) -> Voted:
+    async def vote(self, ticket: str, choice: Choice, signed: str | None = None) -> Voted:
         """One atomic vote. Raises Conflict: `already_decided`, with the member `decided` = [{"by", "decision", "at"}]
         (RFC 3339) or `digest_mismatch`; in both nothing was decided."""
         ...
 
-    async def open_rounds(self, ticket: str) -> tuple[ApprovalPage, ...]:
+    async def open_rounds(self, ticket: str, signed: str | None = None) -> tuple[ApprovalPage, ...]:
         """All open rounds that wait for the person whose link this is (of a card or of a gathered message)."""
         ...
 
-    async def vote_together(self, ticket: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+    async def vote_together(
+        self, ticket: str, choices: Mapping[str, Choice], signed: str | None = None
+    ) -> tuple[Voted, ...]:
         """Several rounds (by their ids) decided at once, each by its own digest: all or nothing. Raises Conflict whose
         member `stale` lists {"id", "code", "detail"} of what refused the whole; then nothing was decided."""
         ...
 
-    async def outcome_page(self, ticket: str) -> ApprovalPage:
+    async def outcome_page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
         """What an `unk_...` ask shows: the call whose outcome is unknown. Changes nothing."""
         ...
 
-    async def resolve(self, ticket: str, outcome: str, note: str) -> Execution:
+    async def resolve(self, ticket: str, outcome: str, note: str, signed: str | None = None) -> Execution:
         """The person of this link says what became of the call. Final."""
         ...
 

@@ -102,6 +102,8 @@ class Action(Struct, frozen=True, kw_only=True):
     expose_headers: tuple[str, ...] = ()
     secret_fields: tuple[str, ...] = ()
     unauthorized_is_unexecuted: bool = False
+    reads: tuple[str, ...] = ()
+    """Channels whose messages its result can hold: whoever may call it may read what approvers are sent."""
 
 
 class Connector(Struct, frozen=True, kw_only=True):

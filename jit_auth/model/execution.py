@@ -65,6 +65,8 @@ class Decision(Struct, frozen=True):
     """Of one "approve for a while" (the fewest of all rules)."""
     editable: tuple[str, ...] = ()
     """Parameters that an approver may change (those that all rules name)."""
+    passkey: bool = False
+    """Decided only with a passkey (as any rule says)."""
 
 
 class Trouble(Struct, frozen=True):

@@ -49,6 +49,7 @@ class Crew:
             for_max=self._for_max(document, path, given.for_max, actions),
             max_uses=given.max_uses,
             editable=self._editable(document, (*path, "editable"), given.editable, actions),
+            passkey=given.passkey,
         )
 
     def names(

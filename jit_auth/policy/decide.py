@@ -122,6 +122,7 @@ class Plan:
                     for_max=terms.for_max,
                     max_uses=terms.max_uses,
                     editable=terms.editable,
+                    passkey=terms.passkey,
                 )
         if self._no_match_allows and not errors:
             return Decision("allow", reasons=(_ALLOWED,), policy=self._policy)

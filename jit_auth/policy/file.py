@@ -45,6 +45,7 @@ class ApprovalTable(Struct, frozen=True, kw_only=True):
     for_max: str | None = None
     max_uses: int = 10
     editable: tuple[str, ...] = ()
+    passkey: bool = False
 
 
 class RuleTable(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ class Approval:
     for_max: Millis | None = None
     max_uses: int = MOST_USES
     editable: tuple[str, ...] = ()
+    passkey: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Terms:
     for_max: Millis | None = None
     max_uses: int = MOST_USES
     editable: tuple[str, ...] = ()
+    passkey: bool = False
 
 
 def merge(asked: Sequence[tuple[str, Approval]], *, critical: bool) -> Terms:
@@ -67,6 +69,7 @@ def merge(asked: Sequence[tuple[str, Approval]], *, critical: bool) -> Terms:
         for_max=min(spans) if len(spans) == len(approvals) and not critical else None,
         max_uses=min(approval.max_uses for approval in approvals),
         editable=tuple(name for name in approvals[0].editable if all(name in one.editable for one in approvals)),
+        passkey=any(approval.passkey for approval in approvals),
     )
 
 

@@ -1,0 +1,104 @@
+"""How a person has to prove who they are before a decision of theirs counts (THREAT_MODEL 3).
+
+A link, or a code that was mailed, shows that somebody can read a mailbox, and an agent may be able to read it too. So
+what is risky is decided after a sign-in, by a press in Slack, or, at risk critical, with a passkey; and a person whose
+own account lets an agent read what they are sent proves nothing by what they were sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from jit_auth.core.scopes import expand, lacking
+from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.memory import Memory
+from jit_auth.errors import Forbidden
+from jit_auth.model import Action, Decision
+
+How = Literal["link", "code", "slack", "oidc", "passkey"]
+"""What stands behind a decision, weakest first: a link; a mailed code; a member of the workspace; an issuer's word; a
+passkey that signed this very decision."""
+
+_RISKY = ("high", "critical")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Judges proofs. `open_links`: `[users] verify = "none"`, where links decide at every risk (development)."""
+
+    memory: Memory
+    bundle: Bundle
+    open_links: bool
+    signs_in: bool
+    """Whether there is an issuer that people can sign in at."""
+    loopback: bool
+    """Development: a link shows sensitive values too."""
+    readers: Mapping[str, tuple[Action, ...]]
+    """Per channel the actions whose results can hold its messages."""
+
+    async def short_of(self, how: str, via: str, person: str, action: Action, decision: Decision) -> str | None:
+        """What is still needed for a decision about this action: `signin`, `passkey`, or None where it counts. `via` is
+        the channel that brought the link, or ""."""
+        if self.open_links:
+            return None
+        if self.steps_up(action, decision) and how != "passkey":
+            return "passkey" if how == "oidc" or not self.signs_in else "signin"
+        if how in ("link", "code"):
+            channel = via if how == "link" else "email"
+            if action.risk in _RISKY or await self.exposed(person, channel):
+                return "signin"
+        return None
+
+    def steps_up(self, action: Action, decision: Decision) -> bool:
+        """Whether a passkey is needed: then Slack and mail only open the page."""
+        return not self.open_links and (action.risk == "critical" or decision.passkey)
+
+    async def check(self, how: str, via: str, person: str, action: Action, decision: Decision) -> None:
+        """Raises Forbidden (`sign_in_required`, `passkey_required`): then nothing was decided."""
+        short = await self.short_of(how, via, person, action, decision)
+        if short == "signin":
+            raise self._unsigned()
+        if short == "passkey":
+            raise Forbidden(
+                "This takes a passkey.",
+                code="passkey_required",
+                hint="Open the page, sign in and confirm with your passkey. Nothing was decided.",
+            )
+
+    async def signed(self, how: str, via: str, person: str, action: Action, decision: Decision) -> None:
+        """The same for what starts nothing (what became of a call): a sign-in is enough. Raises Forbidden."""
+        if await self.short_of(how, via, person, action, decision) == "signin":
+            raise self._unsigned()
+
+    def _unsigned(self) -> Forbidden:
+        return Forbidden(
+            "This takes a sign-in: a link alone does not say who you are.",
+            code="sign_in_required",
+            hint="Open the page and sign in there. Nothing was decided."
+            if self.signs_in
+            else "No [issuers] are configured: an operator has to add one. Nothing was decided.",
+        )
+
+    async def exposed(self, person: str, channel: str) -> bool:
+        """Whether one of the person's own accounts reaches an action that can read what this channel brings them."""
+        for action in self.readers.get(channel, ()):
+            operation = self.bundle.operation(action.name)
+            if operation is None:
+                continue
+            holding = await self.memory.holding(person, action.provider)
+            for grant in holding.grants:
+                held = expand(grant.scopes, operation.provider.implies)
+                if grant.state == "live" and not lacking(action, (), held):
+                    return True
+        return False
+
+
+def readers_of(bundle: Bundle) -> dict[str, tuple[Action, ...]]:
+    """Per channel the actions whose results can hold its messages."""
+    found: dict[str, tuple[Action, ...]] = {}
+    for operation in bundle.catalog.actions.values():
+        for channel in operation.action.reads:
+            found[channel] = (*found.get(channel, ()), operation.action)
+    return found

@@ -1,0 +1,48 @@
+"""Which person an issuer's account is: linked at first use, and the same ever after (THREAT_MODEL 27).
+
+Attacks: an account is deleted at the issuer and its address given to somebody else (another subject with the same
+name is refused until an operator unlinks the first); an address of one issuer asserted by another (each domain is one
+issuer's, which the issuer's own checks see to); two names of one human (aliases are one person).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jit_auth.config.people import People
+from jit_auth.core.mac import Mac
+from jit_auth.errors import SignInRefused
+from jit_auth.model import Audit, Identity, Insert, Stale, Unit, Who
+from jit_auth.signin.issuer import Identity as Verified
+from jit_auth.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Linking:
+    """Finds the person of a verified identity."""
+
+    store: Store
+    people: People
+    mac: Mac
+
+    async def person(self, verified: Verified) -> str:
+        """The person. Raises SignInRefused (`other_subject`, `left`)."""
+        person = self.people.person(verified.person)
+        if person in self.people.left:
+            raise SignInRefused("You are not with us any more, as the configuration says.", code="left")
+        key = "idn_" + self.mac.hex(f"{verified.issuer}\n{verified.subject}".encode())
+        known = await self.store.identity(key)
+        if known is None:
+            made = Identity(id=key, person=person, issuer=verified.issuer, at=self.store.now())
+            fact = {"do": "identity.linked", "issuer": verified.issuer, "by": Who(person)}
+            audit = Audit(actor=f"person:{person}", what=(fact,), user=person)
+            if not isinstance(await self.store.apply(Unit(None, (Insert(made),), audit)), Stale):
+                return person
+            known = await self.store.identity(key)  # this very account may have been linked a moment ago
+        if known is None or known.person != person:
+            raise SignInRefused(
+                "The issuer names you by an id that belongs to another account of its own.",
+                code="other_subject",
+                hint="An operator has to say whose it is now: `jit-auth people unlink ID`.",
+            )
+        return person
