@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -82,16 +83,17 @@ class Published:
         self._now = now
         self._metadata: dict[str, tuple[Millis, Metadata]] = {}
         self._keys: dict[str, Keys] = {}
+        self._failed: dict[str, tuple[Millis, SignInAway]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def metadata(self, issuer: Issuer) -> Metadata:
         """The issuer's endpoints, not older than ten minutes."""
-        async with self._lock(issuer):
+        async with self._alone(issuer):
             return await self._known(issuer)
 
     async def key(self, issuer: Issuer, kid: str | None, algorithm: str) -> PublicKey | None:
         """The key for a signature, by keys not older than ten minutes; None where there is not exactly one."""
-        async with self._lock(issuer):
+        async with self._alone(issuer):
             keys = self._keys.get(issuer.name)
             if keys is None or not self._young(keys.read, KEPT):
                 keys = await self._read_keys(issuer)
@@ -100,9 +102,20 @@ class Published:
                 found = (await self._read_keys(issuer)).one(kid, algorithm)  # it may have begun to use a new one
             return found
 
-    def _lock(self, issuer: Issuer) -> asyncio.Lock:
-        """One at a time asks an issuer: a crowd that signs in at nine o'clock makes one request."""
-        return self._locks.setdefault(issuer.name, asyncio.Lock())
+    @asynccontextmanager
+    async def _alone(self, issuer: Issuer) -> AsyncIterator[None]:
+        """One at a time asks an issuer, and who waited meanwhile shares the answer: a crowd that signs in at nine
+        o'clock makes one request, and does not queue for one timeout after the other where the issuer is away."""
+        came = self._now()
+        async with self._locks.setdefault(issuer.name, asyncio.Lock()):
+            failed = self._failed.get(issuer.name)
+            if failed is not None and failed[0] > came:
+                raise SignInAway(failed[1].message, hint=failed[1].hint)
+            try:
+                yield
+            except SignInAway as error:
+                self._failed[issuer.name] = (self._now(), error)
+                raise
 
     def _young(self, read: Millis, age: Millis) -> bool:
         return 0 <= self._now() - read < age

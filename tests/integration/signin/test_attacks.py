@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import Callable
@@ -441,6 +442,17 @@ async def test_an_issuer_that_never_answers(evil: HostileIssuer, clock: Time, en
             await sign_in(oidc)
     assert evil.counts[endpoint] == 1
     tells_no_secret(caught.value, evil)
+
+
+async def test_a_crowd_at_an_issuer_that_never_answers_waits_once(evil: HostileIssuer, clock: Time) -> None:
+    evil.faults["metadata"] = Fault(hang=True)
+    async with issuers_session(0.3) as session:
+        oidc = Oidc([corp(evil)], public_url=PUBLIC_URL, key=KEY, now=clock.now, session=session)
+        came = await asyncio.gather(*(oidc.begin("corp", to="/me") for _ in range(20)), return_exceptions=True)
+        assert {type(each) for each in came} == {SignInAway}
+        assert evil.counts["metadata"] == 1
+        evil.faults.clear()
+        assert (await sign_in(oidc)).identity.subject == "s-1"  # the failure is not kept for those who come later
 
 
 async def test_an_issuer_where_nobody_listens(oidc: Oidc, evil: HostileIssuer, clock: Time) -> None:
