@@ -7,6 +7,8 @@
     │   ├── BadRequest        400    bad_json, bad_user, bad_key, unknown_field, bad_query, bad_decision, bad_form,
     │   │                            bad_content_type
     │   ├── Unauthenticated   401    unauthenticated
+    │   ├── SignInRefused     403    bad_callback, unknown_state, foreign_browser, expired, wrong_issuer,
+    │   │                            signin_refused, bad_id_token, unverified_email, foreign_domain
     │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible
     │   ├── NotFound          404    unknown_action, not_found
     │   ├── Conflict          409    already_finished, executing, already_decided, digest_mismatch, superseded,
@@ -16,6 +18,7 @@
     │   ├── Misdirected       421    wrong_host
     │   ├── Unprocessable     422    invalid_params, unknown_account, ambiguous_account, idempotency_mismatch
     │   ├── TooMany           429    too_many_open, too_many_waits, too_many_streams
+    │   ├── SignInAway        503    issuer_unavailable
     │   └── Unavailable       503    busy, halted, stale_bundle, storage_unavailable
     ├── Faults                       what is wrong with files: each `file:line: message`
     ├── StorageError                 the database refused or is away (nothing was committed)
@@ -93,6 +96,14 @@ class Forbidden(Problem):
     hint = "Nothing was done. An operator decides who may do what."
 
 
+class SignInRefused(Problem):
+    """A callback that does not belong here, or an identity that the issuer may not vouch for. Nobody is signed in."""
+
+    status = 403
+    code = "signin_refused"
+    hint = "Start the sign-in again."
+
+
 class NotFound(Problem):
     status = 404
     code = "not_found"
@@ -139,6 +150,14 @@ class Unavailable(Problem):
     status = 503
     code = "busy"
     hint = "Nothing was done. Try again in a moment."
+
+
+class SignInAway(Problem):
+    """The issuer is away, answers nonsense, or our registration there is at fault: nobody can sign in by it now."""
+
+    status = 503
+    code = "issuer_unavailable"
+    hint = "Try again in a few minutes; nothing was lost. If it stays, tell an operator."
 
 
 class Fault(JitAuthError):

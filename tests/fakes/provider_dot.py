@@ -1,6 +1,7 @@
 """A real OAuth server in one file: django-oauth-toolkit with rotation, reuse detection, PKCE, `iss` and revocation.
 
-`python -m tests.fakes.provider_dot --port 0` prints one line of JSON when it answers. The login page lives on another
+`python -m tests.fakes.provider_dot --port 0` prints one line of JSON when it answers; with `--openid` it is an OpenID
+issuer as well, which vouches for every address but those that begin with `unverified`. The login page lives on another
 origin (a second port), the consent is a plain form whose scopes can be unticked. Any user may sign in with the password
 `secret`. `/_test/*` is the tests' own door: register clients, change lifetimes, count requests.
 """
@@ -35,6 +36,8 @@ SCOPES = {
     "profile": "See who you are",
     "offline_access": "Stay connected",
 }
+OPENID = {"openid": "Know that it is you", "email": "See your address"}
+"""Scopes that exist with `--openid` alone."""
 
 
 class DotProvider:
@@ -112,7 +115,7 @@ CONSENT = """<!doctype html><title>Consent</title>{% if error %}
 <button name="allow" value="yes">Allow</button><button name="deny" value="yes">Deny</button></form>{% endif %}"""
 
 
-def configure(database: str, login_url: str, lifetime: int) -> None:
+def configure(database: str, login_url: str, lifetime: int, *, openid: bool) -> None:
     """Django's settings; nothing of this module may be imported by Django before."""
     from django.conf import settings
 
@@ -142,7 +145,7 @@ def configure(database: str, login_url: str, lifetime: int) -> None:
                                 "loaders": [("django.template.loaders.locmem.Loader", templates)]}}],
         LOGGING_CONFIG=None,
         OAUTH2_PROVIDER={
-            "SCOPES": SCOPES,
+            "SCOPES": SCOPES | (OPENID if openid else {}),
             "ACCESS_TOKEN_EXPIRE_SECONDS": lifetime,
             "ROTATE_REFRESH_TOKEN": True,
             "REFRESH_TOKEN_REUSE_PROTECTION": True,
@@ -152,6 +155,8 @@ def configure(database: str, login_url: str, lifetime: int) -> None:
             "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
             "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
             "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+            "OIDC_ENABLED": openid,
+            "OIDC_RSA_PRIVATE_KEY": signing_key() if openid else "",
         },
     )  # fmt: skip
     logging.getLogger().addHandler(logging.NullHandler())
@@ -162,7 +167,29 @@ def configure(database: str, login_url: str, lifetime: int) -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
 
 
-def routes(counts: Counter[str]) -> list[Any]:
+def signing_key() -> str:
+    """A new RSA key, as PEM."""
+    from joserfc.jwk import RSAKey
+
+    return RSAKey.generate_key(2048).as_pem(private=True).decode()
+
+
+def vouch() -> None:
+    """Put a person's address into ID tokens; made after `configure`."""
+    from oauth2_provider.oauth2_validators import OAuth2Validator
+    from oauth2_provider.settings import oauth2_settings
+
+    class Vouching(OAuth2Validator):
+        oidc_claim_scope = None
+
+        def get_additional_claims(self, request: Any) -> dict[str, Any]:
+            address = request.user.email
+            return {"email": address, "email_verified": not address.startswith("unverified")}
+
+    oauth2_settings.OAUTH2_VALIDATOR_CLASS = Vouching
+
+
+def routes(counts: Counter[str], *, openid: bool) -> list[Any]:
     """The URL patterns; made after `configure`, since Django's models cannot be imported before."""
     from django.contrib.auth import get_user_model, login
     from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
@@ -182,7 +209,7 @@ def routes(counts: Counter[str]) -> list[Any]:
 
     class Consent(AuthorizationView):
         def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-            rows = [(scope, SCOPES[scope]) for scope in kwargs.get("scopes", ())]
+            rows = [(scope, (SCOPES | OPENID)[scope]) for scope in kwargs.get("scopes", ())]
             return {**super().get_context_data(**kwargs), "rows": rows}
 
         def post(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -227,7 +254,7 @@ def routes(counts: Counter[str]) -> list[Any]:
         if what == "clients":
             fields = {"client_secret": body["secret"], "redirect_uris": " ".join(body["redirect_uris"]),
                       "client_type": "confidential", "authorization_grant_type": "authorization-code",
-                      "name": body["id"]}  # fmt: skip
+                      "name": body["id"], "algorithm": "RS256" if openid else ""}  # fmt: skip
             Application.objects.update_or_create(client_id=body["id"], defaults=fields)
         elif what == "settings":
             for name, value in body.items():
@@ -259,6 +286,9 @@ def routes(counts: Counter[str]) -> list[Any]:
 
     own = [path("authorize/", Consent.as_view(), name="authorize")]
     rest = [*toolkit.metadata_urlpatterns, *(each for each in toolkit.base_urlpatterns if each.name != "authorize")]
+    if openid:
+        vouch()
+        rest += toolkit.oidc_urlpatterns
     return [
         path("", include((own + rest, "oauth2_provider"))),
         path("login", sign_in),
@@ -317,6 +347,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--login-port", type=int, default=0)
+    parser.add_argument("--openid", action="store_true", help="be an OpenID issuer too")
     parser.add_argument("--lifetime", type=int, default=3600, help="of access tokens, in seconds")
     parser.add_argument("--client", action="append", default=[], metavar="ID SECRET REDIRECT_URI", nargs=3)
     options = parser.parse_args()
@@ -325,11 +356,11 @@ def main() -> None:
         server = _Server(("127.0.0.1", options.port), _Quiet)
         login_url = f"http://127.0.0.1:{login.server_port}"
         counts: Counter[str] = Counter()
-        configure(str(Path(folder) / "dot.sqlite3"), login_url + "/login", options.lifetime)
+        configure(str(Path(folder) / "dot.sqlite3"), login_url + "/login", options.lifetime, openid=options.openid)
         # Django imports this module by its name for ROOT_URLCONF; as a program it is called __main__.
         import tests.fakes.provider_dot as module
 
-        module.urlpatterns.extend(routes(counts))
+        module.urlpatterns.extend(routes(counts, openid=options.openid))
         from django.core.wsgi import get_wsgi_application
 
         application = counting(get_wsgi_application(), counts)

@@ -1,0 +1,1 @@
+"""Sign-in against issuers that run, honest and hostile."""
