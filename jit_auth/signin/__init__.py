@@ -1,0 +1,1 @@
+"""Who is deciding: what a person shows of themselves beyond holding a link."""
