@@ -26,6 +26,7 @@ from webauthn.helpers.structs import (
 from jit_auth.errors import PasskeyRefused
 from jit_auth.model import Millis
 from jit_auth.signin.base64url import decoded, encoded
+from jit_auth.signin.cose import judge_key
 from jit_auth.signin.credential import TIMEOUT, TRANSPORTS, Passkey, Registration, bytes_of, descriptors, read
 from jit_auth.signin.receipts import judge_client_data, unverified
 
@@ -108,6 +109,7 @@ def enrolled(
             require_user_verification=True,
             supported_pub_key_algs=_ALGORITHMS,
         )
+        judge_key(verified.credential_public_key)
     except Exception:  # the same: whatever it raises, this is no passkey
         raise PasskeyRefused(
             "The passkey's answer does not hold: site, presence, key or signature are wrong."

@@ -21,6 +21,7 @@ from jit_auth.core.digest import canonical
 from jit_auth.errors import PasskeyRefused
 from jit_auth.model import Millis, Verdict
 from jit_auth.signin.base64url import decoded, encoded
+from jit_auth.signin.cose import judge_key
 
 RANDOM = 32
 """Bytes of a statement's nonce."""
@@ -146,6 +147,7 @@ def verify(assertion: Assertion, *, challenge: bytes, public_key: bytes, counter
         signature=assertion.signature,
     )
     try:
+        judge_key(public_key)
         verified = verify_authentication_response(
             credential=AuthenticationCredential(
                 id=assertion.credential_id, raw_id=decoded(assertion.credential_id), response=response

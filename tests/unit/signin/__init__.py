@@ -1,0 +1,1 @@
+"""Who is deciding: passkeys, statements and receipts."""
