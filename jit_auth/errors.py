@@ -10,6 +10,8 @@
     │   ├── SignInRefused     403    bad_callback, unknown_state, foreign_browser, expired, wrong_issuer,
     │   │                            signin_refused, bad_id_token, unverified_email, foreign_domain
     │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible
+    │   ├── PasskeyRefused    403    passkey_refused, passkey_replayed, passkey_unknown, passkey_unverified,
+    │   │                            passkey_expired, passkey_too_young
     │   ├── NotFound          404    unknown_action, not_found
     │   ├── Conflict          409    already_finished, executing, already_decided, digest_mismatch, superseded,
     │   │                            not_unknown, no_approver, stale
@@ -102,6 +104,14 @@ class SignInRefused(Problem):
     status = 403
     code = "signin_refused"
     hint = "Start the sign-in again."
+
+
+class PasskeyRefused(Problem):
+    """What a passkey answered proves nothing here. `passkey_too_young`: it does, but not yet for risk critical."""
+
+    status = 403
+    code = "passkey_refused"
+    hint = "Nothing was decided. Open the page again and use a passkey that you enrolled here."
 
 
 class NotFound(Problem):

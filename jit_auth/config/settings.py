@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from jit_auth.config.issuer import Issuer
 from jit_auth.config.people import People
 from jit_auth.core.toml import Document
 from jit_auth.model import Millis
@@ -76,25 +77,6 @@ class Users(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Users({self.verify})"  # it may hold a secret
-
-
-class Issuer(Struct, frozen=True, kw_only=True):
-    """People's sign-in (OpenID Connect): an issuer, our client there, and whom its word is taken for."""
-
-    name: str
-    issuer: str
-    client_id: str
-    client_secret: str
-    domains: tuple[str, ...]
-    """Domains whose addresses it may vouch for: lower case, A-labels; of one issuer alone."""
-    user_claim: str = "email"
-    scopes: tuple[str, ...] = ("openid", "email")
-    token_auth: str = "client_secret_basic"
-
-    def __repr__(self) -> str:
-        return f"Issuer({self.name!r})"
-
-    __str__ = __repr__
 
 
 class Connectors(Struct, frozen=True, kw_only=True):

@@ -9,12 +9,12 @@ from typing import Any
 import idna
 
 from jit_auth.config import urls
+from jit_auth.config.issuer import Issuer
 from jit_auth.config.secret import Secret
-from jit_auth.config.settings import Issuer, Users
+from jit_auth.config.settings import Users
 from jit_auth.config.tables import IssuerTable, UsersTable
 from jit_auth.core.toml import Path, did_you_mean
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LABELS = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 
 Said = Callable[[Path, str], None]
@@ -32,34 +32,25 @@ def judge_issuers(tables: Mapping[str, IssuerTable], resolve: Resolve, fault: Sa
     made: dict[str, Issuer] = {}
     for name, table in tables.items():
         at: Path = ("issuers", name)
-        if not _NAME.fullmatch(name):
-            fault(at, f"{name!r} is no name of an issuer: letters, digits and ._-, at most 64")
-        try:
-            parts = urls.parsed(table.issuer)
-            if parts.scheme != "https" and not urls.is_loopback(parts.hostname or ""):
-                raise ValueError("https is required unless it is loopback")
-            if parts.query:
-                raise ValueError("an issuer has no query")
-        except ValueError as error:
-            fault((*at, "issuer"), f"issuers.{name}.issuer: {error}")
         if not table.domains:
             fault((*at, "domains"), f"issuers.{name}.domains: empty, so that it could vouch for nobody")
         domains = [_domain(text, (*at, "domains", number), fault) for number, text in enumerate(table.domains)]
         for number, domain in enumerate(domains):
             if domain and (other := taken.setdefault(domain, name)) != name:
                 fault((*at, "domains", number), f"{domain!r} is a domain of the issuer {other}: of one alone")
-        if "openid" not in table.scopes:
-            fault((*at, "scopes"), f"issuers.{name}.scopes: `openid` is what makes it a sign-in")
-        made[name] = Issuer(
-            name=name,
-            issuer=table.issuer,
-            client_id=table.client_id,
-            client_secret=resolve(table.client_secret, (*at, "client_secret")),
-            domains=tuple(domain for domain in domains if domain),
-            user_claim=table.user_claim,
-            scopes=table.scopes,
-            token_auth=table.token_auth,
-        )
+        try:
+            made[name] = Issuer(
+                name=name,
+                issuer=table.issuer,
+                client_id=table.client_id,
+                client_secret=resolve(table.client_secret, (*at, "client_secret")),
+                domains=tuple(domain for domain in domains if domain),
+                user_claim=table.user_claim,
+                scopes=table.scopes,
+                token_auth=table.token_auth,
+            )
+        except ValueError as error:
+            fault(at, f"issuers.{name}: {error}")
     return made
 
 

@@ -1,1 +1,1 @@
-"""People sign in: by issuers (OpenID Connect Core 1.0), each trusted for its own domains alone (THREAT_MODEL 27)."""
+"""Who a person is: sign-in by an issuer, sessions, mailed codes, passkeys. Proves, and decides nothing."""

@@ -18,10 +18,11 @@ from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from msgspec import Struct
 
+from jit_auth.config.issuer import Issuer
 from jit_auth.core.ids import person_id
 from jit_auth.errors import BadRequest, SignInRefused
 from jit_auth.model import Millis
-from jit_auth.signin.issuer import Identity, Issuer
+from jit_auth.signin.identity import Identity
 from jit_auth.signin.keys import ALGORITHMS, PublicKey
 
 SKEW: Millis = 60_000

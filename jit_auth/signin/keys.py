@@ -18,11 +18,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from msgspec import Struct
 
+from jit_auth.config.issuer import Issuer, reachable
 from jit_auth.errors import SignInAway
 from jit_auth.model import Millis, Reply
 from jit_auth.oauth.protocol import get_request
 from jit_auth.signin.fetch import fetch
-from jit_auth.signin.issuer import Issuer, reachable
 
 KEPT: Millis = 600_000
 AGAIN_AFTER: Millis = 30_000

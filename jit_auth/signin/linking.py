@@ -13,7 +13,7 @@ from jit_auth.config.people import People
 from jit_auth.core.mac import Mac
 from jit_auth.errors import SignInRefused
 from jit_auth.model import Audit, Identity, Insert, Stale, Unit, Who
-from jit_auth.signin.issuer import Identity as Verified
+from jit_auth.signin.identity import Identity as Verified
 from jit_auth.storage.store import Store
 
 

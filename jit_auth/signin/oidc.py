@@ -16,13 +16,14 @@ from contextlib import asynccontextmanager
 import aiohttp
 from msgspec import Struct
 
+from jit_auth.config.issuer import Issuer
 from jit_auth.errors import Away, Broken, NotFound, ProviderError, SignInAway, SignInRefused
 from jit_auth.model import Millis, Provider
 from jit_auth.oauth.protocol import authorize_url, code_request
 from jit_auth.oauth.replies import read_token
 from jit_auth.signin.fetch import fetch, issuers_session
 from jit_auth.signin.id_token import Expected, unverified, verified
-from jit_auth.signin.issuer import Identity, Issuer
+from jit_auth.signin.identity import Identity
 from jit_auth.signin.keys import Metadata, Published
 from jit_auth.signin.trip import LIFETIME, Sealed, Trip, local
 

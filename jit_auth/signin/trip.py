@@ -14,8 +14,8 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from jit_auth.config.issuer import Issuer
 from jit_auth.model import Millis
-from jit_auth.signin.issuer import Issuer
 from jit_auth.vault import Entropy
 
 LIFETIME: Millis = 600_000

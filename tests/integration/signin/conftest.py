@@ -13,9 +13,9 @@ from aiohttp import ClientSession
 from multidict import MultiDict
 from yarl import URL
 
+from jit_auth.config.issuer import Issuer
 from jit_auth.model import Millis
 from jit_auth.signin.fetch import issuers_session
-from jit_auth.signin.issuer import Issuer
 from jit_auth.signin.oidc import Landed, Oidc
 from tests.fakes.issuer import HostileIssuer
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from jit_auth.config.issuer import Issuer
 from jit_auth.errors import SignInRefused
-from jit_auth.signin.issuer import Issuer
 from jit_auth.signin.oidc import Landed, Oidc, open_oidc
 from tests.fakes.browser import Browser
 from tests.fakes.provider_dot import DotProvider

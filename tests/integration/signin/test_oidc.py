@@ -12,7 +12,7 @@ from multidict import MultiDict
 from yarl import URL
 
 from jit_auth.errors import NotFound, SignInAway, SignInRefused
-from jit_auth.signin.issuer import Identity
+from jit_auth.signin.identity import Identity
 from jit_auth.signin.keys import ALGORITHMS
 from jit_auth.signin.oidc import Oidc, open_oidc
 from tests.fakes.issuer import ABSENT, HostileIssuer, key_for

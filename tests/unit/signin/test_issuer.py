@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jit_auth.signin.issuer import Issuer
+from jit_auth.config.issuer import Issuer
 
 GOOD: dict[str, Any] = {
     "name": "corp",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jit_auth.signin.issuer import Issuer
+from jit_auth.config.issuer import Issuer
 from jit_auth.signin.trip import HOME, Sealed, Trip, local
 
 CORP = Issuer(name="corp", issuer="https://login.example.com", client_id="jit", client_secret="s", domains=("a.com",))

@@ -1,4 +1,4 @@
-"""The two ends of a sign-in: the issuer as the operator wrote it, and the identity that it vouched for."""
+"""One OpenID provider as config.toml writes it ([issuers.NAME]), its secret resolved: judged when it is made."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from jit_auth.model import Millis
-from jit_auth.oauth.protocol import CLIENT_AUTH
-
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_AUTH = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 _ODD = re.compile(r"[^\x21-\x7e]|[\\@#]")
@@ -44,27 +42,13 @@ class Issuer(Struct, frozen=True, kw_only=True):
             raise ValueError("The domains of an issuer are A-labels in lower case (xn--bcher-kva.example).")
         if "openid" not in self.scopes:
             raise ValueError("The scopes of an issuer hold `openid`: without it there is no ID token.")
-        if self.token_auth not in CLIENT_AUTH:
-            raise ValueError(f"The token_auth of an issuer is one of {', '.join(CLIENT_AUTH)}.")
+        if self.token_auth not in _AUTH:
+            raise ValueError(f"The token_auth of an issuer is one of {', '.join(_AUTH)}.")
 
     def __repr__(self) -> str:
         return f"Issuer({self.name!r}, {self.issuer!r})"  # it holds a client secret
 
     __str__ = __repr__
-
-
-class Identity(Struct, frozen=True, kw_only=True):
-    """Who signed in, verified. Made by `id_token.verified` alone, so that holding one is the proof of a sign-in.
-
-    A person is (`issuer`, `subject`): `person`, the id that the claim named, is what they are linked to at first use.
-    """
-
-    issuer: str
-    """The issuer's name in the configuration, not its URL."""
-    subject: str
-    person: str
-    auth_time: Millis | None
-    """When the person last proved who they are to the issuer, where it says so."""
 
 
 def reachable(url: str, *, plain: bool) -> bool:
