@@ -23,7 +23,7 @@ from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.pages import ApprovalPage, Choice, Voted
-from jit_auth.engine.proof import Proof
+from jit_auth.engine.proof import Proof, Visitor
 from jit_auth.errors import Conflict, Forbidden, Gone, NotFound, Problem, Unavailable
 from jit_auth.model import Ask, Card, Opened, Stale
 from jit_auth.storage.store import Store
@@ -46,7 +46,7 @@ class Approvals:
     environment: str
     ticket_key: bytes
 
-    async def page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+    async def page(self, ticket: str, signed: Visitor | None = None) -> ApprovalPage:
         """What one copy of a round shows now; decides nothing. `signed`: who is signed in: the link has to be theirs.
         Raises NotFound, Gone, Conflict (superseded), Forbidden (`other_person`)."""
         card, ask, opened = await self._find(ticket)
@@ -54,19 +54,22 @@ class Approvals:
         return await self.proven(await self._page(card.person, ask, opened, card), how, card.via)
 
     async def page_as(self, person: str, ask_id: str, how: str = "slack") -> ApprovalPage:
-        """The same for a person whom a channel, or a sign-in, has recognised."""
+        """The same for a person whom a channel, or a sign-in, has recognised. After a sign-in, whoever has nothing to do
+        with it is answered as if it did not exist."""
         ask, opened = await self._round(ask_id)
+        if how != "slack" and not self.concerned(person, ask, opened):
+            raise nothing_here(person)
         return await self.proven(await self._page(person, ask, opened, None), how, "")
 
-    def behind(self, card: Card, signed: str | None) -> str:
+    def behind(self, card: Card, signed: Visitor | None) -> str:
         """What stands behind whoever opened a copy's link. Raises Forbidden."""
-        if signed is not None and signed != card.person:
+        if signed is not None and signed.person != card.person:
             raise Forbidden(
                 "This link is for another person than the one who is signed in.",
                 code="other_person",
                 hint="Sign out first, or open the request under your own name. Nothing was decided.",
             )
-        return "link" if signed is None else "oidc"
+        return "link" if signed is None else signed.how
 
     async def proven(self, page: ApprovalPage, how: str, via: str) -> ApprovalPage:
         """The page with what stands behind its person, and what is still needed for a decision."""
@@ -83,7 +86,7 @@ class Approvals:
         """What the worker shows; None where the action no longer exists. Never refuses what is over."""
         return await self._made(card.person, ask, opened, card, await self._judged(opened), context=True)
 
-    async def vote(self, ticket: str, choice: Choice, signed: str | None = None) -> Voted:
+    async def vote(self, ticket: str, choice: Choice, signed: Visitor | None = None) -> Voted:
         """One vote of the person whose link it is. Raises NotFound, Gone, Conflict, Forbidden: then nothing was
         decided."""
         card, _, _ = await self._find(ticket)
@@ -102,7 +105,7 @@ class Approvals:
             return await self._voted(mark)
         raise Unavailable("Others are deciding this very moment.", hint="Try again.")
 
-    async def open_rounds(self, ticket: str, signed: str | None = None) -> tuple[ApprovalPage, ...]:
+    async def open_rounds(self, ticket: str, signed: Visitor | None = None) -> tuple[ApprovalPage, ...]:
         """All open rounds that wait for the person whose link this is, oldest first."""
         link = await self._link(ticket)
         return await self.open_rounds_as(link.person, self.behind(link, signed), link.via)
@@ -124,7 +127,7 @@ class Approvals:
         return tuple({page.ask.id: page for page in mine}.values())[:MOST_TOGETHER]
 
     async def vote_together(
-        self, ticket: str, choices: Mapping[str, Choice], signed: str | None = None
+        self, ticket: str, choices: Mapping[str, Choice], signed: Visitor | None = None
     ) -> tuple[Voted, ...]:
         """Several rounds at once: all or nothing. Raises Conflict (`stale`: which refused the whole, and why)."""
         link = await self._link(ticket)
@@ -171,6 +174,12 @@ class Approvals:
         if card is None or not good or self.gone(card.person):
             raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
         return card
+
+    def concerned(self, person: str, ask: Ask, opened: Opened) -> bool:
+        """Whether a round is anything of this person's: they may decide it, did, or were told of it."""
+        voted = any(vote.ask == ask.id and vote.person == person for vote in opened.votes)
+        told = any(card.ask == ask.id and card.person == person for card in opened.cards)
+        return not self.gone(person) and (voted or told or person in self.judge.circle.voters(opened.execution, ask))
 
     def gone(self, person: str) -> bool:
         """Whether a person has left, or was stopped: nothing that they hold opens anything."""
@@ -293,6 +302,14 @@ class Approvals:
             edited=mark.edits is not None,
             now=self.store.now(),
         )
+
+
+def nothing_here(person: str) -> NotFound:
+    """What a person is told who is signed in, and whom nothing here concerns, whether it exists or not."""
+    return NotFound(
+        f"There is nothing here for {person}.",
+        hint=f"If you should decide here, ask an operator of this service to list {person} in [people], or in the rules.",
+    )
 
 
 def _superseded() -> NoReturn:

@@ -13,6 +13,7 @@ from jit_auth.engine.consents import Consents
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
 from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Voted
+from jit_auth.engine.proof import Visitor
 from jit_auth.engine.submit import Admitted, Call, Submit
 from jit_auth.engine.waits import Waits
 from jit_auth.errors import Problem, TooMany
@@ -78,31 +79,40 @@ class Engine:
             # It is admitted: a refusal now would hide that. The agent gets what there is.
             return await self.own.get(call.agent.name, execution_id), admitted.joined
 
-    async def approval_page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+    async def approval_page(self, ticket: str, signed: Visitor | None = None) -> ApprovalPage:
         return await self.approvals.page(ticket, signed)
 
-    async def vote(self, ticket: str, choice: Choice, signed: str | None = None) -> Voted:
+    async def vote(self, ticket: str, choice: Choice, signed: Visitor | None = None) -> Voted:
         return await self.approvals.vote(ticket, choice, signed)
 
-    async def open_rounds(self, ticket: str, signed: str | None = None) -> tuple[ApprovalPage, ...]:
+    async def open_rounds(self, ticket: str, signed: Visitor | None = None) -> tuple[ApprovalPage, ...]:
         return await self.approvals.open_rounds(ticket, signed)
 
     async def vote_together(
-        self, ticket: str, choices: Mapping[str, Choice], signed: str | None = None
+        self, ticket: str, choices: Mapping[str, Choice], signed: Visitor | None = None
     ) -> tuple[Voted, ...]:
         return await self.approvals.vote_together(ticket, choices, signed)
 
     async def notice(self, ask: str) -> ApprovalPage:
         return await self.approvals.notice(ask)
 
-    async def outcome_page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+    async def outcome_page(self, ticket: str, signed: Visitor | None = None) -> ApprovalPage:
         return await self.outcomes.page(ticket, signed)
 
-    async def resolve(self, ticket: str, outcome: str, note: str, signed: str | None = None) -> Execution:
+    async def resolve(self, ticket: str, outcome: str, note: str, signed: Visitor | None = None) -> Execution:
         return await self.outcomes.by_link(ticket, outcome, note, signed)
 
     async def round_as(self, person: str, ask: str, how: str = "slack") -> ApprovalPage:
         return await self.approvals.page_as(person, ask, how)
+
+    async def outcome_as(self, person: str, ask: str, how: str) -> ApprovalPage:
+        return await self.outcomes.page_as(person, ask, how)
+
+    async def open_rounds_as(self, person: str, how: str) -> tuple[ApprovalPage, ...]:
+        return await self.approvals.open_rounds_as(person, how)
+
+    async def vote_together_as(self, person: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+        return await self.approvals.vote_together_as(person, choices)
 
     async def vote_as(self, person: str, ask: str, choice: Choice) -> Voted:
         return await self.approvals.vote_as(person, ask, choice)

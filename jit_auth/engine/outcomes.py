@@ -11,10 +11,11 @@ from typing import Any
 
 from jit_auth.core.ids import is_id
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
-from jit_auth.engine.approvals import Approvals
+from jit_auth.engine.approvals import Approvals, nothing_here
 from jit_auth.engine.pages import ApprovalPage
+from jit_auth.engine.proof import Visitor
 from jit_auth.errors import Conflict, Forbidden, NotFound, Unavailable
-from jit_auth.model import Ask, Audit, Change, Committed, Execution, Op, Opened, Stale, Touch, Trouble, Unit, Who
+from jit_auth.model import Ask, Audit, Card, Change, Committed, Execution, Op, Opened, Stale, Touch, Trouble, Unit, Who
 from jit_auth.storage.store import Store
 
 
@@ -26,7 +27,7 @@ class Outcomes:
     dispatcher: Dispatcher
     approvals: Approvals
 
-    async def page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+    async def page(self, ticket: str, signed: Visitor | None = None) -> ApprovalPage:
         """What was sent, and what is known. Changes nothing. Raises NotFound, Gone, Forbidden."""
         card, ask, opened = await self._find(ticket)
         how = self.approvals.behind(card, signed)
@@ -35,7 +36,7 @@ class Outcomes:
             raise NotFound("This action no longer exists.", hint="An operator can still resolve the call.")
         return await self.approvals.proven(page, how, card.via)
 
-    async def by_link(self, ticket: str, outcome: str, note: str, signed: str | None = None) -> Execution:
+    async def by_link(self, ticket: str, outcome: str, note: str, signed: Visitor | None = None) -> Execution:
         """The answer of the person whose link it is."""
         card, ask, _ = await self._find(ticket)
         how = self.approvals.behind(card, signed)
@@ -56,6 +57,21 @@ class Outcomes:
             await self.approvals.proof.signed(how, via, person, operation.action, opened.execution.decision)
         fact = {"by": Who(person), "how": how}
         return await self._resolve(ask.execution, outcome, note, f"person:{person}", "approver", fact)
+
+    async def page_as(self, person: str, ask_id: str, how: str) -> ApprovalPage:
+        """The question to a person who is signed in. Raises NotFound, as if there were none, for others."""
+        ask = await self.store.ask(ask_id)
+        opened = await self.store.opened(ask.execution) if ask is not None and ask.kind == "outcome" else None
+        if ask is None or opened is None or not self.approvals.concerned(person, ask, opened):
+            raise nothing_here(person)
+        card = next((card for card in opened.cards if card.ask == ask.id and card.person == person), None)
+        shown = card or Card(
+            id="", role="resolve", ask=ask.id, execution=ask.execution, person=person, via="page", expires=ask.expires
+        )
+        page = await self.approvals.shown(shown, opened, ask)
+        if page is None:
+            raise nothing_here(person)
+        return await self.approvals.proven(page, how, "")
 
     async def by_admin(self, execution_id: str, outcome: str, note: str, who: str) -> Execution:
         """An operator's answer; `who` is `admin:NAME`. Raises NotFound, Conflict (`not_unknown`)."""

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from jit_auth.engine.proof import Visitor
 from jit_auth.model import Action, Ask, Card, Execution, Millis, Place, Request, Verdict, Vote
 
 Ending = Literal["connected", "partly", "refused", "error"]
@@ -192,39 +193,68 @@ class Decide(Protocol):
         ...
 
 
+class SignedDoors(Protocol):
+    """What the pages ask for a person who is signed in. Whoever has nothing to do with a request is answered NotFound,
+    as if there were none."""
+
+    async def round_as(self, person: str, ask: str, how: str = "slack") -> ApprovalPage:
+        """The round `apr_...` as this person may see it; `how` they signed in."""
+        ...
+
+    async def outcome_as(self, person: str, ask: str, how: str) -> ApprovalPage:
+        """The question `unk_...` likewise."""
+        ...
+
+    async def open_rounds_as(self, person: str, how: str) -> tuple[ApprovalPage, ...]:
+        """All open rounds that wait for this person."""
+        ...
+
+    async def vote_as(self, person: str, ask: str, choice: Choice) -> Voted:
+        """One atomic vote of this person."""
+        ...
+
+    async def vote_together_as(self, person: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+        """Several, all or nothing."""
+        ...
+
+    async def resolve_as(self, person: str, ask: str, outcome: str, note: str, how: str) -> Execution:
+        """What became of the call that `unk_...` is about."""
+        ...
+
+
 class Doors(Protocol):
     """What the pages ask the engine for. It is the engine's half of `web/approve.py` and `web/connect.py`.
 
-    `signed` is the person who is signed in at that browser, if any: a link of another person is refused then
-    (Forbidden, `other_person`). All raise NotFound for a ticket that is none, Gone(code "expired" | "cancelled") for one
-    that has run out, and Conflict(code "superseded") for a round that was asked again under a new id.
+    `signed` is who is signed in at that browser, if anybody: a link of another person is refused then
+    (Forbidden, `other_person`). All raise NotFound for a ticket that is none, Gone(code "expired" | "cancelled") for
+    one that has run out, and Conflict(code "superseded") for a round that was asked again under a new id.
     """
 
-    async def approval_page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+    async def approval_page(self, ticket: str, signed: Visitor | None = None) -> ApprovalPage:
         """The page of an open or decided round. Changes nothing."""
         ...
 
-    async def vote(self, ticket: str, choice: Choice, signed: str | None = None) -> Voted:
+    async def vote(self, ticket: str, choice: Choice, signed: Visitor | None = None) -> Voted:
         """One atomic vote. Raises Conflict: `already_decided`, with the member `decided` = [{"by", "decision", "at"}]
         (RFC 3339) or `digest_mismatch`; in both nothing was decided."""
         ...
 
-    async def open_rounds(self, ticket: str, signed: str | None = None) -> tuple[ApprovalPage, ...]:
+    async def open_rounds(self, ticket: str, signed: Visitor | None = None) -> tuple[ApprovalPage, ...]:
         """All open rounds that wait for the person whose link this is (of a card or of a gathered message)."""
         ...
 
     async def vote_together(
-        self, ticket: str, choices: Mapping[str, Choice], signed: str | None = None
+        self, ticket: str, choices: Mapping[str, Choice], signed: Visitor | None = None
     ) -> tuple[Voted, ...]:
         """Several rounds (by their ids) decided at once, each by its own digest: all or nothing. Raises Conflict whose
         member `stale` lists {"id", "code", "detail"} of what refused the whole; then nothing was decided."""
         ...
 
-    async def outcome_page(self, ticket: str, signed: str | None = None) -> ApprovalPage:
+    async def outcome_page(self, ticket: str, signed: Visitor | None = None) -> ApprovalPage:
         """What an `unk_...` ask shows: the call whose outcome is unknown. Changes nothing."""
         ...
 
-    async def resolve(self, ticket: str, outcome: str, note: str, signed: str | None = None) -> Execution:
+    async def resolve(self, ticket: str, outcome: str, note: str, signed: Visitor | None = None) -> Execution:
         """The person of this link says what became of the call. Final."""
         ...
 

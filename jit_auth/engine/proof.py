@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
+
 from jit_auth.core.scopes import expand, lacking
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.memory import Memory
@@ -20,6 +22,14 @@ from jit_auth.model import Action, Decision
 How = Literal["link", "code", "slack", "oidc", "passkey"]
 """What stands behind a decision, weakest first: a link; a mailed code; a member of the workspace; an issuer's word; a
 passkey that signed this very decision."""
+
+
+class Visitor(Struct, frozen=True):
+    """Who is signed in at a browser, and by what. Verified: made by `signin.sessions` alone."""
+
+    person: str
+    how: How
+
 
 _RISKY = ("high", "critical")
 

@@ -1,8 +1,8 @@
 """Sessions: a browser that somebody signed in with. A row each, found by the MAC of its cookie.
 
 Attacks: fixation (a session is made at the sign-in and never before; an old one ends there); a stolen database (it
-holds MACs alone); a session that lives on (idle and absolute limits; it ends with the person, a stop, a sign-out); a form
-that another site posts (`Origin`, and a token that only a page of this session has; THREAT_MODEL 38).
+holds MACs alone); a session that lives on (idle and absolute limits; it ends with the person, a stop, a sign-out); a form that
+another site posts (`Origin`, and a token that only a page of this session has; THREAT_MODEL 38).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jit_auth.core.mac import Mac
+from jit_auth.engine.proof import Visitor
 from jit_auth.model import Audit, Change, Delete, Insert, Millis, Session, SignedBy, Stale, Unit, Who
 from jit_auth.storage.store import Store
 
@@ -36,6 +37,11 @@ class Signed:
     @property
     def person(self) -> str:
         return self.session.person
+
+    @property
+    def visitor(self) -> Visitor:
+        """For the engine: who it is, and by what."""
+        return Visitor(self.session.person, self.session.how)
 
 
 @dataclass(frozen=True)
