@@ -138,6 +138,11 @@ async def strange(site: Site, page: Page) -> None:
 
 
 async def connect(site: Site, page: Page) -> None:
+    await page.goto(site.origin + site.consent)
+
+
+async def once_more(site: Site, page: Page) -> None:
+    """An agent asks through another, and the provider has failed before."""
     site.doors.execution = replace(site.doors.execution, chain=("planner", "mailbot"))
     site.doors.consent = replace(site.doors.consent, last_error="temporarily_unavailable")
     await page.goto(site.origin + site.consent)
@@ -211,6 +216,7 @@ SCENES: dict[str, tuple[Callable[[], Standin], Scene]] = {
     "nothing": (usual, nothing),
     "strange": (usual, strange),
     "connect": (usual, connect),
+    "once-more": (usual, once_more),
     "allow": (usual, allow),
     "leaving": (usual, leaving),
     "connected": (usual, connected),
