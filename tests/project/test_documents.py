@@ -38,6 +38,26 @@ def test_links_lead_to_files(path: Path) -> None:
             assert (path.parent / target).exists(), f"{shown(path)}: {target}"
 
 
+def pictures(path: Path) -> list[tuple[Path, str]]:
+    """(file, what it says in words) of each picture of a page."""
+    tags = re.findall(r'<img src="([^"]+)"[^>]*? alt="([^"]*)">', path.read_text())
+    return [((path.parent / source).resolve(), words) for source, words in tags]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=shown)
+def test_pictures_exist_and_are_told_in_words(path: Path) -> None:
+    found = pictures(path)
+    assert len(found) == path.read_text().count("<img")
+    assert [source for source, _ in found if not source.exists()] == []
+    assert [words for _, words in found if len(words) < 40] == []
+
+
+def test_pictures_are_small_and_each_is_used() -> None:
+    kept = sorted((ROOT / "docs" / "images").resolve().glob("*.png"))
+    assert [shown(each) for each in kept if each.stat().st_size > 150_000] == []
+    assert kept == sorted({source for path in PAGES for source, _ in pictures(path)})
+
+
 def known_tests() -> set[str]:
     return {
         node.name

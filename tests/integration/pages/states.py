@@ -62,9 +62,7 @@ def edited() -> Standin:
     )
     step = Escalate(HOUR, ("group:directors",), counts=True)
     want = replace(doors.round.wants[0], escalate=(step,))
-    doors.round = replace(
-        doors.round, wants=(want,), escalated=(step,), why="cy@example.com changed `subject` and `to`."
-    )
+    doors.round = replace(doors.round, wants=(want,), escalated=(step,), why="cy@example.com changed subject and to.")
     doors.more = doors.more | {"rounds": 2}
     return doors
 
