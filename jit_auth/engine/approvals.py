@@ -54,8 +54,8 @@ class Approvals:
         return await self.proven(await self._page(card.person, ask, opened, card), how, card.via)
 
     async def page_as(self, person: str, ask_id: str, how: str = "slack") -> ApprovalPage:
-        """The same for a person whom a channel, or a sign-in, has recognised. After a sign-in, whoever has nothing to do
-        with it is answered as if it did not exist."""
+        """The same for a person whom a channel, or a sign-in, has recognised. Whoever has signed in and has nothing to
+        do with it is answered as if it did not exist."""
         ask, opened = await self._round(ask_id)
         if how != "slack" and not self.concerned(person, ask, opened):
             raise nothing_here(person)
@@ -308,7 +308,7 @@ def nothing_here(person: str) -> NotFound:
     """What a person is told who is signed in, and whom nothing here concerns, whether it exists or not."""
     return NotFound(
         f"There is nothing here for {person}.",
-        hint=f"If you should decide here, ask an operator of this service to list {person} in [people], or in the rules.",
+        hint=f"If you should decide here, ask an operator to list {person} in [people], or in the rules.",
     )
 
 

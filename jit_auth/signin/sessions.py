@@ -1,8 +1,8 @@
 """Sessions: a browser that somebody signed in with. A row each, found by the MAC of its cookie.
 
 Attacks: fixation (a session is made at the sign-in and never before; an old one ends there); a stolen database (it
-holds MACs alone); a session that lives on (idle and absolute limits; it ends with the person, a stop, a sign-out); a form that
-another site posts (`Origin`, and a token that only a page of this session has; THREAT_MODEL 38).
+holds MACs alone); a session that lives on (idle and absolute limits; it ends with the person, a stop, a sign-out); a
+form that another site posts (`Origin`, and a token that only a page of this session has; THREAT_MODEL 38).
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from aiohttp import web
 
 from jit_auth.channels.card import outcome
 from jit_auth.core.text import hidden, summary_parts
-from jit_auth.engine.pages import ApprovalPage, Doors
+from jit_auth.engine.pages import ApprovalPage
 from jit_auth.errors import BadRequest, Conflict, Unprocessable
+from jit_auth.model import Execution
 from jit_auth.web import rounds
 from jit_auth.web.forms import Posted, no_unknown
 from jit_auth.web.pages import Pages
@@ -23,11 +24,10 @@ LONGEST_NOTE = 2000
 class Outcomes:
     """The page of an `unk_...` question."""
 
-    def __init__(self, doors: Doors, pages: Pages) -> None:
-        self._doors = doors
+    def __init__(self, pages: Pages) -> None:
         self._pages = pages
 
-    def shown(self, page: ApprovalPage) -> web.Response:
+    def shown(self, page: ApprovalPage, *, form_token: str = "") -> web.Response:
         """What was sent, and the two answers. Changes nothing."""
         card = rounds.card_of(page)
         may = not page.eligible or page.person in page.eligible
@@ -35,6 +35,8 @@ class Outcomes:
             "outcome.html",
             card=card,
             offers=card.open and card.role == "resolve" and page.execution.state == "unknown" and may,
+            short=page.short if page.short == "signin" else None,
+            form_token=form_token,
             sent=page.execution.updated,
             digest=page.ask.digest,
             wire=rounds.wire(page.request),
@@ -42,10 +44,8 @@ class Outcomes:
             longest=LONGEST_NOTE,
         )
 
-    async def decide(self, ticket: str, page: ApprovalPage, posted: Posted) -> web.Response:
-        """The person's word. Raises BadRequest, Unprocessable, Conflict: then nothing was recorded."""
-        found, note = _answer(posted, page.ask.digest)
-        execution = await self._doors.resolve(ticket, found, note)
+    def resolved(self, page: ApprovalPage, posted: Posted, found: str, execution: Execution) -> web.Response:
+        """What is told after the person's word."""
         if not posted.form:
             told = {"status": execution.state, "outcome": found, "id": page.ask.id, "execution": execution.id}
             return self._pages.json(told)
@@ -59,7 +59,8 @@ class Outcomes:
         )
 
 
-def _answer(posted: Posted, digest: str) -> tuple[str, str]:
+def answered(posted: Posted, digest: str) -> tuple[str, str]:
+    """Outcome and note of a post. Raises BadRequest, Unprocessable, Conflict: then nothing was recorded."""
     values = posted.values
     no_unknown(values, ("outcome", "note", "digest"))
     found, note = values.get("outcome"), values.get("note")

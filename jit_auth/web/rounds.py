@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from jit_auth.channels.card import Card, build, outcome
+from jit_auth.channels.card import Card, build, masked, outcome
 from jit_auth.core.digest import sha256_text
 from jit_auth.core.links import row_of
 from jit_auth.core.text import hidden, summary_parts, visible
@@ -26,23 +26,29 @@ def ticket_of(text: str) -> str:
 
 
 def card_of(page: ApprovalPage) -> Card:
-    """The card that the page shows: whole."""
-    return build(page, card=page.card)
+    """The card that the page shows: whole, but for what is not for whoever holds a link."""
+    card = build(page, card=page.card)
+    return masked(card) if page.hides else card
 
 
-def shown(pages: Pages, page: ApprovalPage, *, alone: bool = True) -> web.Response:
-    """The page of one round. `alone`: by its own link, where parameters can be changed and the others be found."""
+def shown(pages: Pages, page: ApprovalPage, *, alone: bool = True, form_token: str = "") -> web.Response:
+    """The page of one round. `alone`: by its own link, where parameters can be changed and the others be found.
+    `form_token`: of the session, where somebody is signed in."""
     card = card_of(page)
     mine = next((vote for vote in card.decided if vote.who == card.person), None)
     # Where the engine says who may decide, somebody who may not is offered nothing.
     may = not page.eligible or page.person in page.eligible
-    offers = card.decidable and card.role == "decide" and not mine and may
+    asked = card.open and card.role == "decide" and not mine and may
+    offers = asked and page.short is None and (card.decidable or page.hides)
     return pages.html(
         "approval.html",
         card=card,
         mine=mine,
         offers=offers,
         late=card.open and card.role == "decide" and not mine and not may,
+        short=page.short if asked else None,
+        form_token=form_token,
+        linked=page.how == "link",
         digest=page.ask.digest,
         wire=wire(page.request),
         places=page.places,

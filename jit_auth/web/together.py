@@ -16,12 +16,14 @@ from msgspec import Struct
 from jit_auth.channels.card import Card
 from jit_auth.channels.words import OPAQUE
 from jit_auth.engine.pages import ApprovalPage, Choice, Doors
+from jit_auth.engine.proof import Visitor
 from jit_auth.errors import BadRequest, Conflict, NotFound, Unprocessable
 from jit_auth.web import rounds
 from jit_auth.web.choices import LONGEST_FEEDBACK, choice, digest_of, feedback_of, hold_of, verdict_of
-from jit_auth.web.forms import LARGEST_POST, no_unknown, read_post, refuse_foreign
+from jit_auth.web.forms import LARGEST_POST, Posted, no_unknown, read_post, refuse_foreign
 from jit_auth.web.notice import is_ask
 from jit_auth.web.pages import Pages, shown
+from jit_auth.web.visits import Visits
 
 MOST_LISTED = 20
 """Requests on one page; the rest wait for the next."""
@@ -46,13 +48,16 @@ class Item(Struct, frozen=True):
 class Together:
     """The page of all that waits for one person, and of one of them."""
 
-    def __init__(self, doors: Doors, pages: Pages) -> None:
+    def __init__(self, doors: Doors, pages: Pages, visits: Visits | None) -> None:
         self._doors = doors
         self._pages = pages
+        self._visits = visits
 
     async def show(self, request: web.Request) -> web.Response:
         """The list. Decides nothing."""
-        found = await self._doors.open_rounds(rounds.ticket_of(request.match_info["ticket"]))
+        signed = await self._visits.signed(request) if self._visits else None
+        ticket = rounds.ticket_of(request.match_info["ticket"])
+        found = await self._doors.open_rounds(ticket, signed.visitor if signed else None)
         items = _items(found)
         return self._pages.html(
             "together.html",
@@ -62,6 +67,8 @@ class Together:
             person=found[0].person if found else "",
             some=any(item.whole for item in items),
             longest=LONGEST_FEEDBACK,
+            form_token=signed.form_token if signed else "",
+            signs_in=any(page.short == "signin" for page in found),
         )
 
     async def decide(self, request: web.Request) -> web.Response:
@@ -69,35 +76,43 @@ class Together:
         ticket = rounds.ticket_of(request.match_info["ticket"])
         refuse_foreign(request, self._pages.origin)
         posted = await read_post(request, LARGEST_POST)
-        seen = {page.ask.id: rounds.card_of(page).seen for page in await self._doors.open_rounds(ticket)}
+        visitor = await self._posting(request, posted)
+        seen = {page.ask.id: rounds.card_of(page).seen for page in await self._doors.open_rounds(ticket, visitor)}
         choices = _ticked(posted.values, seen) if posted.form else _listed(posted.values, seen)
-        voted = await self._doors.vote_together(ticket, choices)
+        voted = await self._doors.vote_together(ticket, choices, visitor)
         if not posted.form:
             return self._pages.json({"decided": [rounds.document(each) for each in voted]})
         return rounds.decided(self._pages, voted, together=True)
 
     async def show_one(self, request: web.Request) -> web.Response:
         """One of them, whole."""
-        return rounds.shown(self._pages, await self._one(request), alone=False)
+        signed = await self._visits.signed(request) if self._visits else None
+        page = await self._one(request, signed.visitor if signed else None)
+        return rounds.shown(self._pages, page, alone=False, form_token=signed.form_token if signed else "")
 
     async def decide_one(self, request: web.Request) -> web.Response:
         """One vote on one of them."""
         ticket = rounds.ticket_of(request.match_info["ticket"])
         refuse_foreign(request, self._pages.origin)
         posted = await read_post(request, LARGEST_POST)
-        page = await self._one(request)
+        visitor = await self._posting(request, posted)
+        page = await self._one(request, visitor)
         made = choice(posted, None, rounds.card_of(page).seen)
         try:
-            voted = await self._doors.vote_together(ticket, {page.ask.id: made})
+            voted = await self._doors.vote_together(ticket, {page.ask.id: made}, visitor)
         except Conflict as error:
             raise _alone(error) from None
         if not posted.form:
             return self._pages.json(rounds.document(voted[0]))
         return rounds.decided(self._pages, voted)
 
-    async def _one(self, request: web.Request) -> ApprovalPage:
+    async def _posting(self, request: web.Request, posted: Posted) -> Visitor | None:
+        signed = await self._visits.posting(request, posted) if self._visits else None
+        return signed.visitor if signed else None
+
+    async def _one(self, request: web.Request, visitor: Visitor | None) -> ApprovalPage:
         ask = request.match_info["ask"]
-        for page in await self._doors.open_rounds(rounds.ticket_of(request.match_info["ticket"])):
+        for page in await self._doors.open_rounds(rounds.ticket_of(request.match_info["ticket"]), visitor):
             if page.ask.id == ask:
                 return page
         raise NotFound(
@@ -116,7 +131,9 @@ def _items(found: tuple[ApprovalPage, ...]) -> list[Item]:
         mine = any(vote.who == card.person for vote in card.decided)
         may = not page.eligible or page.person in page.eligible
         room -= length if readable else 0
-        items.append(Item(card, page.ask.digest, readable and card.decidable and may and not mine, mine))
+        items.append(
+            Item(card, page.ask.digest, readable and card.decidable and may and not mine and page.short is None, mine)
+        )
     return items
 
 

@@ -1,7 +1,7 @@
 """Who is signed in at the browser of a request, and whether a post is really theirs (THREAT_MODEL 38).
 
 Attacks: another site posts with this browser's cookie (`Origin` has to be ours, and the form carries a token that only
-a page of this session has); a cookie planted beside ours (`__Host-` under https: this host, this path, never by script).
+a page of this session has); a cookie planted beside ours (`__Host-` under https: of this host, unseen by scripts).
 """
 
 from __future__ import annotations

@@ -197,11 +197,11 @@ class Standin:
         execution = replace(EXECUTION, id=ask.execution, digest=digest, params=params)
         return self.page(**{"ask": ask, "execution": execution, "votes": (), "rounds": 1} | values)
 
-    async def approval_page(self, ticket: str) -> ApprovalPage:
+    async def approval_page(self, ticket: str, signed: Any = None) -> ApprovalPage:
         self._known(ticket, APPROVAL_TICKET)
         return self.page()
 
-    async def vote(self, ticket: str, choice: Choice) -> Voted:
+    async def vote(self, ticket: str, choice: Choice, signed: Any = None) -> Voted:
         self._known(ticket, APPROVAL_TICKET)
         if self.round.state != "open":
             decided = [{"by": v.person, "decision": v.verdict, "at": rfc3339(v.at)} for v in self.votes]
@@ -246,13 +246,13 @@ class Standin:
         if choice.digest is not None and choice.digest != ask.digest:
             raise Conflict("Nothing was decided.", code="digest_mismatch", hint="Open the link again.")
 
-    async def open_rounds(self, ticket: str) -> tuple[ApprovalPage, ...]:
+    async def open_rounds(self, ticket: str, signed: Any = None) -> tuple[ApprovalPage, ...]:
         self._known(ticket, APPROVAL_TICKET, GATHER_TICKET)
         mine = [vote for vote in self.votes if vote.person == CARD.person]
         own = (self.page(),) if self.round.state == "open" and not mine else ()
         return (*own, *self.others)
 
-    async def vote_together(self, ticket: str, choices: Mapping[str, Choice]) -> tuple[Voted, ...]:
+    async def vote_together(self, ticket: str, choices: Mapping[str, Choice], signed: Any = None) -> tuple[Voted, ...]:
         waits = {page.ask.id: page for page in await self.open_rounds(ticket)}
         stale = []
         for name, choice in choices.items():
@@ -269,11 +269,11 @@ class Standin:
             for name, choice in choices.items()
         )
 
-    async def outcome_page(self, ticket: str) -> ApprovalPage:
+    async def outcome_page(self, ticket: str, signed: Any = None) -> ApprovalPage:
         self._known(ticket, OUTCOME_TICKET)
         return self.page(card=ASKING, ask=self.unknown)
 
-    async def resolve(self, ticket: str, outcome: str, note: str) -> Execution:
+    async def resolve(self, ticket: str, outcome: str, note: str, signed: Any = None) -> Execution:
         self._known(ticket, OUTCOME_TICKET)
         if self.unknown.state != "open":
             raise Conflict("There is nothing to resolve.", code="not_unknown", hint="It is over.")
