@@ -31,6 +31,7 @@ from jit_auth.engine.attempt import Attempts
 from jit_auth.engine.ballot import Ballot
 from jit_auth.engine.bundle import Bundle, bundle_hash
 from jit_auth.engine.circle import Circle
+from jit_auth.engine.claims import Claims
 from jit_auth.engine.connect import Connects
 from jit_auth.engine.consents import Consents
 from jit_auth.engine.copies import Copies
@@ -49,6 +50,9 @@ from jit_auth.oauth.refresh import Refresher
 from jit_auth.policy.rules import Policy
 from jit_auth.policy.rules import load as load_policy
 from jit_auth.send.sender import Sender
+from jit_auth.signin.linking import Linking
+from jit_auth.signin.oidc import open_oidc
+from jit_auth.signin.sessions import Sessions
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
@@ -58,7 +62,9 @@ from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.pages import Pages
 from jit_auth.web.server import application
+from jit_auth.web.signin import SignIn
 from jit_auth.web.stream import Streams
+from jit_auth.web.visits import Visits
 from jit_auth.worker import Worker
 from jit_auth.worker.gather import Gathers
 from jit_auth.worker.hooks import Hooks
@@ -208,7 +214,10 @@ async def build(
         )  # fmt: skip
         approvals = Approvals(store, memory, bundle, judge, dispatcher, ballot, proof, environment, tickets)
         connects = Connects(store, memory, bundle)
-        consents = Consents(store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets)
+        claims = Claims(proof, settings.users.verify, settings.users.issuer)
+        consents = Consents(
+            store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets, claims
+        )
         engine = Engine(
             bundle=bundle,
             submitter=Submit(store, memory, bundle, judge, dispatcher, make_id),
@@ -248,12 +257,20 @@ async def build(
         )
         execute = Execute(engine, bearers)
         pages = Pages(public_url, environment)
+        sessions = Sessions(store, Mac(vault.derive("sessions")), approvals.gone)
+        visits = Visits(sessions, pages, tuple(settings.issuers))
+        oidc = await stack.enter_async_context(
+            open_oidc(settings.issuers.values(), public_url=public_url, key=vault.derive("signin"), now=store.now)
+        )
+        linking = Linking(store, settings.people, Mac(vault.derive("identities")))
+        signin = SignIn(oidc, linking, visits, pages)
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, lambda agent: ("agent", agent) in memory.belief.stops).routes(),
-            *approve.routes(engine, pages),
-            *connect.routes(engine, pages),
+            *approve.routes(engine, pages, visits, engine),
+            *connect.routes(engine, pages, visits),
+            *(signin.routes() if settings.issuers else ()),
             *(route for port in ports.values() for route in port.routes),
         ]
 

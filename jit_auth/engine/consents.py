@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from jit_auth.catalog.load import Operation
 from jit_auth.core.links import genuine, row_of, ticket
 from jit_auth.core.scopes import expand, lacking
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
 from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.claims import Claims
 from jit_auth.engine.connect import Connection, Connects
 from jit_auth.engine.judge import choose
 from jit_auth.engine.memory import Holding, Memory
 from jit_auth.engine.pages import ConsentPage, Ending, Finished, Leaving
+from jit_auth.engine.proof import Visitor
 from jit_auth.errors import Conflict, ConsentRefused, FlowRefused, Gone, NotFound, ProviderError, Unavailable
 from jit_auth.model import Ask, Audit, Change, Execution, Grant, Stale, Unit
 from jit_auth.oauth.flow import Flows
@@ -43,6 +47,7 @@ class Consents:
     environment: str
     public_url: str
     ticket_key: bytes
+    claims: Claims
 
     def link(self, ask: Ask) -> str:
         """The link by which this ask is answered; the same for as long as it is open."""
@@ -53,9 +58,11 @@ class Consents:
         """One callback path per provider (RFC 9700 4.4.2)."""
         return f"{self.public_url}/oauth/callback/{provider_id}"
 
-    async def page(self, link_ticket: str) -> ConsentPage:
-        """What is asked; changes nothing. Raises NotFound, Gone, Conflict."""
-        return await self._page(*await self._find(link_ticket))
+    async def page(self, link_ticket: str, visitor: Visitor | None = None) -> ConsentPage:
+        """What is asked; changes nothing. Raises NotFound, Gone, Conflict, Forbidden (`other_person`)."""
+        found = await self._find(link_ticket)
+        needs = await self.claims.needs(found[0].user or "", visitor)
+        return replace(await self._page(*found), needs=needs)
 
     async def shown(self, ask: Ask) -> ConsentPage:
         """What the user is told of a consent that is needed, whatever has become of it. Raises NotFound."""
@@ -91,9 +98,11 @@ class Consents:
             now=self.store.now(),
         )
 
-    async def begin(self, link_ticket: str) -> Leaving | Finished:
-        """Yes. Binds a round trip to this browser, or, where nothing is missing at the provider, lets the agent in."""
+    async def begin(self, link_ticket: str, visitor: Visitor | None = None) -> Leaving | Finished:
+        """Yes. Binds a round trip to this browser, or, where nothing is missing at the provider, lets the agent in.
+        Raises Forbidden where this browser is not the user's."""
         ask, execution, operation = await self._find(link_ticket)
+        await self.claims.check(ask.user or "", visitor)
         grant, _ = await self._grant(execution, operation)
         try:
             await self.connects.refuse_stopped(ask, operation, grant)
@@ -119,9 +128,10 @@ class Consents:
             provider_name=operation.provider_name,
         )
 
-    async def refuse(self, link_ticket: str) -> Finished:
-        """No: the call is denied."""
+    async def refuse(self, link_ticket: str, visitor: Visitor | None = None) -> Finished:
+        """No: the call is denied. Raises Forbidden where this browser is not the user's."""
         ask, execution, operation = await self._find(link_ticket)
+        await self.claims.check(ask.user or "", visitor)
         await self._refused(ask, execution)
         return self._finished("refused", ask, execution, operation, None)
 

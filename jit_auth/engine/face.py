@@ -120,14 +120,14 @@ class Engine:
     async def resolve_as(self, person: str, ask: str, outcome: str, note: str, how: str) -> Execution:
         return await self.outcomes.by_person(person, ask, outcome, note, how)
 
-    async def consent_page(self, ticket: str) -> ConsentPage:
-        return await self.consents.page(ticket)
+    async def consent_page(self, ticket: str, signed: Visitor | None = None) -> ConsentPage:
+        return await self.consents.page(ticket, signed)
 
-    async def consent_begin(self, ticket: str) -> Leaving | Finished:
-        return await self.consents.begin(ticket)
+    async def consent_begin(self, ticket: str, signed: Visitor | None = None) -> Leaving | Finished:
+        return await self.consents.begin(ticket, signed)
 
-    async def consent_refuse(self, ticket: str) -> Finished:
-        return await self.consents.refuse(ticket)
+    async def consent_refuse(self, ticket: str, signed: Visitor | None = None) -> Finished:
+        return await self.consents.refuse(ticket, signed)
 
     async def consent_finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished:
         return await self.consents.finish(provider_id, query, cookie)

@@ -101,6 +101,8 @@ class ConsentPage(Struct, frozen=True, kw_only=True):
     manage_url: str | None = None
     trip: bool = True
     """False: answered on our own page (a new agent for scopes that are granted already)."""
+    needs: str = "nothing"
+    """What the browser has to prove first: see `claims.Needs`."""
     now: Millis
 
 
@@ -262,15 +264,15 @@ class Doors(Protocol):
         """What `/approvals/apr_...` may tell to whoever holds that address: its environment, action and risk alone."""
         ...
 
-    async def consent_page(self, ticket: str) -> ConsentPage:
+    async def consent_page(self, ticket: str, signed: Visitor | None = None) -> ConsentPage:
         """The question of an open consent. Changes nothing. An answered one: Conflict(`already_finished`)."""
         ...
 
-    async def consent_begin(self, ticket: str) -> Leaving | Finished:
+    async def consent_begin(self, ticket: str, signed: Visitor | None = None) -> Leaving | Finished:
         """Yes: bind state, nonce and PKCE to a browser; or, where no trip is needed, grant at once."""
         ...
 
-    async def consent_refuse(self, ticket: str) -> Finished:
+    async def consent_refuse(self, ticket: str, signed: Visitor | None = None) -> Finished:
         """No: the call is denied, `consent_refused`."""
         ...
 

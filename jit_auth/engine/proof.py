@@ -29,6 +29,8 @@ class Visitor(Struct, frozen=True):
 
     person: str
     how: How
+    issuer: str = ""
+    """Whose word it is, for `oidc`."""
 
 
 _RISKY = ("high", "critical")

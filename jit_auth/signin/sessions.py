@@ -41,7 +41,7 @@ class Signed:
     @property
     def visitor(self) -> Visitor:
         """For the engine: who it is, and by what."""
-        return Visitor(self.session.person, self.session.how)
+        return Visitor(self.session.person, self.session.how, self.session.issuer)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from jit_auth.engine.pages import ConsentPage, Doors, Finished, Leaving
 from jit_auth.errors import BadRequest, Forbidden, NotFound
 from jit_auth.web.forms import no_unknown, once, prefetched, read_post, refuse_foreign
 from jit_auth.web.pages import Pages
+from jit_auth.web.visits import Visits
 
 COOKIE = "jat_flow"
 CALLBACK = "/oauth/callback"
@@ -37,9 +38,9 @@ class Scope(Struct, frozen=True):
     title: str
 
 
-def routes(doors: Doors, pages: Pages) -> list[web.RouteDef]:
+def routes(doors: Doors, pages: Pages, visits: Visits | None = None) -> list[web.RouteDef]:
     """`GET` and `POST /connect/{ticket}`, `GET /oauth/callback/{provider}` (never by HEAD: it would spend the code)."""
-    connect = Connect(doors, pages)
+    connect = Connect(doors, pages, visits)
     return [
         web.get("/connect/{ticket}", pages.guarded(connect.show)),
         web.post("/connect/{ticket}", pages.guarded(connect.answer)),
@@ -50,13 +51,15 @@ def routes(doors: Doors, pages: Pages) -> list[web.RouteDef]:
 class Connect:
     """The three handlers."""
 
-    def __init__(self, doors: Doors, pages: Pages) -> None:
+    def __init__(self, doors: Doors, pages: Pages, visits: Visits | None) -> None:
         self._doors = doors
         self._pages = pages
+        self._visits = visits
 
     async def show(self, request: web.Request) -> web.Response:
         """Who asks for what. Changes nothing."""
-        page = await self._doors.consent_page(_ticket(request))
+        signed = await self._visits.signed(request) if self._visits else None
+        page = await self._doors.consent_page(_ticket(request), signed.visitor if signed else None)
         return self._pages.html(
             "connect.html",
             page=page,
@@ -66,20 +69,24 @@ class Connect:
             new=scopes(page.new, page.scope_titles),
             held=scopes(page.held, page.scope_titles),
             manage_url=_link(page.manage_url),
+            form_token=signed.form_token if signed else "",
+            path=request.path,
         )
 
     async def answer(self, request: web.Request) -> web.Response:
         """Yes (the default: the page's main button) or, with `decision=refuse`, no."""
         ticket = _ticket(request)
         refuse_foreign(request, self._pages.origin)
-        values = (await read_post(request)).values
+        posted = await read_post(request)
+        signed = await self._visits.posting(request, posted) if self._visits else None
+        visitor, values = signed.visitor if signed else None, posted.values
         no_unknown(values, ("decision",))
         decision = values.get("decision", "allow")
         if decision not in ("allow", "refuse"):
             raise BadRequest("An answer is `allow` or `refuse`.", code="bad_decision", hint="Nothing was changed.")
         if decision == "refuse":
-            return self._finished(await self._doors.consent_refuse(ticket))
-        begun = await self._doors.consent_begin(ticket)
+            return self._finished(await self._doors.consent_refuse(ticket, visitor))
+        begun = await self._doors.consent_begin(ticket, visitor)
         return self._leaving(begun) if isinstance(begun, Leaving) else self._finished(begun)
 
     async def back(self, request: web.Request) -> web.StreamResponse:

@@ -11,7 +11,6 @@ import hashlib
 
 from aiohttp import web
 
-from jit_auth.config.people import People
 from jit_auth.core.text import visible
 from jit_auth.errors import Forbidden, NotFound, SignInAway, SignInRefused
 from jit_auth.model import Audit, Unit
@@ -28,12 +27,11 @@ CALLBACK = "/signin/callback"
 class SignIn:
     """The handlers."""
 
-    def __init__(self, oidc: Oidc, linking: Linking, visits: Visits, pages: Pages, people: People) -> None:
+    def __init__(self, oidc: Oidc, linking: Linking, visits: Visits, pages: Pages) -> None:
         self._oidc = oidc
         self._linking = linking
         self._visits = visits
         self._pages = pages
-        self._people = people
 
     def routes(self) -> list[web.RouteDef]:
         """Only where there is an issuer."""

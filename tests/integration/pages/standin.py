@@ -289,7 +289,7 @@ class Standin:
             raise NotFound("There is no such request.", hint="It may belong to another service.")
         return self.page(person="", card=None)
 
-    async def consent_page(self, ticket: str) -> ConsentPage:
+    async def consent_page(self, ticket: str, signed: Any = None) -> ConsentPage:
         self._known(ticket, CONSENT_TICKET)
         return ConsentPage(
             environment="dev",
@@ -308,7 +308,7 @@ class Standin:
             now=NOW,
         )
 
-    async def consent_begin(self, ticket: str) -> Leaving | Finished:
+    async def consent_begin(self, ticket: str, signed: Any = None) -> Leaving | Finished:
         self._known(ticket, CONSENT_TICKET)
         self.began += 1
         if not self.trip:
@@ -317,7 +317,7 @@ class Standin:
             url=self.leaving_url, cookie="c" * 43, lifetime=600_000, environment="dev", provider_name="MailHub"
         )
 
-    async def consent_refuse(self, ticket: str) -> Finished:
+    async def consent_refuse(self, ticket: str, signed: Any = None) -> Finished:
         self._known(ticket, CONSENT_TICKET)
         self.consent = replace(self.consent, state="denied")
         self.execution = replace(

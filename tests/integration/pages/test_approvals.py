@@ -294,7 +294,7 @@ async def test_a_claimed_user_and_an_unknown_account_are_named_so(site: Site) ->
 
 
 async def test_the_database_being_away_is_a_page_too(site: Site) -> None:
-    async def away(ticket: str) -> None:
+    async def away(ticket: str, signed: object = None) -> None:
         raise StorageError("The database does not answer.", hint="Try again in a moment.")
 
     site.doors.approval_page = away  # type: ignore[method-assign, assignment]  # an outage, from outside
