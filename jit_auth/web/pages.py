@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
@@ -78,21 +78,33 @@ class Pages:
         self._templates = {
             name: self._jinja.get_template(name) for name in self._jinja.list_templates(extensions=["html"])
         }
-        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+        policy = f"default-src 'none'; style-src {_source(style)}; form-action 'self'; "
+        policy += "frame-ancestors 'none'; base-uri 'none'"
         self.headers = {
-            "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
-            "frame-ancestors 'none'; base-uri 'none'",
+            "Content-Security-Policy": policy,
             "Referrer-Policy": "same-origin",
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
             "Cross-Origin-Resource-Policy": "same-origin",
         }
+        script = loader.get_source(self._jinja, "passkey.js")[0]
+        self._script = Markup(script)  # noqa: S704 - ours
+        self._with_script = {"Content-Security-Policy": f"{policy}; script-src {_source(script)}"}
 
     def html(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
         """A page. Raises jinja2.UndefinedError where a template names what was not given."""
         text = self._templates[template].render(values)
         return web.Response(text=text, status=status, content_type="text/html", headers=self.headers)
+
+    def with_passkeys(
+        self, template: str, *, options: Mapping[str, Any], status: int = 200, **values: Any
+    ) -> web.Response:
+        """A page that may run one script, the one that asks for passkeys. `options`: what each button asks for, by the
+        name in its `data-passkey`, as WebAuthn's JSON."""
+        response = self.html(template, status=status, options=options, script=self._script, **values)
+        response.headers.update(self._with_script)
+        return response
 
     def json(self, value: Any, *, status: int = 200, content_type: str = "application/json") -> web.Response:
         """A JSON answer of a page, under the same headers."""
@@ -159,6 +171,11 @@ def foreign(text: str) -> Markup:
     """Text that is not ours, not made visible before: on one line, and isolated in direction."""
     seen = visible(text, one_line=True)
     return Markup('<bdi dir="{}">{}</bdi>').format(way(seen), shown(seen))
+
+
+def _source(text: str) -> str:
+    """The one inline style or script of this text, as a CSP source."""
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") + "'"
 
 
 def _status(error: JitAuthError) -> int:
