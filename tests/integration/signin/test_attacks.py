@@ -370,23 +370,34 @@ async def test_a_sign_in_leads_to_no_other_place(oidc: Oidc, to: str) -> None:
     assert (await sign_in(oidc, to=to)).to == "/me"
 
 
+def as_it_is(body: bytes) -> bytes:
+    return body
+
+
+def faulty(
+    endpoint: str, status: int, body: bytes | Callable[[bytes], bytes], headers: dict[str, str] | None = None
+) -> Setting:
+    return lambda evil: evil.faults.update({endpoint: Fault(status, body, headers or {})})
+
+
+def elsewhere(endpoint: str, status: int) -> Setting:
+    """A redirect to where the honest answer is."""
+    return lambda evil: evil.faults.update(
+        {endpoint: Fault(status, headers={"Location": f"{evil.url}/honest/{endpoint}"})}
+    )
+
+
 HUGE = b'{"keys": [' + b" " * 300_000 + b"]}"
 AWAY: dict[str, tuple[Setting, bool]] = {
     # (what is wrong; whether it shows when the round trip begins)
     "metadata 500": (lambda evil: evil.faults.update(metadata=Fault(500)), True),
-    "metadata 404": (lambda evil: evil.faults.update(metadata=Fault(404, b"{}")), True),
-    "metadata elsewhere": (
-        lambda evil: evil.faults.update(metadata=Fault(302, headers={"Location": evil.url + "/jwks"})), True
-    ),
+    "metadata 404": (faulty("metadata", 404, as_it_is), True),
+    "metadata elsewhere": (elsewhere("metadata", 302), True),
     "metadata that is no JSON": (lambda evil: evil.faults.update(metadata=Fault(200, b"<html>")), True),
     "metadata that is a list": (lambda evil: evil.faults.update(metadata=Fault(200, b"[]")), True),
     "metadata nested deeply": (lambda evil: evil.faults.update(metadata=Fault(200, b"[" * 200_000)), True),
     "metadata without end": (lambda evil: evil.faults.update(metadata=Fault(200, HUGE)), True),
-    "metadata packed": (
-        lambda evil: evil.faults.update(
-            metadata=Fault(200, gzip.compress(b"{}"), {"Content-Encoding": "gzip"})
-        ), True,
-    ),
+    "metadata packed": (faulty("metadata", 200, gzip.compress, {"Content-Encoding": "gzip"}), True),
     "metadata of another issuer": (lambda evil: evil.metadata_says.update(issuer="https://evil.example"), True),
     "metadata of an issuer with a slash": (lambda evil: evil.metadata_says.update(issuer=evil.url + "/"), True),
     "metadata of every tenant": (lambda evil: evil.metadata_says.update(issuer="https://x/{tenantid}/v2.0"), True),
@@ -403,14 +414,12 @@ AWAY: dict[str, tuple[Setting, bool]] = {
         lambda evil: evil.metadata_says.update(token_endpoint="https://a:b@evil.example/t"), True
     ),
     "an endpoint that is a number": (lambda evil: evil.metadata_says.update(token_endpoint=7), True),
-    "keys 500": (lambda evil: evil.faults.update(jwks=Fault(500)), False),
-    "keys elsewhere": (lambda evil: evil.faults.update(jwks=Fault(307, headers={"Location": evil.url + "/x"})), False),
+    "keys 500": (faulty("jwks", 500, as_it_is), False),
+    "keys elsewhere": (elsewhere("jwks", 307), False),
     "keys without end": (lambda evil: evil.faults.update(jwks=Fault(200, HUGE)), False),
     "keys that are no list": (lambda evil: evil.faults.update(jwks=Fault(200, b'{"keys": {}}')), False),
-    "token 500": (lambda evil: evil.faults.update(token=Fault(500)), False),
-    "token elsewhere": (
-        lambda evil: evil.faults.update(token=Fault(307, headers={"Location": evil.url + "/x"})), False
-    ),
+    "token 500": (faulty("token", 500, as_it_is), False),
+    "token elsewhere": (elsewhere("token", 307), False),
     "token without end": (lambda evil: evil.faults.update(token=Fault(200, HUGE)), False),
     "token that is a page": (lambda evil: evil.faults.update(token=Fault(200, b"<html>s3cr+t</html>")), False),
     "a client that is not known": (
