@@ -207,6 +207,7 @@ async def build(
         copies = Copies(circle, reach, settings.users.notify, store.process, make_id)
         writer = Writer(store.process, make_id, copies, bundle.policy.unknown_to)
         dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
+        stack.push_async_callback(dispatcher.drain, 30)  # once more: channels work off what they took as they close
         ballot = Ballot(store, memory, circle, make_id)
         proof = Proof(
             memory, bundle, settings.users.verify == "none", bool(settings.issuers), settings.loopback,

@@ -91,9 +91,9 @@ class Shows:
             return await self._put(row, {"due": None}, "over")
         card, version = made
         if row.role == "decide" and row.ref is None and not local:
-            if not card.open:
+            if not card.open and card.fresh:
                 return await self._put(row, {"due": None, "shown": version}, "over")  # never begin with what is over
-            if await self.gathers.full(row):
+            if card.open and await self.gathers.full(row):
                 return await self._gather(row)
         if not local:
             claim: dict[str, Any] = {"process": self.store.process, "due": now + CLAIM}

@@ -29,6 +29,8 @@ EVENT = "jit_auth_card"
 PAGE = 100
 MOST_PAGES = 10
 """Messages looked through for one's own: a thousand since the card was made."""
+NOTHING = "none"
+"""The ref of a copy that was over before anything was posted."""
 DAY: Millis = 86_400_000
 MARGIN: Millis = 60_000
 """How far Slack's clock may be from ours."""
@@ -61,18 +63,23 @@ class SlackPort:
             if was is not None and card.role == "gather" and card.open and newest(card) > was.newest:
                 was = None  # a list that grew is posted anew: a change of the old one nobody would hear
             if was is None:
-                now = await self._posted(shown)
+                posted = await self._posted(shown)
+                if posted is None:
+                    return NOTHING
+                now = posted
             else:
                 now = await self._changed(shown, was)
             return (await self._said(shown, now)).ref
         except SlackFault as fault:
             raise judged(fault) from None
 
-    async def _posted(self, card: Card) -> Told:
+    async def _posted(self, card: Card) -> Told | None:
         channel = await self._place(card)
         part = newest(card) or "card"
         found = None if card.fresh else await self._find(channel, card.id, part, _since(card, self.tools.now()))
         made = message(card, self._address(card))
+        if found is None and not card.open and card.role != "notice":
+            return None  # nobody was asked here: what is over is not begun with
         if found is None:
             sent = await self._send("chat.postMessage", card, made, channel=channel, metadata=_mark(card.id, part))
             found = _ts(sent)
@@ -89,7 +96,7 @@ class SlackPort:
             if fault.word not in _GONE:
                 raise
             if card.open:
-                return await self._posted(card)  # somebody removed it: who is asked must see the question
+                return await self._posted(card) or was  # somebody removed it: who is asked must see the question
         return was
 
     async def _said(self, card: Card, was: Told) -> Told:
