@@ -28,6 +28,11 @@ class Port(Protocol):
         Raises Later, Never."""
         ...
 
+    async def tell(self, person: str, subject: str, words: str) -> None:
+        """A word about the person's own account, where the channel reaches them: it asks for nothing. Raises Later,
+        Never."""
+        ...
+
 
 @dataclass(frozen=True)
 class Channel:

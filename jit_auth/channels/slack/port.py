@@ -16,12 +16,14 @@ from aiohttp import web
 from jit_auth.channels.card import Card, detailed, moment
 from jit_auth.channels.slack.api import Slack, SlackFault, judged
 from jit_auth.channels.slack.message import Message, bare, message, notice
+from jit_auth.channels.slack.parts import escaped, section
 from jit_auth.channels.slack.settings import SlackSettings
 from jit_auth.channels.slack.told import Told, newest, told
 from jit_auth.channels.tools import Tools
 from jit_auth.config.people import People
 from jit_auth.core.ids import born
 from jit_auth.core.reach import Way
+from jit_auth.core.text import visible
 from jit_auth.errors import Later, Never
 from jit_auth.model import Millis
 
@@ -70,6 +72,17 @@ class SlackPort:
             else:
                 now = await self._changed(shown, was)
             return (await self._said(shown, now)).ref
+        except SlackFault as fault:
+            raise judged(fault) from None
+
+    async def tell(self, person: str, subject: str, words: str) -> None:
+        """A direct message, where the person has a member id."""
+        if person not in self.tools.people.slack:
+            return
+        said = visible(f"[{self.tools.environment}] {subject}. {words}", one_line=True)
+        try:
+            channel = await self._direct_with(person)
+            await self.slack.call("chat.postMessage", channel=channel, text=escaped(said), blocks=[section(said)])
         except SlackFault as fault:
             raise judged(fault) from None
 
@@ -149,7 +162,11 @@ class SlackPort:
             if self.settings.channel is None:
                 raise Never("no channel is configured for requests to groups")
             return self.settings.channel
-        member = self.tools.people.slack.get(card.person)
+        return await self._direct_with(card.person)
+
+    async def _direct_with(self, person: str) -> str:
+        """The channel of direct messages with a person."""
+        member = self.tools.people.slack.get(person)
         if member is None:
             raise Never("this person has no Slack id", hint="Add `slack` to the person's table in [people].")
         if member not in self._direct:
