@@ -130,6 +130,8 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
         "catalog": catalog.hash,
         "policy": policy.hash,
         "consent": settings.users.consent,
+        "verify": [settings.users.verify, settings.users.issuer, settings.users.app_url],
+        "issuers": {name: [each.issuer, each.domains, each.user_claim] for name, each in settings.issuers.items()},
         "send_within": settings.limits.approved_send_within,
     }
     reads = {name: policy.reads(name) for name in catalog.actions}
@@ -207,8 +209,12 @@ async def build(
         memory = Memory(store)
         await memory.reread()
         circle, reach = Circle(bundle), reach_of(settings)
+        proof = Proof(
+            memory, bundle, settings.users.verify == "none", bool(settings.issuers), settings.loopback,
+            readers_of(bundle),
+        )  # fmt: skip
         judge = Judge(
-            bundle, memory, store, circle, reach, most_open=limits.open_per_agent, cooldown=limits.deny_cooldown
+            bundle, memory, store, circle, reach, proof, most_open=limits.open_per_agent, cooldown=limits.deny_cooldown
         )
         attempts = Attempts(store, memory, Sender(egress), refresher, limits.send_window / 1000)
         waits = Waits()
@@ -217,10 +223,6 @@ async def build(
         dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
         stack.push_async_callback(dispatcher.drain, 30)  # once more: channels work off what they took as they close
         ballot = Ballot(store, memory, circle, make_id)
-        proof = Proof(
-            memory, bundle, settings.users.verify == "none", bool(settings.issuers), settings.loopback,
-            readers_of(bundle),
-        )  # fmt: skip
         approvals = Approvals(store, memory, bundle, judge, dispatcher, ballot, proof, environment, tickets)
         connects = Connects(store, memory, bundle)
         claims = Claims(proof, settings.users.verify, settings.users.issuer)
