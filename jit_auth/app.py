@@ -14,6 +14,7 @@ from jit_auth.catalog.globs import match
 from jit_auth.catalog.load import Catalog, Operation
 from jit_auth.catalog.load import load as load_catalog
 from jit_auth.channels import CHANNELS, Port, Tools
+from jit_auth.channels.email import EmailPort
 from jit_auth.channels.terminal import stdout
 from jit_auth.config.load import policy_texts
 from jit_auth.config.settings import Settings
@@ -50,6 +51,7 @@ from jit_auth.oauth.refresh import Refresher
 from jit_auth.policy.rules import Policy
 from jit_auth.policy.rules import load as load_policy
 from jit_auth.send.sender import Sender
+from jit_auth.signin.codes import Codes
 from jit_auth.signin.linking import Linking
 from jit_auth.signin.oidc import open_oidc
 from jit_auth.signin.sessions import Sessions
@@ -58,6 +60,7 @@ from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
 from jit_auth.web import approve, connect
 from jit_auth.web.agents import Bearers
+from jit_auth.web.codes import CodePages
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.pages import Pages
@@ -264,12 +267,17 @@ async def build(
         )
         linking = Linking(store, settings.people, Mac(vault.derive("identities")))
         signin = SignIn(oidc, linking, visits, pages)
+        by_code: tuple[web.RouteDef, ...] = ()
+        if settings.users.verify == "email" and isinstance(mail := ports.get("email"), EmailPort):
+            codes = Codes(store, Mac(vault.derive("codes")), mail.send_code)
+            by_code = tuple(CodePages(engine, codes, visits, pages).routes())
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, lambda agent: ("agent", agent) in memory.belief.stops).routes(),
             *approve.routes(engine, pages, visits, engine),
             *connect.routes(engine, pages, visits),
+            *by_code,
             *(signin.routes() if settings.issuers else ()),
             *(route for port in ports.values() for route in port.routes),
         ]
