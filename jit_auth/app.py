@@ -28,6 +28,7 @@ from jit_auth.egress import Egress
 from jit_auth.engine import Engine
 from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.approvals import Approvals
+from jit_auth.engine.apps import Apps
 from jit_auth.engine.attempt import Attempts
 from jit_auth.engine.ballot import Ballot
 from jit_auth.engine.bundle import Bundle, bundle_hash
@@ -42,10 +43,12 @@ from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
 from jit_auth.engine.proof import Proof, readers_of
 from jit_auth.engine.submit import Submit
+from jit_auth.engine.undo import Undo
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
 from jit_auth.model import Audit, Execution, Unit
 from jit_auth.oauth.flow import Flows
+from jit_auth.oauth.held import Held
 from jit_auth.oauth.metadata import Discovery
 from jit_auth.oauth.refresh import Refresher
 from jit_auth.policy.rules import Policy
@@ -61,12 +64,14 @@ from jit_auth.vault import Entropy, Vault
 from jit_auth.web import approve, connect
 from jit_auth.web.agents import Bearers
 from jit_auth.web.codes import CodePages
+from jit_auth.web.confirm import Confirm
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.pages import Pages
 from jit_auth.web.server import application
 from jit_auth.web.signin import SignIn
 from jit_auth.web.stream import Streams
+from jit_auth.web.undo import UndoForm
 from jit_auth.web.visits import Visits
 from jit_auth.worker import Worker
 from jit_auth.worker.gather import Gathers
@@ -218,8 +223,12 @@ async def build(
         approvals = Approvals(store, memory, bundle, judge, dispatcher, ballot, proof, environment, tickets)
         connects = Connects(store, memory, bundle)
         claims = Claims(proof, settings.users.verify, settings.users.issuer)
+        undo = Undo(store, memory, bundle, environment, tickets)
+        apps: Apps | None = None
+        if settings.users.verify == "app":
+            apps = Apps(store, bundle, flows, Held(store, Mac(vault.derive("confirmations"))), settings.users.app_url)
         consents = Consents(
-            store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets, claims
+            store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
         )
         engine = Engine(
             bundle=bundle,
@@ -278,6 +287,8 @@ async def build(
             *approve.routes(engine, pages, visits, engine),
             *connect.routes(engine, pages, visits),
             *by_code,
+            *(Confirm(engine, settings.users.app_secret, pages).routes() if apps is not None else ()),
+            *UndoForm(engine, pages).routes(),
             *(signin.routes() if settings.issuers else ()),
             *(route for port in ports.values() for route in port.routes),
         ]
