@@ -57,11 +57,6 @@ async def revoked_at_provider(world: Kit, times: int) -> None:
     raise AssertionError(f"{world.provider.revoked}")
 
 
-async def facts(world: Kit) -> list[dict[str, Any]]:
-    assert world.service is not None
-    return [fact for entry in await world.service.store.audit.rows() for fact in entry.what]
-
-
 async def post(world: Kit, url: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
     told = {"Accept": "application/json", "Origin": world.url} if headers is None else headers
     async with world.session.post(url, headers=told) as reply:
