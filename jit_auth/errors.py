@@ -8,8 +8,10 @@
     │   │                            bad_content_type
     │   ├── Unauthenticated   401    unauthenticated
     │   ├── SignInRefused     403    bad_callback, unknown_state, foreign_browser, expired, wrong_issuer,
-    │   │                            signin_refused, bad_id_token, unverified_email, foreign_domain
-    │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible
+    │   │                            signin_refused, bad_id_token, unverified_email, foreign_domain,
+    │   │                            other_subject, left
+    │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible,
+    │   │                            other_person, sign_in_required, passkey_required, bad_form_token, unknown_nonce
     │   ├── PasskeyRefused    403    passkey_refused, passkey_replayed, passkey_unknown, passkey_unverified,
     │   │                            passkey_expired, passkey_too_young
     │   ├── CodeRefused       403    wrong_code, code_expired, code_spent, no_code
