@@ -202,7 +202,14 @@ class TestNotAccepted:
             assert reply.status == 400
 
 
-async def test_twice_and_at_once(world: Kit) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+async def test_twice_and_at_once(tmp_path: Path, request: pytest.FixtureRequest, database: str) -> None:
+    storage = "sqlite:///jit-auth.db" if database == "sqlite" else request.getfixturevalue("postgres_url")
+    async with kit(tmp_path, storage=storage) as world, world.running():
+        await twice_and_at_once(world)
+
+
+async def twice_and_at_once(world: Kit) -> None:
     async with Browser() as alice:
         undo = undo_of(await connected(world, alice))
     answers = await asyncio.gather(*(post(world, undo) for _ in range(4)))

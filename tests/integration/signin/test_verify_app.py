@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jit_auth.model import Audit, Raise, Stop, Unit
 from tests.fakes.app import SECRET, App
 from tests.fakes.browser import Browser, Page
 from tests.integration.service.kit import ADMIN, AGENT, OTHER, Kit, kit
@@ -378,6 +379,28 @@ async def test_a_nonce_is_good_once(world: Kit, app: App) -> None:
     answers = await asyncio.gather(*(app.confirm(query["ticket"], query["nonce"], ALICE) for _ in range(5)))
     assert sorted(status for status, _ in answers) == [200, 409, 409, 409, 409]
     assert exchanged(world) == 1
+
+
+async def test_a_kill_switch_between_provider_and_confirmation(world: Kit, app: App) -> None:
+    """What was begun before it connects nothing after it, and the token is given back (THREAT_MODEL 25)."""
+    first = (await world.execute("list_messages")).json
+    app.confirms = False
+    async with Browser() as alice:
+        await login(alice, app, ALICE)
+        await through(alice, link(first))
+    (query,) = app.came
+    assert world.service is not None
+    stop = Stop(kind="agent", id="mailbot", epoch=0, active=True, who="operator")
+    audit = Audit(actor="operator", what=({"do": "stop"},))
+    await world.service.store.apply(Unit(None, (Raise((stop,)),), audit))
+    status, answer = await app.confirm(query["ticket"], query["nonce"], ALICE)
+    assert (status, answer["code"]) == (403, "revoked")
+    assert await world.service.store.grants(ALICE, "mailhub") == ((), ())
+    for _ in range(500):
+        if world.provider.revoked:
+            break
+        await asyncio.sleep(0.01)
+    assert world.provider.revoked
 
 
 async def test_the_database_holds_neither_nonce_nor_code(world: Kit, app: App) -> None:

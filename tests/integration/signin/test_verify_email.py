@@ -78,7 +78,7 @@ async def waits(world: Kit, execution: str) -> bool:
 
 
 def error(page: Page) -> str:
-    found = re.search(r"Code <code>(\w+)</code>", page.html)
+    found = re.search(r"(?:Code|Error) <code>(\w+)</code>", page.html)
     return found[1] if found else ""
 
 
@@ -385,6 +385,18 @@ async def test_where_the_agent_reads_the_mailbox_no_code_is_mailed(tmp_path: Pat
                 answer = await world.call("POST", again.removeprefix(world.url) + tail, body, Origin=world.url)
                 assert (answer.status, answer.json["code"]) == (403, "sign_in_required")
             assert len(server.mails) == sent
+
+
+async def test_the_limits_hold_on_postgresql(tmp_path: Path, server: MailServer, postgres_url: str) -> None:
+    async with kit(tmp_path, storage=postgres_url, **config(server)) as world, world.running(), Browser() as alice:
+        first = (await world.execute("list_messages")).json
+        await ask_for_code(alice, link(first))
+        code, cookies = mailed(server), alice.cookies(link(first) + "/code")
+        await asyncio.gather(*(post(world, first, {}, {}) for _ in range(8)))
+        assert len(server.inbox(ALICE)) <= 5
+        answers = await asyncio.gather(*(post(world, first, {"code": code}, cookies) for _ in range(3)))
+        assert answers.count("") == 1
+        assert await post(world, first, {"code": code}, cookies) == "code_spent"
 
 
 async def post(
