@@ -66,12 +66,21 @@ class Resolver:
         )
         self.faults += wrong
         webhooks, callbacks = self._signed(file.webhooks, file.agents)
+        server = self._server(file.server, host, listen)
         settings = made.Settings(
-            server=self._server(file.server, host, listen),
+            server=server,
             storage=self._storage(file.storage),
             vault=self._vault(file.vault),
             agents=self._agents(file.agents, people, loopback),
-            users=judge_users(file.users, file.issuers, file.channels, self._secret, self._fault, loopback=loopback),
+            users=judge_users(
+                file.users,
+                file.issuers,
+                file.channels,
+                self._secret,
+                self._fault,
+                loopback=loopback,
+                taken={*(table.secret_sha256 for table in file.agents.values()), *server.admin_token_sha256},
+            ),
             issuers=judge_issuers(file.issuers, self._secret, self._fault),
             people=people,
             providers={name: self._provider(name, table) for name, table in file.providers.items()},

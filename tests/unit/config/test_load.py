@@ -109,12 +109,9 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
         ("[sevrer]\n", "3: unknown key 'sevrer' (did you mean 'server'?)"),
         ("[server]\nlisten_on = ''\n", "4: unknown key 'listen_on' in [server] (did you mean 'listen'?)"),
         *[(f"[{name}]\n", f"3: unknown key '{name.split('.')[0]}'") for name in (
-            "issuers.corp", "admins.olga", "retention")],
+            "admins.olga", "retention")],
         *[(AGENT + f"{key} = 1\n", f"5: unknown key '{key}' in [agents.a]") for key in (
             "jwks", "oidc", "mtls", "connections")],
-        *[(f"[users]\n{key} = 1\n", f"4: unknown key '{key}' in [users]") for key in ("issuer", "app_url")],
-        *[(f"[users]\nverify = '{word}'\n", f"4: users.verify: invalid enum value '{word}'") for word in (
-            "oidc", "email", "app")],
         ("[providers.x]\nsecret = 'x'\n", "4: unknown key 'secret' in [providers.x]"),
         ("[providers.x]\nusername = 'x'\n", "4: unknown key 'username' in [providers.x]"),
         ("[server]\nmetrics_listen = 'x'\n", "4: unknown key 'metrics_listen' in [server]"),
