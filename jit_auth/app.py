@@ -37,12 +37,14 @@ from jit_auth.engine.consents import Consents
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
+from jit_auth.engine.mine import Mines
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
 from jit_auth.engine.proof import Proof, readers_of
 from jit_auth.engine.submit import Submit
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
+from jit_auth.engine.withdrawals import Withdrawals
 from jit_auth.model import Audit, Execution, Unit
 from jit_auth.oauth.flow import Flows
 from jit_auth.oauth.metadata import Discovery
@@ -60,6 +62,7 @@ from jit_auth.web import approve, connect
 from jit_auth.web.agents import Bearers
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
+from jit_auth.web.me import Me
 from jit_auth.web.pages import Pages
 from jit_auth.web.server import application
 from jit_auth.web.signin import SignIn
@@ -264,13 +267,15 @@ async def build(
         )
         linking = Linking(store, settings.people, Mac(vault.derive("identities")))
         signin = SignIn(oidc, linking, visits, pages)
+        mines = Mines(store, memory, bundle, circle, consents)
+        me = Me(mines, Withdrawals(store, memory, bundle, dispatcher), pages, visits)
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, lambda agent: ("agent", agent) in memory.belief.stops).routes(),
             *approve.routes(engine, pages, visits, engine),
             *connect.routes(engine, pages, visits),
-            *(signin.routes() if settings.issuers else ()),
+            *((*signin.routes(), *me.routes()) if settings.issuers else ()),
             *(route for port in ports.values() for route in port.routes),
         ]
 
