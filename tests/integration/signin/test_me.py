@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +55,34 @@ class House:
         assert self.kit.service is not None
         return self.kit.service.store
 
+    async def sql(self, text: str) -> None:
+        """Change a row behind the service's back."""
+        with closing(sqlite3.connect(self.kit.folder / "jit-auth.db", isolation_level=None, timeout=5)) as database:
+            database.execute(text)
+
     async def facts(self, name: str) -> list[dict[str, Any]]:
         return [fact async for entry in self.store.audit.rows() for fact in entry.what if fact["do"] == name]
 
 
-@asynccontextmanager
-async def house(folder: Path, **settings: Any) -> AsyncIterator[House]:
-    async with HostileIssuer(time.time).running() as issuer:
-        config = settings.pop("config", "") + f"""
+def issuers(issuer: HostileIssuer) -> str:
+    """The issuer in config.toml."""
+    return f"""
 [issuers.corp]
 issuer = "{issuer.url}"
 client_id = "{issuer.client_id}"
 client_secret = "{issuer.client_secret}"
 domains = ["example.com"]
 """
-        async with kit(folder, config=config, **settings) as found, found.running():
-            yield House(found, issuer)
+
+
+@asynccontextmanager
+async def house(folder: Path, **settings: Any) -> AsyncIterator[House]:
+    async with (
+        HostileIssuer(time.time).running() as issuer,
+        kit(folder, config=issuers(issuer), **settings) as found,
+        found.running(),
+    ):
+        yield House(found, issuer)
 
 
 @pytest.fixture
@@ -198,10 +211,10 @@ async def test_consents_that_wait_stand_there_with_their_link(home: House) -> No
 
 
 async def test_unknown_outcomes_wait_for_whoever_is_asked(tmp_path: Path) -> None:
-    policies = POLICIES.replace("format = 1", f'format = 1\nunknown_to = ["user:{ANA}"]')
+    policies = POLICIES + f'\n[defaults]\nunknown_to = ["user:{ANA}"]\n'
     async with house(tmp_path, policies=policies) as home:
         await home.kit.connected()
-        home.kit.mail.faults = ["hangup"]
+        home.kit.mail.faults = ["hang-up"]
         answer = await home.kit.execute("note", params={"text": "x"})
         assert answer.json["status"] == "unknown", answer.json
         async with home.signed_in(ANA) as ana:
@@ -235,7 +248,7 @@ async def test_disconnect_revokes_at_the_provider_and_the_next_call_asks(used: H
     assert used.kit.service is not None
     await used.kit.service.worker.turn()
     assert len(used.kit.provider.revoked) == 2
-    assert not any(family.live for family in used.kit.provider.families)
+    assert not used.kit.provider.families[-1].live
     answer = await used.kit.execute("note", params={"text": "x"})
     assert answer.status == 202
     assert [item["kind"] for item in answer.json["waiting_for"]] == ["consent"]
@@ -248,7 +261,7 @@ async def test_disconnect_revokes_at_the_provider_and_the_next_call_asks(used: H
 
 async def test_disconnecting_one_agent_leaves_the_account_and_the_other_agent(used: House) -> None:
     answer = await used.kit.execute("list_messages", token=OTHER)
-    await used.kit.connect_here(answer) if hasattr(used.kit, "connect_here") else await _let_in(used, answer)
+    await let_in(answer)
     assert (await used.kit.ended(answer.json["id"], token=OTHER))["status"] == "succeeded"
     async with used.signed_in(ALICE) as alice:
         page = await alice.submit("Disconnect for mailbot")
@@ -261,7 +274,8 @@ async def test_disconnecting_one_agent_leaves_the_account_and_the_other_agent(us
     assert not [one for one in used.kit.provider.revoked if one]
 
 
-async def _let_in(house: House, answer: Any) -> None:
+async def let_in(answer: Any) -> None:
+    """Allow another agent what is connected already."""
     url = next(item["url"] for item in answer.json["waiting_for"] if item["kind"] == "consent")
     async with Browser() as browser:
         await browser.get(url)
@@ -387,9 +401,9 @@ async def test_a_stop_ends_approvals_for_a_while_and_allowing_again_brings_none_
     async with lasting.signed_in(ALICE) as alice:
         await alice.submit("Stop this agent", form=_form_of(alice.page, "stop", "mailbot"))
         await alice.submit("Allow this agent again")
-    await lasting.kit.connected()
+    await let_in(await lasting.kit.execute("note", params={"text": "x"}))  # for what `send_message` needs
     answer = await lasting.kit.execute("send_message", params=SEND)
-    assert answer.status == 202
+    assert answer.status == 202, answer.json
     assert "approval" in [item["kind"] for item in answer.json["waiting_for"]]
 
 
@@ -476,7 +490,11 @@ async def test_no_link_makes_the_page_say_that_something_was_done(used: House) -
         page = await alice.submit("This was not me")
         address = page.url
         assert "on record" in page.text
-        for url in (home_url(used) + "?done=stop", address.replace("dispute", "stop"), home_url(used) + "?done=x&mark="):
+        for url in (
+            home_url(used) + "?done=stop",
+            address.replace("dispute", "stop"),
+            home_url(used) + "?done=x&mark=",
+        ):
             assert (await alice.get(url)).status == 200
             assert "What was just done" not in alice.page.html
         assert "on record" not in (await ana.get(address)).text
@@ -544,17 +562,39 @@ async def test_what_is_sensitive_stands_nowhere(used: House) -> None:
             assert "top secret" not in browser.page.html
 
 
-async def test_nothing_of_a_leaver_opens_anything(used: House) -> None:
+async def test_nothing_of_a_leaver_opens_anything(tmp_path: Path) -> None:
+    async with (
+        HostileIssuer(time.time).running() as issuer,
+        kit(tmp_path, config=issuers(issuer)) as found,
+        Browser() as alice,
+    ):
+        home = House(found, issuer)
+        async with found.running():
+            await home.sign_in(alice, ALICE)
+            token = token_of(alice.page)
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace(f'[people."{ALICE}"]', f'[people."{ALICE}"]\nactive = false'))
+        async with found.running():
+            cookie = "; ".join(f"{name}={value}" for name, value in alice.cookies(found.url).items())
+            async with found.session.get(found.url + "/me", headers={"Cookie": cookie}, allow_redirects=False) as reply:
+                assert (reply.status, reply.headers["Location"]) == (303, "/signin?to=/me")
+            values = {"do": "stop", "agent": "*", "form_token": token}
+            assert (await home.post(alice, values, Origin=found.url))[0] == 403
+            page = await home.sign_in(alice, ALICE)
+            assert page.status == 403
+            assert "You are not with us any more" in page.text
+            assert "This was not me" not in page.html
+
+
+async def test_a_mailed_code_opens_no_page_of_ones_own(used: House) -> None:
+    """An agent may read the mailbox: by a code it would see who decides, and lift its own stop (THREAT_MODEL 3)."""
     async with used.signed_in(ALICE) as alice:
         token = token_of(alice.page)
-        cookie = "; ".join(f"{k}={v}" for k, v in alice.cookies(used.kit.url).items())
-        config = used.kit.folder / "config.toml"
-        config.write_text(config.read_text().replace(f'[people."{ALICE}"]', f'[people."{ALICE}"]\nactive = false'))
-        stack = used.kit.running  # the service starts anew beneath the same address
-        await _restarted(used, stack, cookie, token)
-
-
-async def _restarted(used: House, running: Any, cookie: str, token: str) -> None:
-    twin = Kit(**{name: getattr(used.kit, name) for name in ("folder", "provider", "mail", "session")})
-    assert twin is not None
-    pytest.skip("filled in below")
+        await used.sql("UPDATE session SET how = 'code'")
+        cookie = "; ".join(f"{name}={value}" for name, value in alice.cookies(used.kit.url).items())
+        async with used.kit.session.get(home_url(used), headers={"Cookie": cookie}, allow_redirects=False) as reply:
+            assert reply.status == 303
+        values = {"do": "stop", "agent": "mailbot", "form_token": token}
+        status, _, text = await used.post(alice, values, Origin=used.kit.url)
+        assert status == 403
+        assert "sign_in_required" in text
