@@ -164,15 +164,15 @@ class Mines:
             found |= {ask.id: (ask, execution) for ask, execution in listed}
             if len(listed) == LOOKED_AT:
                 found |= await self._told(person, kind, found)
-        done = await self.store.own.voted(person)
-        waiting = [
-            self._made(ask, execution, f"/approvals/{ask.id}")
+        mine = [
+            (ask, execution)
             for ask, execution in found.values()
-            if ask.id not in done
-            and now < ask.expires
+            if now < ask.expires
             and execution.state == ("unknown" if ask.kind == "outcome" else "paused")
             and person in self.circle.voters(execution, ask)
         ]
+        done = await self.store.own.voted(person, [ask.id for ask, _ in mine])
+        waiting = [self._made(ask, execution, f"/approvals/{ask.id}") for ask, execution in mine if ask.id not in done]
         for ask, execution in await self.store.own.consents(person, MOST_WAITING + 1):
             if now < ask.expires and execution.state == "paused":
                 waiting.append(self._made(ask, execution, self.consents.link(ask)))

@@ -3,6 +3,8 @@ gave, and by what they sign in."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 from msgspec import Struct
 from sqlalchemy import and_, bindparam, literal_column, select
@@ -66,9 +68,7 @@ class OwnReads:
         )
         self._asked = compiler.text(select(*columns[Execution]).where(execution.c.id.in_(select(first.c.execution))))
         self._voted = compiler.text(
-            select(vote.c.ask).where(
-                vote.c.person == bindparam("person"), vote.c.ask.in_(select(ask.c.id).where(is_open))
-            )
+            select(vote.c.ask).where(vote.c.ask == bindparam("ask"), vote.c.person == bindparam("person"))
         )
         between = select(execution.c.id).where(
             mine, execution.c.id >= bindparam("first"), execution.c.id <= bindparam("last")
@@ -94,7 +94,8 @@ class OwnReads:
         in_force = select(*columns[Pass]).where(
             standing.c.ended.is_(None), standing.c.until > bindparam("now"), standing.c.uses > literal_column("0")
         )
-        in_force = in_force.order_by(standing.c.id.desc()).limit(bindparam("most"))
+        # By an expression: else SQLite walks all passes that ever were, in their order.
+        in_force = in_force.order_by(standing.c.id.concat(literal_column("''")).desc()).limit(bindparam("most"))
         self._passes = compiler.text(in_force)
         self._passes_for = compiler.text(in_force.where(standing.c.person == bindparam("person")))
         self._passkeys = compiler.text(
@@ -135,13 +136,13 @@ class OwnReads:
         found = await self._codec.records(Ask, asks)
         return tuple((ask, calls[ask.execution]) for ask in found if ask.execution in calls)
 
-    async def voted(self, person: str) -> frozenset[str]:
-        """Ids of the open questions that this person has answered."""
+    async def voted(self, person: str, asks: Collection[str]) -> frozenset[str]:
+        """Those of these questions that this person has answered."""
         known = await self._people.find(person)
-        if known is None:
+        if known is None or not asks:
             return frozenset()
-        (rows,) = await self._reader.fetch((self._voted, self._voted.args(person=known.pid)))
-        return frozenset(row[0] for row in rows)
+        found = await self._reader.fetch(*((self._voted, self._voted.args(ask=ask, person=known.pid)) for ask in asks))
+        return frozenset(row[0] for rows in found for row in rows)
 
     async def votes(self, person: str, first: str, last: str) -> dict[str, tuple[Vote, ...]]:
         """Votes about calls in this person's name, by call, oldest first: of those between two ids, both included."""

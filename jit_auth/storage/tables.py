@@ -129,6 +129,7 @@ standing = Table(
     _int("until"), _text("ended", null=True), _int("created"), _text("chain"), _text("person"), _sealed("asked"),
 )  # fmt: skip
 Index("pass_digest", standing.c.digest)
+Index("pass_until", standing.c.until)
 
 tally = Table(
     "tally", metadata,

@@ -58,7 +58,8 @@ async def test_what_waits_for_a_persons_consent_and_what_is_held_up(world: World
     assert [ask.id for ask, _ in await store.own.consents(ALICE, 1)] == [newest.id]
     assert {ask.id for ask, _ in await store.own.consents(ALICE, 9)} == {asks[0].id, asks[2].id}
     assert await store.own.held(ALICE) == ((mine.id, ("first", AGENT)),)
-    assert await store.own.held("nobody@example.com") == await store.own.consents("nobody@example.com", 9) == ()
+    assert await store.own.held("nobody@example.com") == ()
+    assert await store.own.consents("nobody@example.com", 9) == ()
 
 
 async def test_who_decided_about_a_persons_calls(world: World) -> None:
@@ -80,9 +81,10 @@ async def test_who_decided_about_a_persons_calls(world: World) -> None:
         rows[2].id: (votes[2],),
     }
     assert await store.own.votes(ALICE, rows[1].id, rows[2].id) == {rows[2].id: (votes[2],)}
-    assert await store.own.voted(BO) == {asks[0].id, asks[2].id}
-    assert await store.own.voted(ALICE) == {foreign_ask.id}
-    assert await store.own.voted("nobody@example.com") == frozenset()
+    every = [ask.id for ask in (*asks, foreign_ask)]
+    assert await store.own.voted(BO, every) == {asks[0].id, asks[2].id}
+    assert await store.own.voted(ALICE, every) == {foreign_ask.id}
+    assert await store.own.voted(ALICE, []) == await store.own.voted("nobody@example.com", every) == frozenset()
 
 
 async def test_the_last_uses_of_an_account(world: World) -> None:
@@ -98,9 +100,10 @@ async def test_passes_of_whoever_gave_them_or_is_concerned(world: World) -> None
     now = store.now()
 
     def standing(**fields: Any) -> Pass:
-        values = {"id": make_id("pas", store), "digest": "sha256:1", "agent": AGENT, "chain": (AGENT,), "user": ALICE,
-                  "action": "mailhub.note", "voters": (BO,), "uses": 3, "until": now + 60_000,
-                  "created": now}  # fmt: skip
+        values: dict[str, Any] = {
+            "id": make_id("pas", store), "digest": "sha256:1", "agent": AGENT, "chain": (AGENT,), "user": ALICE,
+            "action": "mailhub.note", "voters": (BO,), "uses": 3, "until": now + 60_000, "created": now,
+        }  # fmt: skip
         return Pass(**(values | fields))
 
     good, other = standing(), standing(user="cy@example.com", voters=(ALICE,))
@@ -175,12 +178,12 @@ async def test_a_persons_reads_are_served_by_indices(sqlite_world: World) -> Non
         for name, index in (
             ("_done", "execution_person"), ("_done_before", "execution_person"), ("_uses", "execution_person"),
             ("_votes", "execution_person"), ("_held", "ask_open"), ("_asks", "ask_open"), ("_grants", "grant_person"),
-            ("_sessions", "session_person"),
+            ("_sessions", "session_person"), ("_passes", "pass_until"), ("_passes_for", "pass_until"),
         ):  # fmt: skip
             text = getattr(own, name)
             plan = database.execute("EXPLAIN QUERY PLAN " + text.sql, text.args(**values)).fetchall()
             said = json.dumps([row[3] for row in plan])
             assert index in said, (name, said)
-            for table in ("execution", "ask", "vote"):
+            for table in ("execution", "ask", "vote", "pass"):
                 assert f'"SCAN {table}"' not in said, (name, said)
             assert not (name.startswith("_done") and "TEMP B-TREE" in said), said

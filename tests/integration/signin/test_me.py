@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from jit_auth.engine.withdrawals import AT_ONCE
 from tests.fakes.browser import Browser, Page
 from tests.fakes.issuer import HostileIssuer
-from tests.integration.service.kit import OTHER, POLICIES, Kit, kit
+from tests.integration.service.kit import AGENT, OTHER, POLICIES, Kit, kit
 
 ALICE, ANA = "alice@example.com", "ana@example.com"
 SEND = {"to": ["x@y.example"], "subject": "hi"}
@@ -48,7 +49,7 @@ class House:
 
     async def grant(self, person: str = ALICE) -> str:
         grants, _ = await self.store.own.grants(person)
-        return grants[0].id
+        return str(grants[0].id)
 
     @property
     def store(self) -> Any:
@@ -319,14 +320,29 @@ def _form_of(page: Page, do: str, agent: str) -> Any:
 async def test_a_stop_of_all_agents_holds_for_each(used: House) -> None:
     async with used.signed_in(ALICE) as alice:
         await alice.submit("Stop all agents")
-        for token in ("", OTHER):
-            how = {"token": token} if token else {}
-            refused = await used.kit.execute("list_messages", **how)
+        for token in (AGENT, OTHER):
+            refused = await used.kit.execute("list_messages", token=token)
             assert (refused.status, refused.json["code"]) == (403, "revoked")
         bob = await used.kit.execute("list_messages", user="bob@example.com")
         assert bob.status == 202  # he has stopped nobody
         await alice.submit("Allow agents again")
     assert (await used.kit.execute("list_messages")).status == 202
+
+
+async def test_a_stop_ends_all_that_is_open_however_much_there_is(used: House) -> None:
+    waiting = [
+        (await used.kit.execute("send_message", params=SEND | {"subject": f"no {number}"})).json["id"]
+        for number in range(AT_ONCE + 5)
+    ]
+    foreign = await used.kit.execute("send_message", user="bob@example.com", params=SEND)
+    async with used.signed_in(ALICE) as alice:
+        await alice.submit("Stop all agents")
+    for execution in waiting:
+        ended = await used.kit.ended(execution)
+        assert (ended["status"], ended["error"]["code"]) == ("denied", "revoked")
+    assert (await used.kit.call("GET", f"/executions/{foreign.json['id']}")).json["status"] == "paused"
+    async with used.signed_in(ANA) as ana:
+        assert [text for text, _ in ana.page.links if text.startswith("Send to")] == ["Send to x@y.example: hi"]
 
 
 async def test_a_stop_concerns_one_person_and_one_agent(used: House) -> None:
@@ -536,8 +552,8 @@ async def test_foreign_text_is_a_part_of_no_page(tmp_path: Path) -> None:
     bad = '<img src=x onerror="alert(1)">\u202e</ul>"\'&\u27e8'
     policies = POLICIES.replace("approval = {", 'approval = { for_max = "1h",')
     async with house(tmp_path, policies=policies) as home:
-        home.kit.provider.account_name = bad
-        await home.kit.connected(user=ALICE)
+        home.kit.provider.odd.userinfo = {"sub": bad, "email": bad, "name": bad}
+        await home.kit.connected()
         params = {"to": ["x@y.example"], "subject": bad, "body": bad}
         answer = await home.kit.execute("send_message", params=params, reason=bad)
         await home.kit.decide(await home.kit.approval_link(answer.json["id"]), **{"for": "1h", "feedback": bad})
@@ -553,6 +569,9 @@ async def test_foreign_text_is_a_part_of_no_page(tmp_path: Path) -> None:
                 assert "\u202e" not in html
                 assert "U+202E" in html
                 assert 'onerror="' not in html
+                if person == ALICE:
+                    accounts = html.split('id="accounts"', 2)[1].split("</section>")[0]
+                    assert "&lt;img src=x" in accounts
 
 
 async def test_what_is_sensitive_stands_nowhere(used: House) -> None:
