@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from tests.browser.conftest import ALICE, Site, service, sign_in
+from tests.browser.test_accessible import look
 from tests.browser.test_layout import CONTRAST
 from tests.fakes.issuer import HostileIssuer
 from tests.fakes.provider_dot import DotProvider
@@ -90,4 +91,19 @@ async def test_it_is_drawn_well_small_and_large_without_scripts(
             assert box["x"] + box["width"] <= width
         await page.screenshot(path=tmp_path / f"me-{scheme}-{width}.png", full_page=True)
     assert await page.evaluate(CONTRAST) == []
+    await context.close()
+
+
+async def test_axe_finds_nothing_on_it(chromium: Browser, home: Site) -> None:
+    context = await chromium.new_context(bypass_csp=True)  # the page allows no scripts; axe is one
+    page = await context.new_page()
+    await connect(page, home)
+    await home.execute("send_message", {"to": ["x@y.example"], "subject": LONG, "body": "b"})
+    await page.goto(f"{home.url}/me")
+    assert await look(page, off=[]) == {}
+    await page.get_by_role("button", name="Stop this agent").click()
+    await expect(page.get_by_text("stopped by you")).to_be_visible()
+    assert await look(page, off=[]) == {}
+    await page.get_by_role("button", name="Sign out", exact=True).click()
+    assert await look(page, off=[]) == {}
     await context.close()

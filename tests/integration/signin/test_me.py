@@ -617,3 +617,28 @@ async def test_a_mailed_code_opens_no_page_of_ones_own(used: House) -> None:
         status, _, text = await used.post(alice, values, Origin=used.kit.url)
         assert status == 403
         assert "sign_in_required" in text
+
+
+async def test_all_of_it_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    policies = POLICIES.replace("approval = {", 'approval = { for_max = "1h",')
+    async with house(tmp_path, policies=policies, storage=postgres_url) as home:
+        await home.kit.connected()
+        assert (await held(home)).json["status"] == "succeeded"
+        waiting = await home.kit.execute("send_message", params=SEND | {"subject": "other"})
+        async with home.signed_in(ALICE) as alice:
+            text = alice.page.text
+            assert "Approved by ana@example.com." in text
+            assert "mailbot may use it for" in text
+            assert "End it now" in text
+            assert "last used not lately" not in text
+            await alice.submit("Stop this agent", form=_form_of(alice.page, "stop", "mailbot"))
+            assert (await home.kit.ended(waiting.json["id"]))["error"]["code"] == "revoked"
+            assert "End it now" not in alice.page.text
+            assert "No agent may use it at present" in alice.page.text
+            await alice.submit("Allow this agent again")
+            await alice.submit("Disconnect")
+            assert "You have connected nothing" in alice.page.text
+            await alice.submit("Sign out everywhere", form=_sign_out(alice.page, everywhere=True))
+        assert await home.store.own.sessions(ALICE) == ()
+        async with home.signed_in(ANA) as ana:
+            assert "Nothing waits for you" in ana.page.text
