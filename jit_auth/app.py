@@ -41,6 +41,7 @@ from jit_auth.engine.consents import Consents
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
+from jit_auth.engine.mine import Mines
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
 from jit_auth.engine.proof import Proof, readers_of
@@ -48,6 +49,7 @@ from jit_auth.engine.submit import Submit
 from jit_auth.engine.undo import Undo
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
+from jit_auth.engine.withdrawals import Withdrawals
 from jit_auth.errors import ChannelError
 from jit_auth.model import Audit, Execution, Unit
 from jit_auth.oauth.flow import Flows
@@ -72,6 +74,7 @@ from jit_auth.web.codes import CodePages
 from jit_auth.web.confirm import Confirm
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
+from jit_auth.web.me import Me
 from jit_auth.web.pages import Pages
 from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.server import application
@@ -302,6 +305,8 @@ async def build(
                     log.warning("%s: %s", name, error.message)
 
         passkeys = Passkeys(engine, stepup, visits, pages, tell)
+        mines = Mines(store, memory, bundle, circle, consents)
+        me = Me(mines, Withdrawals(store, memory, bundle, dispatcher), pages, visits)
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
@@ -311,7 +316,7 @@ async def build(
             *by_code,
             *(Confirm(engine, settings.users.app_secret, pages).routes() if apps is not None else ()),
             *UndoForm(engine, pages).routes(),
-            *((*signin.routes(), *passkeys.routes()) if settings.issuers else ()),
+            *((*signin.routes(), *me.routes(), *passkeys.routes()) if settings.issuers else ()),
             *(route for port in ports.values() for route in port.routes),
         ]
 

@@ -102,7 +102,7 @@ class Connects:
     async def refuse_stopped(self, ask: Ask, operation: Operation, grant: Grant | None) -> None:
         """A link from before a kill switch connects nothing after it (THREAT_MODEL 25). Raises FlowRefused."""
         belief = await self.memory.reread()
-        if any(subject in belief.stops for subject in self._subjects(ask, operation, grant)):
+        if any(subject in belief.stops for subject in (*self._subjects(ask, operation, grant), *_own(ask, "*"))):
             raise FlowRefused("Access was stopped; nothing can be connected.", code="revoked")
 
     async def store(self, ask: Ask, execution: Execution, operation: Operation, landed: Landed) -> Connection:
@@ -150,7 +150,8 @@ class Connects:
                 name = landed.account_name or None
                 return Connection(asked, right and not missing, given, missing, name, another, grant.id, now)
             if applied.which == "stopped":
-                subjects = frozenset(self._subjects(ask, operation, old))
+                # The user's own word counts too: who has taken something back since has the trip begun anew.
+                subjects = frozenset((*self._subjects(ask, operation, old), *_own(ask, "*", "")))
                 newest, _, stops = await store.stops()
                 if any((stop.kind, stop.id) in subjects and stop.epoch > landed.flow.epoch for stop in stops):
                     await self._give_back(ask, landed, "token.too_late")
@@ -266,6 +267,11 @@ class Connects:
         )
         fact = {"do": why, "ask": ask.id, "provider": ask.provider}
         await self.store_.apply(Unit(None, (Insert(owed),), _audit(ask, (fact,))))
+
+
+def _own(ask: Ask, *agents: str) -> tuple[tuple[str, str], ...]:
+    """The stops by which the user bars this agent, or these."""
+    return tuple(("own", f"{agent}/{ask.user}") for agent in (ask.agent, *agents))
 
 
 def _audit(ask: Ask, facts: tuple[dict[str, Any], ...]) -> Audit:

@@ -34,6 +34,7 @@ from jit_auth.model.record import (
     Outbox,
     Page,
     Raise,
+    Rouse,
     Row,
     Stale,
     Stop,
@@ -41,6 +42,7 @@ from jit_auth.model.record import (
     Unit,
     Wake,
     Who,
+    Withdraw,
 )
 from jit_auth.model.signin import Challenge, Code, Identity, Passkey, Session, SignedBy
 from jit_auth.model.wire import Missed, Place, Reply, Request, Result
@@ -90,6 +92,7 @@ __all__ = [
     "Request",
     "Result",
     "Risk",
+    "Rouse",
     "Row",
     "Session",
     "Shown",
@@ -107,4 +110,5 @@ __all__ = [
     "Wake",
     "Want",
     "Who",
+    "Withdraw",
 ]

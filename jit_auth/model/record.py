@@ -13,7 +13,8 @@ from jit_auth.model.signin import Challenge, Code, Identity, Passkey, Session
 
 class Stop(Struct, frozen=True, kw_only=True):
     """A kill switch that was thrown: `kind` is agent, user, provider, connector, grant, all (id ""), or own: an agent
-    that a user stopped for themselves (id `AGENT/PERSON`; `*` for all agents)."""
+    that a user stopped for themselves (id `AGENT/PERSON`; `*` for all agents). With no agent (`/PERSON`) nothing is
+    barred: the user has taken something back, and what was decided in their name before it is decided anew."""
 
     kind: str
     id: str
@@ -95,6 +96,21 @@ class Wake(Struct, frozen=True):
     due: Millis
 
 
+class Rouse(Struct, frozen=True):
+    """Make all paused executions in a user's name due that wait for somebody's answer: they are judged anew."""
+
+    user: str
+    due: Millis
+
+
+class Withdraw(Struct, frozen=True):
+    """Remove the user's consents for an agent, or (`*`) for all. Beside a `Raise` it misses none: what was written
+    before the raise is seen, and what was decided before it is refused after it."""
+
+    user: str
+    agent: str
+
+
 class Raise(Struct, frozen=True):
     """Raise the epoch by one, with the stops that it is raised for (and a new bundle, where that is the reason)."""
 
@@ -102,7 +118,7 @@ class Raise(Struct, frozen=True):
     bundle: str | None = None
 
 
-Op = Insert | Change | Delete | Touch | Wake | Raise
+Op = Insert | Change | Delete | Touch | Wake | Rouse | Withdraw | Raise
 
 
 class At(Struct, frozen=True):

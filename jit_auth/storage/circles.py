@@ -44,13 +44,14 @@ class Circles:
         )
         self._paused = compiler.text(select(func.count()).select_from(paused))
         self._tally = compiler.text(select(*columns[Tally]).where(tables.tally.c.key == bindparam("key")))
+        # By an expression: else SQLite walks all questions that ever were, in their order, to find the open ones.
         waiting = (
             select(ask.c.id, ask.c.execution)
             .where(
                 ask.c.state == literal_column("'open'"),
                 or_(bindparam("kind") == literal_column("''"), ask.c.kind == bindparam("kind")),
             )
-            .order_by(ask.c.id)
+            .order_by(ask.c.id.concat(literal_column("''")))
             .limit(bindparam("most"))
         ).subquery()
         self._asks = compiler.text(select(*columns[Ask]).where(ask.c.id.in_(select(waiting.c.id))).order_by(ask.c.id))

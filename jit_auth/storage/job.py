@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import bindparam, delete, literal_column, or_, select, update
 
 from jit_auth.model import (
     Applied,
@@ -18,11 +18,13 @@ from jit_auth.model import (
     Insert,
     Op,
     Raise,
+    Rouse,
     Stale,
     Stop,
     Touch,
     Unit,
     Wake,
+    Withdraw,
 )
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.codec import Codec, TableCodec
@@ -100,6 +102,21 @@ class Builder:
             .where(execution.c.id.in_(waiting), execution.c.state == literal_column("'paused'"))
             .values(due=bindparam("due_at"))
         )
+        asked = select(ask.c.execution).where(
+            ask.c.person == bindparam("person"), ask.c.state == literal_column("'open'")
+        )
+        self._rouse = compiler.text(
+            update(execution)
+            .where(execution.c.id.in_(asked), execution.c.state == literal_column("'paused'"))
+            .values(due=bindparam("due_at"))
+        )
+        grant, consent = tables.grant, tables.consent
+        self._withdraw = compiler.text(
+            delete(consent).where(
+                consent.c.grant.in_(select(grant.c.id).where(grant.c.person == bindparam("person"))),
+                or_(bindparam("agent") == literal_column("'*'"), consent.c.agent == bindparam("agent")),
+            )
+        )
 
     def job(self, unit: Unit, more: Sequence[Op] = ()) -> Job:
         """The job of `unit`, with `more` of its rows. Raises Unknown where a person must be read or made first."""
@@ -127,6 +144,12 @@ class Builder:
                 person = self._people.known(op.user).pid
                 args = self._wake.args(due_at=op.due, agent=op.agent, person=person, provider=op.provider)
                 job.loose.append((self._wake, args))
+            elif isinstance(op, Rouse):
+                person = self._people.known(op.user).pid
+                job.loose.append((self._rouse, self._rouse.args(due_at=op.due, person=person)))
+            elif isinstance(op, Withdraw):
+                person = self._people.known(op.user).pid
+                job.loose.append((self._withdraw, self._withdraw.args(person=person, agent=op.agent)))
             elif isinstance(op, Raise):
                 if job.raising is not None:
                     raise TypeError("a unit raises the epoch once")

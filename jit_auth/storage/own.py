@@ -3,10 +3,14 @@ gave, and by what they sign in."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import msgspec
+from msgspec import Struct
 from sqlalchemy import and_, bindparam, literal_column, or_, select
 
-from jit_auth.model import Code, Consent, Execution, Grant, Millis, Page, Pass, Passkey, Session, Vote
-from jit_auth.storage import tables
+from jit_auth.model import Ask, Code, Consent, Execution, Grant, Millis, Page, Pass, Passkey, Session, Vote
+from jit_auth.storage import pack, tables
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.lists import LONGEST, cursor_of, read_cursor
@@ -14,6 +18,20 @@ from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader
 
 MOST = 200
+MOST_HELD = 10_000
+MOST_PASSES = 500
+LOOKED_AT = 500
+"""Calls in a person's name among which the last use of an account is looked for."""
+
+_NAMES = msgspec.json.Decoder(tuple[str, ...])
+
+
+class Use(Struct, frozen=True):
+    """One call in a person's name, as far as it used an account of theirs: by which agent, and when."""
+
+    agent: str
+    grant: str
+    at: Millis
 
 
 class OwnReads:
@@ -24,15 +42,45 @@ class OwnReads:
         self._people = people
         self._reader = reader
         columns = {kind: [codec.of(kind).shape.table.c[name] for name in codec.of(kind).columns]
-                   for kind in (Code, Execution, Grant, Consent, Pass, Passkey, Session, Vote)}  # fmt: skip
+                   for kind in (Ask, Code, Execution, Grant, Consent, Pass, Passkey, Session, Vote)}  # fmt: skip
         execution, grant, consent, standing = tables.execution, tables.grant, tables.consent, tables.standing
+        ask, vote = tables.ask, tables.vote
         mine = execution.c.person == bindparam("person")
         listed = select(*columns[Execution]).order_by(execution.c.id.desc()).limit(bindparam("most"))
         self._done = compiler.text(listed.where(mine))
         self._done_before = compiler.text(listed.where(mine, execution.c.id < bindparam("before")))
-        self._paused = compiler.text(
-            select(execution.c.id, execution.c.agent)
-            .where(mine, execution.c.state.in_([literal_column("'paused'"), literal_column("'executing'")]))
+        is_open = ask.c.state == literal_column("'open'")
+        asked = and_(is_open, ask.c.person == bindparam("person"))
+        self._held = compiler.text(
+            select(execution.c.id, execution.c.chain)
+            .where(
+                execution.c.id.in_(select(ask.c.execution).where(asked)),
+                execution.c.state == literal_column("'paused'"),
+            )
+            .order_by(execution.c.id.desc())
+            .limit(bindparam("most"))
+        )
+        consents = and_(asked, ask.c.kind == literal_column("'consent'"))
+        newest = select(ask.c.id, ask.c.execution).where(consents).order_by(ask.c.id.desc()).limit(bindparam("most"))
+        first = newest.subquery()
+        self._asks = compiler.text(
+            select(*columns[Ask]).where(ask.c.id.in_(select(first.c.id))).order_by(ask.c.id.desc())
+        )
+        self._asked = compiler.text(select(*columns[Execution]).where(execution.c.id.in_(select(first.c.execution))))
+        self._voted = compiler.text(
+            select(vote.c.ask).where(vote.c.ask == bindparam("ask"), vote.c.person == bindparam("person"))
+        )
+        between = select(execution.c.id).where(
+            mine, execution.c.id >= bindparam("first"), execution.c.id <= bindparam("last")
+        )
+        rounds = and_(ask.c.execution.in_(between), ask.c.kind == literal_column("'approval'"))
+        self._rounds = compiler.text(select(ask.c.id, ask.c.execution).where(rounds))
+        self._votes = compiler.text(
+            select(*columns[Vote]).where(vote.c.ask.in_(select(ask.c.id).where(rounds))).order_by(vote.c.at)
+        )
+        self._uses = compiler.text(
+            select(execution.c.chain, execution.c.grant, execution.c.updated, execution.c.attempt)
+            .where(mine)
             .order_by(execution.c.id.desc())
             .limit(bindparam("most"))
         )
@@ -43,14 +91,13 @@ class OwnReads:
             .where(consent.c.grant.in_(select(grant.c.id).where(held).scalar_subquery()))
             .order_by(consent.c.grant, consent.c.agent)
         )
-        self._passes = compiler.text(
-            select(*columns[Pass])
-            .where(
-                standing.c.ended.is_(None), standing.c.until > bindparam("now"), standing.c.uses > literal_column("0")
-            )
-            .order_by(standing.c.id)
-            .limit(bindparam("most"))
+        in_force = select(*columns[Pass]).where(
+            standing.c.ended.is_(None), standing.c.until > bindparam("now"), standing.c.uses > literal_column("0")
         )
+        # By an expression: else SQLite walks all passes that ever were, in their order.
+        in_force = in_force.order_by(standing.c.id.concat(literal_column("''")).desc()).limit(bindparam("most"))
+        self._passes = compiler.text(in_force)
+        self._passes_for = compiler.text(in_force.where(standing.c.person == bindparam("person")))
         self._passkeys = compiler.text(
             select(*columns[Passkey])
             .where(tables.passkey.c.person == bindparam("person"))
@@ -83,13 +130,55 @@ class OwnReads:
         items = await self._codec.records(Execution, rows[:limit])
         return Page(items, cursor_of(items[-1].id) if len(rows) > limit else None)
 
-    async def unfinished(self, person: str) -> tuple[tuple[str, str], ...]:
-        """(id, agent) of what is open in this person's name, newest first."""
+    async def held(self, person: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(id, chain) of what waits for somebody's answer in this person's name, newest first."""
         known = await self._people.find(person)
         if known is None:
             return ()
-        (rows,) = await self._reader.fetch((self._paused, self._paused.args(person=known.pid, most=10_000)))
-        return tuple((row[0], row[1]) for row in rows)
+        (rows,) = await self._reader.fetch((self._held, self._held.args(person=known.pid, most=MOST_HELD)))
+        return tuple((row[0], pack.decode(row[1], _NAMES)) for row in rows)
+
+    async def consents(self, person: str, limit: int) -> tuple[tuple[Ask, Execution], ...]:
+        """Consents that this person is asked for, newest first, each with its call; one snapshot."""
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        queries = [(text, text.args(person=known.pid, most=limit)) for text in (self._asks, self._asked)]
+        asks, rows = await self._reader.fetch(*queries)
+        calls = {row.id: row for row in await self._codec.records(Execution, rows)}
+        found = await self._codec.records(Ask, asks)
+        return tuple((ask, calls[ask.execution]) for ask in found if ask.execution in calls)
+
+    async def voted(self, person: str, asks: Collection[str]) -> frozenset[str]:
+        """Those of these questions that this person has answered."""
+        known = await self._people.find(person)
+        if known is None or not asks:
+            return frozenset()
+        found = await self._reader.fetch(*((self._voted, self._voted.args(ask=ask, person=known.pid)) for ask in asks))
+        return frozenset(row[0] for rows in found for row in rows)
+
+    async def votes(self, person: str, first: str, last: str) -> dict[str, tuple[Vote, ...]]:
+        """Votes about calls in this person's name, by call, oldest first: of those between two ids, both included."""
+        known = await self._people.find(person)
+        if known is None:
+            return {}
+        queries = [(text, text.args(person=known.pid, first=first, last=last)) for text in (self._rounds, self._votes)]
+        rounds, rows = await self._reader.fetch(*queries)
+        of = {row[0]: row[1] for row in rounds}
+        found: dict[str, tuple[Vote, ...]] = {}
+        for vote in await self._codec.records(Vote, rows):
+            found[of[vote.ask]] = (*found.get(of[vote.ask], ()), vote)
+        return found
+
+    async def uses(self, person: str) -> tuple[Use, ...]:
+        """By whom and when accounts were used in this person's name, newest first, among the last 500 calls."""
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        (rows,) = await self._reader.fetch((self._uses, self._uses.args(person=known.pid, most=LOOKED_AT)))
+        return tuple(
+            Use(pack.decode(chain, _NAMES)[0], grant, at) for chain, grant, at, tried in rows if grant and tried
+        )
 
     async def grants(self, person: str) -> tuple[tuple[Grant, ...], tuple[Consent, ...]]:
         """All that the person connected, at every provider, with what each agent may use of it; one snapshot."""
@@ -132,6 +221,10 @@ class OwnReads:
 
     async def passes(self, person: str, now: Millis) -> tuple[Pass, ...]:
         """Approvals for a while that are in force and that the person gave, or that are about calls in their name."""
-        (rows,) = await self._reader.fetch((self._passes, self._passes.args(now=now, most=MOST)))
-        found = await self._codec.records(Pass, rows)
-        return tuple(each for each in found if person in each.voters or each.user == person)
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        about = (self._passes_for, self._passes_for.args(person=known.pid, now=now, most=MOST))
+        mine, others = await self._reader.fetch(about, (self._passes, self._passes.args(now=now, most=MOST_PASSES)))
+        found = [*await self._codec.records(Pass, mine), *await self._codec.records(Pass, others)]
+        return tuple({each.id: each for each in found if person in each.voters or each.user == person}.values())

@@ -70,9 +70,9 @@ ask = Table(
     _text("scopes"), _text("person"), _sealed("asked"),
 )  # fmt: skip
 Index("ask_execution", ask.c.execution)
-# Whom a consent unblocks.
+# Whom a consent unblocks, and what waits in a person's name.
 _open = ask.c.state == literal_column("'open'")
-Index("ask_open", ask.c.agent, ask.c.person, ask.c.provider, sqlite_where=_open, postgresql_where=_open)
+Index("ask_open", ask.c.person, ask.c.agent, ask.c.provider, sqlite_where=_open, postgresql_where=_open)
 
 vote = Table(
     "vote", metadata,
@@ -129,6 +129,7 @@ standing = Table(
     _int("until"), _text("ended", null=True), _int("created"), _text("chain"), _text("person"), _sealed("asked"),
 )  # fmt: skip
 Index("pass_digest", standing.c.digest)
+Index("pass_until", standing.c.until)
 
 tally = Table(
     "tally", metadata,

@@ -17,7 +17,7 @@ from jit_auth.model import Audit, Unit
 from jit_auth.signin.linking import Linking
 from jit_auth.signin.oidc import Begun, Oidc
 from jit_auth.signin.trip import local
-from jit_auth.web.forms import once, prefetched, read_post, refuse_foreign
+from jit_auth.web.forms import no_unknown, once, prefetched, read_post, refuse_foreign
 from jit_auth.web.pages import Pages
 from jit_auth.web.visits import Visits
 
@@ -81,11 +81,17 @@ class SignIn:
         return response
 
     async def out(self, request: web.Request) -> web.StreamResponse:
-        """End the session of this browser."""
+        """End the session of this browser; with `everywhere=yes` all of this person's."""
         refuse_foreign(request, self._pages.origin)
-        signed = await self._visits.must(request, await read_post(request))
-        await self._visits.sessions.close(signed)
-        response = self._pages.html("signedout.html")
+        posted = await read_post(request)
+        signed = await self._visits.must(request, posted)
+        no_unknown(posted.values, ("everywhere",))
+        everywhere = posted.values.get("everywhere") == "yes"
+        if everywhere:
+            await self._visits.sessions.close_all(signed.person)
+        else:
+            await self._visits.sessions.close(signed)
+        response = self._pages.html("signedout.html", everywhere=everywhere)
         self._visits.leave(response)
         return response
 

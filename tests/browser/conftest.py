@@ -102,18 +102,19 @@ class Site:
 
 @pytest.fixture
 async def site(provider: DotProvider, tmp_path: Path) -> AsyncIterator[Site]:
-    async with _service(provider, tmp_path) as running:
+    async with service(provider, tmp_path) as running:
         yield running
 
 
 @asynccontextmanager
-async def _service(provider: DotProvider, folder: Path) -> AsyncIterator[Site]:
+async def service(provider: DotProvider, folder: Path, config: str = "") -> AsyncIterator[Site]:
+    """The service, running. `config`: what else stands in config.toml."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         provider.client("jit-auth", "client-secret", f"{url}/oauth/callback/mailhub")
-        _write(folder, provider, url, port)
+        _write(folder, provider, url, port, config)
         settings = load(folder / "config.toml")
         async with (
             ClientSession() as session,
@@ -141,7 +142,7 @@ async def sign_in(page: Page, *, untick: str | None = None, answer: str = "Allow
     await page.get_by_role("button", name=answer, exact=True).click()
 
 
-def _write(folder: Path, provider: DotProvider, url: str, port: int) -> None:
+def _write(folder: Path, provider: DotProvider, url: str, port: int, config: str) -> None:
     (folder / "connectors" / "mailhub").mkdir(parents=True)
     (folder / "connectors" / "mailhub" / "connector.toml").write_text(f"""
 id = "mailhub"
@@ -218,6 +219,7 @@ paths = ["connectors"]
 allow_private_hosts = ["127.0.0.1"]
 [policies]
 paths = ["policies.toml"]
+{config}
 """)
     for name in ("vault.key", "config.toml"):
         (folder / name).chmod(0o600)

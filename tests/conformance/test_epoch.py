@@ -12,6 +12,7 @@ from jit_auth.storage import postgres
 from tests.conformance.world import (
     AGENT,
     ALICE,
+    BO,
     World,
     at,
     execution,
@@ -43,6 +44,27 @@ async def test_a_stop_of_a_subject_refuses_what_was_decided_before(world: World,
     assert (stop.epoch, stop.active) == (epoch, False)
     assert await refused(store, Insert(execution(store)), at=before) == "stopped"
     await written(store, Insert(execution(store)), at=at(store, epoch=epoch))
+
+
+@pytest.mark.parametrize("agent", [AGENT, "*", ""])
+async def test_an_agent_that_its_user_stopped_is_refused_in_their_name_alone(world: World, agent: str) -> None:
+    store = await world.open()
+    alices, bos = at(store), at(store, subjects=(("agent", AGENT), ("user", BO)))
+    await written(store, Insert(execution(store)), Insert(execution(store, user=BO)), at=alices)
+    epoch = await stopped(store, "own", f"{agent}/{ALICE}")
+    assert await refused(store, Insert(execution(store)), at=alices) == "stopped"
+    await written(store, Insert(execution(store, user=BO)), at=bos)
+    await written(store, Insert(execution(store)), at=at(store))  # whether it is barred, who reads the stop decides
+    # Thrown once more it counts once more; lifted, it leaves what was decided before it refused.
+    newer = at(store)
+    assert await stopped(store, "own", f"{agent}/{ALICE}") == epoch + 1
+    assert await refused(store, Insert(execution(store)), at=newer) == "stopped"
+    await stopped(store, "own", f"{agent}/{ALICE}", active=False)
+    assert await refused(store, Insert(execution(store)), at=newer) == "stopped"
+    _, _, (stop,) = await store.stops()
+    assert (stop.kind, stop.id, stop.epoch, stop.active) == ("own", f"{agent}/{ALICE}", epoch + 1, False)
+    raw = await world.sql("SELECT id FROM stop")
+    assert ALICE not in raw[0][0]  # the pseudonym
 
 
 async def test_a_stop_of_somebody_else_refuses_nothing(world: World) -> None:

@@ -6,6 +6,8 @@ import contextlib
 
 import pytest
 
+from jit_auth.engine.memory import Memory
+from jit_auth.engine.withdrawals import Withdrawals
 from tests.fakes.browser import Browser
 from tests.integration.attacks.meddler import Meddler
 from tests.integration.service.kit import Kit
@@ -29,6 +31,66 @@ async def test_a_stop_between_judgement_and_intent_stops_the_send(
     answer = await ready.execute("note", params={"text": "x"})
     assert (answer.status, answer.json["code"]) == (403, "revoked")
     assert ready.mail.counts["POST"] == 0
+
+
+@pytest.mark.parametrize("agent", ["mailbot", "*"])
+async def test_an_agent_stopped_by_its_user_between_judgement_and_intent_sends_nothing_for_them(
+    ready: Kit, meddler: Meddler, agent: str
+) -> None:
+    bob = await ready.execute("note", user="bob@example.com", params={"text": "x"})
+    await ready.connect(bob, user="bob")
+    assert (await ready.ended(bob.json["id"]))["status"] == "succeeded"
+    ready.mail.counts.clear()
+    meddler.do("before", "send", lambda: meddler.stop("own", f"{agent}/alice@example.com"))
+    answer = await ready.execute("note", params={"text": "x"})
+    assert (answer.status, answer.json["code"]) == (403, "revoked")
+    assert "user has stopped" in answer.json["detail"]
+    assert ready.mail.counts["POST"] == 0
+    # Another user's call that was decided before the very same stop goes on.
+    meddler.do("before", "send", lambda: meddler.stop("own", f"{agent}/alice@example.com"))
+    went = await ready.execute("note", user="bob@example.com", params={"text": "y"})
+    assert went.json["status"] == "succeeded"
+    assert ready.mail.counts["POST"] == 1
+
+
+async def test_what_a_user_takes_back_between_judgement_and_intent_is_not_used(ready: Kit, meddler: Meddler) -> None:
+    assert ready.service is not None
+    withdrawals = Withdrawals(
+        ready.service.store, Memory(ready.service.store), ready.service.engine.bundle, ready.service.engine.dispatcher
+    )
+    grant = await grant_id(ready)
+    meddler.do("before", "send", lambda: withdrawals.withdraw("alice@example.com", grant, "mailbot"))
+    answer = await ready.execute("note", params={"text": "x"})
+    assert [item["kind"] for item in answer.json["waiting_for"]] == ["consent"]
+    assert ready.mail.counts["POST"] == 0
+
+
+async def test_an_account_disconnected_between_judgement_and_intent_is_not_used(ready: Kit, meddler: Meddler) -> None:
+    assert ready.service is not None
+    withdrawals = Withdrawals(
+        ready.service.store, Memory(ready.service.store), ready.service.engine.bundle, ready.service.engine.dispatcher
+    )
+    grant = await grant_id(ready)
+    meddler.do("before", "send", lambda: withdrawals.disconnect("alice@example.com", grant))
+    answer = await ready.execute("note", params={"text": "x"})
+    assert [item["kind"] for item in answer.json["waiting_for"]] == ["consent"]
+    assert ready.mail.counts["POST"] == 0
+
+
+async def test_an_account_disconnected_during_a_refresh_gives_the_new_token_back(ready: Kit, meddler: Meddler) -> None:
+    assert ready.service is not None
+    withdrawals = Withdrawals(
+        ready.service.store, Memory(ready.service.store), ready.service.engine.bundle, ready.service.engine.dispatcher
+    )
+    grant = await grant_id(ready)
+    ready.clock.offset += 3_590_000
+    ready.provider.revoked.clear()
+    meddler.do("before", "refresh", _nothing, lambda: withdrawals.disconnect("alice@example.com", grant))
+    answer = await ready.execute("list_messages")
+    assert [item["kind"] for item in answer.json["waiting_for"]] == ["consent"]
+    await ready.service.worker.turn()
+    assert not ready.provider.families[-1].live
+    assert ready.mail.counts["GET"] == 0
 
 
 async def test_a_halt_between_judgement_and_intent_is_503_halted_and_leaves_nothing(

@@ -51,3 +51,8 @@ def upgrade() -> None:
     )
     op.create_index("challenge_until", "challenge", ["until"])
     op.create_index("execution_person", "execution", ["person", "id"])
+    op.create_index("pass_until", "pass", ["until"])
+    # The person first: it serves what waits in a person's name as well as what one consent unblocks.
+    op.drop_index("ask_open", "ask")
+    is_open = sa.text("state = 'open'")
+    op.create_index("ask_open", "ask", ["person", "agent", "provider"], sqlite_where=is_open, postgresql_where=is_open)
