@@ -56,7 +56,10 @@ class Approvals:
     async def page_as(self, person: str, ask_id: str, how: str = "slack") -> ApprovalPage:
         """The same for a person whom a channel, or a sign-in, has recognised. Whoever has signed in and has nothing to
         do with it is answered as if it did not exist."""
-        ask, opened = await self._round(ask_id)
+        try:
+            ask, opened = await self._round(ask_id)
+        except NotFound:
+            raise nothing_here(person) from None  # in the very words for what is there and is not theirs
         if how != "slack" and not self.concerned(person, ask, opened):
             raise nothing_here(person)
         return await self.proven(await self._page(person, ask, opened, None), how, "")
