@@ -142,6 +142,10 @@ class Browser:
         """What this browser would send there."""
         return {name: morsel.value for name, morsel in self._jar.filter_cookies(URL(url)).items()}
 
+    def plant(self, name: str, value: str, url: str) -> None:
+        """A cookie that somebody else has put into this browser."""
+        self._jar.update_cookies({name: value}, URL(url))
+
     def forget(self, name: str) -> None:
         """Lose a cookie."""
         self._jar.clear(lambda morsel: morsel.key == name)

@@ -1,4 +1,4 @@
-"""Decisions in the whole service: what a link may do, what takes a sign-in, and what nobody is told (THREAT_MODEL 3)."""
+"""Decisions in the whole service: what a link may do, what takes a sign-in, what nobody is told (THREAT_MODEL 3)."""
 
 from __future__ import annotations
 
