@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -43,6 +45,7 @@ from jit_auth.engine.proof import Proof, readers_of
 from jit_auth.engine.submit import Submit
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
+from jit_auth.errors import ChannelError
 from jit_auth.model import Audit, Execution, Unit
 from jit_auth.oauth.flow import Flows
 from jit_auth.oauth.metadata import Discovery
@@ -52,7 +55,9 @@ from jit_auth.policy.rules import load as load_policy
 from jit_auth.send.sender import Sender
 from jit_auth.signin.linking import Linking
 from jit_auth.signin.oidc import open_oidc
+from jit_auth.signin.passkeys import relying_party
 from jit_auth.signin.sessions import Sessions
+from jit_auth.signin.stepup import StepUp
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
@@ -61,6 +66,7 @@ from jit_auth.web.agents import Bearers
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.pages import Pages
+from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.server import application
 from jit_auth.web.signin import SignIn
 from jit_auth.web.stream import Streams
@@ -70,6 +76,8 @@ from jit_auth.worker.gather import Gathers
 from jit_auth.worker.hooks import Hooks
 from jit_auth.worker.owed import Owed
 from jit_auth.worker.show import Shows
+
+log = logging.getLogger(__name__)
 
 MOST_SKEW = 5_000
 """Milliseconds that this machine's clock may differ from the database's before it is not ready."""
@@ -122,6 +130,8 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
         "catalog": catalog.hash,
         "policy": policy.hash,
         "consent": settings.users.consent,
+        "verify": [settings.users.verify, settings.users.issuer, settings.users.app_url],
+        "issuers": {name: [each.issuer, each.domains, each.user_claim] for name, each in settings.issuers.items()},
         "send_within": settings.limits.approved_send_within,
     }
     reads = {name: policy.reads(name) for name in catalog.actions}
@@ -199,19 +209,20 @@ async def build(
         memory = Memory(store)
         await memory.reread()
         circle, reach = Circle(bundle), reach_of(settings)
+        proof = Proof(
+            memory, bundle, settings.users.verify == "none", bool(settings.issuers), settings.loopback,
+            readers_of(bundle),
+        )  # fmt: skip
         judge = Judge(
-            bundle, memory, store, circle, reach, most_open=limits.open_per_agent, cooldown=limits.deny_cooldown
+            bundle, memory, store, circle, reach, proof, most_open=limits.open_per_agent, cooldown=limits.deny_cooldown
         )
         attempts = Attempts(store, memory, Sender(egress), refresher, limits.send_window / 1000)
         waits = Waits()
         copies = Copies(circle, reach, settings.users.notify, store.process, make_id)
         writer = Writer(store.process, make_id, copies, bundle.policy.unknown_to)
         dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
+        stack.push_async_callback(dispatcher.drain, 30)  # once more: channels work off what they took as they close
         ballot = Ballot(store, memory, circle, make_id)
-        proof = Proof(
-            memory, bundle, settings.users.verify == "none", bool(settings.issuers), settings.loopback,
-            readers_of(bundle),
-        )  # fmt: skip
         approvals = Approvals(store, memory, bundle, judge, dispatcher, ballot, proof, environment, tickets)
         connects = Connects(store, memory, bundle)
         claims = Claims(proof, settings.users.verify, settings.users.issuer)
@@ -264,13 +275,24 @@ async def build(
         )
         linking = Linking(store, settings.people, Mac(vault.derive("identities")))
         signin = SignIn(oidc, linking, visits, pages)
+        handles = Mac(vault.derive("passkeys"))
+        stepup = StepUp(store, relying_party(public_url), os.urandom, lambda person: handles.digest(person.encode()))
+
+        async def tell(person: str, subject: str, words: str) -> None:
+            for name, port in ports.items():
+                try:
+                    await port.tell(person, subject, words)
+                except ChannelError as error:
+                    log.warning("%s: %s", name, error.message)
+
+        passkeys = Passkeys(engine, stepup, visits, pages, tell)
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, lambda agent: ("agent", agent) in memory.belief.stops).routes(),
-            *approve.routes(engine, pages, visits, engine),
+            *approve.routes(engine, pages, visits, engine, passkeys),
             *connect.routes(engine, pages, visits),
-            *(signin.routes() if settings.issuers else ()),
+            *((*signin.routes(), *passkeys.routes()) if settings.issuers else ()),
             *(route for port in ports.values() for route in port.routes),
         ]
 

@@ -24,8 +24,13 @@ class Port(Protocol):
 
     async def show(self, card: Card, ref: str | None) -> str:
         """Make copy `ref` (None: none yet) display `card`; give its ref, in which the channel may keep what it has told
-        already (reminders). Safe to repeat: a copy posted before by a call that was cut off is found by `card.id`.
-        Raises Later, Never."""
+        already (reminders); `none` where the person got nothing, and need not. Safe to repeat: a copy posted before by
+        a call that was cut off is found by `card.id`. Raises Later, Never."""
+        ...
+
+    async def tell(self, person: str, subject: str, words: str) -> None:
+        """A word about the person's own account, where the channel reaches them: it asks for nothing. Raises Later,
+        Never."""
         ...
 
 

@@ -18,11 +18,13 @@ import msgspec
 
 from jit_auth.cli.configured import settings_of, with_store
 from jit_auth.cli.options import config_option, json_option, print_json
+from jit_auth.cli.receipts import unproven
 from jit_auth.core.text import visible
 from jit_auth.errors import JitAuthError
 from jit_auth.model import Millis
-from jit_auth.storage.audit import Entry, Record
+from jit_auth.storage.audit import Entry, Record, Verified
 from jit_auth.storage.schema import migrate
+from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
 
 T = TypeVar("T")
@@ -65,18 +67,31 @@ def run_verify(args: argparse.Namespace) -> int:
         if shown:
             print(f"\r{count} rows", end="", file=sys.stderr, flush=True)
 
-    verified = _with_record(args, lambda record: record.verify(progress))
+    settings = settings_of(args)
+
+    async def both(store: Store, vault: Vault) -> tuple[Verified, int, list[tuple[str, str]]]:
+        return (await store.audit.verify(progress), *await unproven(store, settings.server.public_url))
+
+    verified, signed, faults = with_store(settings, both)
     if shown:
         print("\r\033[K", end="", file=sys.stderr)
     if args.json:
         breaks = [{"writer": one.writer, "seq": one.seq, "why": one.why} for one in verified.breaks]
-        print_json({"ok": not breaks, "rows": verified.rows, "writers": verified.writers, "breaks": breaks})
+        receipts = {"signed": signed, "unproven": [{"ask": ask, "why": why} for ask, why in faults]}
+        whole = not breaks and not faults
+        print_json(
+            {"ok": whole, "rows": verified.rows, "writers": verified.writers, "breaks": breaks, "passkeys": receipts}
+        )
     else:
         for one in verified.breaks:
             print(f"{visible(one.writer, one_line=True)}-{one.seq}: {visible(one.why, one_line=True)}")
+        for ask, why in faults:
+            print(f"{visible(ask, one_line=True)}: {why}")
         word = f"broken in {len(verified.breaks)} places" if verified.breaks else "whole"
         print(f"{verified.rows} rows of {verified.writers} writers: {word}")
-    return 1 if verified.breaks else 0
+        if signed:
+            print(f"{signed} votes were signed by passkeys: {f'{len(faults)} unproven' if faults else 'all proven'}")
+    return 1 if verified.breaks or faults else 0
 
 
 def run_export(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from jit_auth.catalog.load import Catalog
 from jit_auth.catalog.load import load as load_catalog
 from jit_auth.cli.configured import settings_of
 from jit_auth.cli.options import config_option, json_option, print_json
-from jit_auth.cli.outside import channel_faults, unreached
+from jit_auth.cli.outside import channel_faults, issuer_faults, unreached, unsigned
 from jit_auth.config.database import sqlite_path
 from jit_auth.config.load import policy_texts
 from jit_auth.config.settings import Settings
@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
         faults.extend(_content(settings, warnings))
         faults.extend(_database(settings))
         faults.extend(channel_faults(settings))
+        faults.extend(issuer_faults(settings))
         warnings.extend(unreached(settings))
+        warnings.extend(unsigned(settings))
     if args.json:
         told = [{"file": fault.file, "line": fault.line, "message": fault.message} for fault in faults]
         print_json({"ok": not faults, "faults": told, "warnings": warnings})

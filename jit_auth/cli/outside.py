@@ -14,11 +14,14 @@ from msgspec import Struct
 from jit_auth.catalog.hosts import covered
 from jit_auth.channels import CHANNELS, Channel, Tools
 from jit_auth.config.channels import secret_fields
+from jit_auth.config.issuer import Issuer
 from jit_auth.config.secret import is_address
 from jit_auth.config.settings import Settings
 from jit_auth.core.text import visible
 from jit_auth.engine.pages import Choice
 from jit_auth.errors import Fault, JitAuthError
+from jit_auth.signin.fetch import issuers_session
+from jit_auth.signin.keys import Published
 
 PATIENCE = 5.0
 """Seconds that a channel's service gets to answer."""
@@ -80,6 +83,39 @@ async def _sentences(channel: Channel, table: Any, tools: Tools, patience: float
     except Exception as error:
         # A vendor's library may raise whatever it likes; the other channels are still to be told of.
         return [f"{type(error).__name__}: {error}"]
+
+
+def issuer_faults(settings: Settings, patience: float = PATIENCE) -> list[Fault]:
+    """What each issuer's own metadata says is wrong (OpenID Connect Discovery), or that it does not answer."""
+    return asyncio.run(_issuers(settings, patience)) if settings.issuers else []
+
+
+async def _issuers(settings: Settings, patience: float) -> list[Fault]:
+    async with issuers_session() as session:
+        published = Published(session, lambda: time.time_ns() // 1_000_000)
+        told = await asyncio.gather(*(_published(published, each, patience) for each in settings.issuers.values()))
+    return [
+        settings.document.fault(("issuers", name), f"issuers.{name}: {visible(sentence, one_line=True)}")
+        for name, sentence in zip(settings.issuers, told, strict=True)
+        if sentence
+    ]
+
+
+async def _published(published: Published, issuer: Issuer, patience: float) -> str:
+    try:
+        await asyncio.wait_for(published.metadata(issuer), patience)
+    except TimeoutError:
+        return f"{issuer.issuer} did not answer within {patience:g} s"
+    except JitAuthError as error:
+        return " ".join(filter(None, (error.message, error.hint)))
+    return ""
+
+
+def unsigned(settings: Settings) -> Iterator[str]:
+    """What cannot be decided because nobody can sign in."""
+    if settings.users.verify != "none" and not settings.issuers:
+        message = "no [issuers]: a link decides nothing at risk high or critical, and only Slack can, up to high"
+        yield str(settings.document.fault(("users", "verify"), message))
 
 
 def _without_secrets(sentence: str, table: Struct) -> str:

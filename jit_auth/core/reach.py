@@ -44,6 +44,10 @@ class Reach(Struct, frozen=True):
         """Whether a question asked by these channels can reach the person. The page reaches everyone."""
         return "page" in via or any(way.reaches(person) for way in self.ways if way.name in via)
 
+    def by(self, person: str, via: Collection[str]) -> frozenset[str]:
+        """The channels that bring a question to the person, of those it is asked by."""
+        return frozenset(way.name for way in self.ways if (way.everyone or way.name in via) and way.reaches(person))
+
     def copies(
         self, people: Collection[str], via: Collection[str], *, grouped: Collection[str] = ()
     ) -> list[tuple[str, str]]:

@@ -84,6 +84,7 @@ class Ballot:
             how=choice.how,
             feedback=choice.feedback,
             hold=hold,
+            receipt=None if choice.receipt is None else dict(choice.receipt),
             at=now,
         )
         return Mark(person, ask, self._counted(ask, opened, vote), opened, judged, choice, vote)
@@ -114,7 +115,13 @@ class Ballot:
     async def _voting(self, mark: Mark, vote: Vote, ops: list[Op]) -> list[dict[str, Any]]:
         ask, execution = mark.ask, mark.opened.execution
         to = {"due": vote.at, "updated": vote.at} | ({"met": vote.at} if mark.new_ask.state == "met" else {})
-        ops += [Insert(vote), Change(ask, {"state": mark.new_ask.state}), Change(execution, to), Touch(ask.id, vote.at)]
+        ops += [
+            *mark.choice.also,
+            Insert(vote),
+            Change(ask, {"state": mark.new_ask.state}),
+            Change(execution, to),
+            Touch(ask.id, vote.at),
+        ]
         fact: dict[str, Any] = {
             "do": "vote",
             "ask": ask.id,
@@ -128,7 +135,7 @@ class Ballot:
         if vote.hold is not None:
             fact["for"] = vote.hold
         if mark.choice.receipt is not None:
-            fact["receipt"] = dict(mark.choice.receipt)
+            fact["receipt"] = Committed(dict(mark.choice.receipt))
         facts = [fact]
         if vote.verdict == "deny":
             ops.append(await self._denied(execution, vote.at))

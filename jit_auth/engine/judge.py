@@ -15,6 +15,7 @@ from jit_auth.credentials import KINDS
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.circle import Circle
 from jit_auth.engine.memory import Belief, Holding, Memory
+from jit_auth.engine.proof import Proof
 from jit_auth.errors import Unprocessable
 from jit_auth.model import (
     Ask,
@@ -78,14 +79,15 @@ class Judge:
     """Reads what is believed, builds the request, asks the policy. Decides nothing itself."""
 
     def __init__(
-        self, bundle: Bundle, memory: Memory, store: Store, circle: Circle, reach: Reach, *, most_open: int,
-        cooldown: Millis,
+        self, bundle: Bundle, memory: Memory, store: Store, circle: Circle, reach: Reach, proof: Proof, *,
+        most_open: int, cooldown: Millis,
     ) -> None:  # fmt: skip
         """`most_open`: paused executions that an agent may have; `cooldown`: after a denial (`[limits]`)."""
         self.bundle = bundle
         self.circle = circle
         self.most_open = most_open
         self._reach = reach
+        self._proof = proof
         self._cooldown = cooldown
         self._memory = memory
         self._store = store
@@ -138,7 +140,7 @@ class Judge:
             escalated = current.escalated if current is not None else ()
             eligibles = tuple([one - out for one in self.circle.eligible(execution, decision.wants, escalated)])
             voters = {vote.person for vote in votes if vote.verdict == "approve"}
-            reached = tuple([self._reached(one, decision, voters) for one in eligibles])
+            reached = tuple([await self._reached(one, operation, decision, voters) for one in eligibles])
             if current is None and mark is not None:
                 standing = await self._standing(execution, decision, eligibles, mark, now)
         if standing is not None:
@@ -174,10 +176,21 @@ class Judge:
         groups = call.groups if execution.action in self.bundle.beyond else None
         return Judged(view, at, operation, grant, request, shadow, reads, groups)
 
-    def _reached(self, people: frozenset[str], decision: Decision, voters: set[str]) -> frozenset[str]:
-        """Those who can be asked by the channels that the rules allow, or have voted already."""
-        via = decision.via
-        return frozenset([who for who in people if who in voters or self._reach.reachable(who, via)])
+    async def _reached(
+        self, people: frozenset[str], operation: Operation, decision: Decision, voters: set[str]
+    ) -> frozenset[str]:
+        """Those who can be asked by the channels that the rules allow, and could prove who they are; or who have voted
+        already."""
+        via, reach, proof = decision.via, self._reach, self._proof
+        could = [who for who in people if who in voters or reach.reachable(who, via)]
+        if proof.open_links or proof.signs_in:
+            return frozenset(could)
+        able = [
+            who
+            for who in could
+            if who in voters or await proof.able(who, reach.by(who, via), operation.action, decision)
+        ]
+        return frozenset(able)
 
     async def _standing(
         self, execution: Execution, decision: Decision, eligibles: tuple[frozenset[str], ...], mark: str, now: Millis

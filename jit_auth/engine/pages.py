@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from jit_auth.engine.proof import Visitor
-from jit_auth.model import Action, Ask, Card, Execution, Millis, Place, Request, Verdict, Vote
+from jit_auth.model import Action, Ask, Card, Execution, Millis, Op, Place, Request, Verdict, Vote
 
 Ending = Literal["connected", "partly", "refused", "error"]
 
@@ -170,7 +170,9 @@ class Choice(Struct, frozen=True, kw_only=True):
     via: str = ""
     """The channel that brought the link."""
     receipt: Mapping[str, Any] | None = None
-    """What a passkey signed: put on record with the vote."""
+    """What a passkey signed: kept with the vote."""
+    also: tuple[Op, ...] = ()
+    """Rows that change with it: what a passkey signed is spent, its counter grows."""
     seen: str = ""
     """SHA-256 of what was shown."""
 

@@ -93,6 +93,19 @@ class Proof:
             else "No [issuers] are configured: an operator has to add one. Nothing was decided.",
         )
 
+    async def able(self, person: str, by: frozenset[str], action: Action, decision: Decision) -> bool:
+        """Whether a person whom these channels reach could decide at all: nobody is asked what cannot count."""
+        if self.open_links or self.signs_in:
+            return True
+        if self.steps_up(action, decision):
+            return False
+        if "slack" in by:
+            return True
+        links = by - {"slack"}
+        if action.risk in _RISKY or not links:
+            return False
+        return not ("email" in links and await self.exposed(person, "email"))
+
     async def exposed(self, person: str, channel: str) -> bool:
         """Whether one of the person's own accounts reaches an action that can read what this channel brings them."""
         for action in self.readers.get(channel, ()):

@@ -187,6 +187,8 @@ class Vote(Struct, frozen=True, kw_only=True):
     feedback: str | None = None
     hold: Millis | None = None
     """Approve for a while: for how long (a duration)."""
+    receipt: dict[str, Any] | None = None
+    """What a passkey signed: everything that is needed to check it without us."""
     at: Millis
 
 

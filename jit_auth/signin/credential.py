@@ -1,4 +1,4 @@
-"""A passkey as it is kept, and what browsers answer about one, read strictly: the JSON of `PublicKeyCredential`."""
+"""What browsers answer about passkeys, read strictly: the JSON of `PublicKeyCredential`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from webauthn.helpers.structs import AuthenticatorTransport, PublicKeyCredentialDescriptor
 
 from jit_auth.errors import PasskeyRefused
-from jit_auth.model import Millis
+from jit_auth.model import Millis, Passkey
 from jit_auth.signin.base64url import decoded
 
 TIMEOUT: Millis = 5 * 60 * 1000
@@ -21,18 +21,6 @@ TRANSPORTS = {each.value: each for each in AuthenticatorTransport}
 
 _LONGEST_ID = 1023
 _LONGEST = 16 * 1024
-
-
-class Passkey(Struct, frozen=True):
-    """One enrolled credential of one person: its id as base64url, its COSE key, the counter that was last seen."""
-
-    credential_id: str
-    person: str
-    public_key: bytes
-    counter: int
-    name: str
-    created: Millis
-    transports: tuple[str, ...] = ()
 
 
 class Attested(Struct, frozen=True):
@@ -100,7 +88,7 @@ def descriptors(passkeys: Iterable[Passkey]) -> list[PublicKeyCredentialDescript
     """The same passkeys as the options of a ceremony name them."""
     return [
         PublicKeyCredentialDescriptor(
-            id=decoded(each.credential_id),
+            id=decoded(each.id),
             transports=[TRANSPORTS[name] for name in each.transports if name in TRANSPORTS] or None,
         )
         for each in passkeys

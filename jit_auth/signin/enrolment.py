@@ -24,10 +24,10 @@ from webauthn.helpers.structs import (
 )
 
 from jit_auth.errors import PasskeyRefused
-from jit_auth.model import Millis
+from jit_auth.model import Millis, Passkey
 from jit_auth.signin.base64url import decoded, encoded
 from jit_auth.signin.cose import judge_key
-from jit_auth.signin.credential import TIMEOUT, TRANSPORTS, Passkey, Registration, bytes_of, descriptors, read
+from jit_auth.signin.credential import TIMEOUT, TRANSPORTS, Registration, bytes_of, descriptors, read
 from jit_auth.signin.receipts import judge_client_data, unverified
 
 _ALGORITHMS = [
@@ -117,7 +117,7 @@ def enrolled(
     if encoded(verified.credential_id) != said.id:
         raise PasskeyRefused("The authenticator names another passkey than the browser does.")
     return Passkey(
-        credential_id=said.id,
+        id=said.id,
         person=person,
         public_key=verified.credential_public_key,
         counter=verified.sign_count,

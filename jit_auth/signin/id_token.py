@@ -34,6 +34,7 @@ OLDEST: Millis = 600_000
 _MAX_TOKEN = 65_536
 _MAX_SECONDS = 253_402_300_800  # the year 10000; also keeps NaN and infinity out
 _SHA = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
+_CLOCKS = "Start the sign-in again; if it stays, an operator should compare the clocks."
 _CORRECT = "An operator should look at how the issuer is set up for this service."
 
 
@@ -148,11 +149,11 @@ def _check_times(claims: Mapping[str, Any], now: Millis) -> None:
     if expires is None or issued is None:
         raise _bad("The ID token does not say when it was made and when it ends.")
     if expires <= now:
-        raise _bad("The ID token has expired.")
+        raise _bad("The ID token has expired.", hint=_CLOCKS)
     if issued > now + SKEW:
-        raise _bad("The ID token is from the future.", hint="An operator should compare the clocks.")
+        raise _bad("The ID token is from the future.", hint=_CLOCKS)
     if issued < now - OLDEST:
-        raise _bad("The ID token is too old.")
+        raise _bad("The ID token is too old.", hint=_CLOCKS)
     if "nbf" in claims:
         begins = _time(claims["nbf"])
         if begins is None or begins > now + SKEW:

@@ -18,8 +18,8 @@ from webauthn.helpers.structs import UserVerificationRequirement
 from jit_auth.config.urls import origin as origin_of
 from jit_auth.config.urls import parsed
 from jit_auth.errors import PasskeyRefused
-from jit_auth.model import Millis
-from jit_auth.signin.credential import TIMEOUT, Authentication, Passkey, bytes_of, descriptors, read
+from jit_auth.model import Millis, Passkey
+from jit_auth.signin.credential import TIMEOUT, Authentication, bytes_of, descriptors, read
 from jit_auth.signin.enrolment import enrolled, enrolment
 from jit_auth.signin.receipts import Assertion, Receipt, Statement, challenge_of, genuine, receipt_of, verify
 
@@ -77,7 +77,7 @@ def used(answer: Mapping[str, Any], passkeys: Iterable[Passkey]) -> Passkey:
     """Which of a person's passkeys an AuthenticationResponseJSON names. Raises PasskeyRefused (`passkey_unknown`)."""
     said = read(answer, Authentication)
     for passkey in passkeys:
-        if passkey.credential_id == said.id:
+        if passkey.id == said.id:
             return passkey
     raise _unknown()
 
@@ -90,7 +90,7 @@ def decided(
     The caller lets a statement be used once, and keeps the receipt's counter with the vote, in one unit.
     """
     said = read(answer, Authentication)
-    if said.id != passkey.credential_id or passkey.person != statement.person:
+    if said.id != passkey.id or passkey.person != statement.person:
         raise _unknown()
     if now >= statement.expires:
         raise PasskeyRefused(

@@ -60,6 +60,11 @@ class Record:
         self._firsts = compiler.text(
             select(audit.c.what).where(audit.c.seq == literal_column("0")).order_by(audit.c.writer)
         )
+        self._naming = compiler.text(
+            select(*self._columns)
+            .where(audit.c.what.like(bindparam("like")))
+            .order_by(audit.c.at, audit.c.writer, audit.c.seq)
+        )
         self._of = compiler.text(
             select(*self._columns)
             .where(audit.c.execution == bindparam("execution"), audit.c.told.is_(literal_column("true")))
@@ -119,6 +124,11 @@ class Record:
             async for rows in snapshot.stream((text, text.args(since=since, execution=execution)), 500):
                 for entry in await self._entries(rows):
                     yield entry
+
+    async def naming(self, word: str) -> tuple[Entry, ...]:
+        """The rows whose facts hold a word of ours, in order of time: for what is seldom. Raises StorageError."""
+        (rows,) = await self._reader.fetch((self._naming, self._naming.args(like=f"%{word}%")))
+        return await self._entries(rows)
 
     async def after(self, execution: str, named: str | None) -> tuple[Entry, ...]:
         """The rows of an execution that may have been committed after the row `named`, in order of time; of one that

@@ -76,7 +76,7 @@ class Circles:
                 card.c.id >= bindparam("first"),
                 card.c.via == bindparam("via"),
                 card.c.ref.is_not(None),
-                card.c.ref != literal_column("'gathered'"),
+                card.c.ref.not_in([literal_column("'gathered'"), literal_column("'none'")]),
                 card.c.role == literal_column("'decide'"),
             )
             .limit(bindparam("most"))

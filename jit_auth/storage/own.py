@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import and_, bindparam, literal_column, select
 
-from jit_auth.model import Consent, Execution, Grant, Millis, Page, Pass, Passkey, Session
+from jit_auth.model import Consent, Execution, Grant, Millis, Page, Pass, Passkey, Session, Vote
 from jit_auth.storage import tables
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
@@ -24,7 +24,7 @@ class OwnReads:
         self._people = people
         self._reader = reader
         columns = {kind: [codec.of(kind).shape.table.c[name] for name in codec.of(kind).columns]
-                   for kind in (Execution, Grant, Consent, Pass, Passkey, Session)}  # fmt: skip
+                   for kind in (Execution, Grant, Consent, Pass, Passkey, Session, Vote)}  # fmt: skip
         execution, grant, consent, standing = tables.execution, tables.grant, tables.consent, tables.standing
         mine = execution.c.person == bindparam("person")
         listed = select(*columns[Execution]).order_by(execution.c.id.desc()).limit(bindparam("most"))
@@ -55,6 +55,12 @@ class OwnReads:
             select(*columns[Passkey])
             .where(tables.passkey.c.person == bindparam("person"))
             .order_by(tables.passkey.c.created)
+        )
+        vote = tables.vote
+        self._signed = compiler.text(
+            select(*columns[Vote])
+            .where(vote.c.how == literal_column("'passkey'"))
+            .order_by(vote.c.at, vote.c.ask, vote.c.person)
         )
         self._sessions = compiler.text(select(*columns[Session]).where(tables.session.c.person == bindparam("person")))
 
@@ -94,6 +100,11 @@ class OwnReads:
             return ()
         (rows,) = await self._reader.fetch((self._passkeys, self._passkeys.args(person=known.pid)))
         return await self._codec.records(Passkey, rows)
+
+    async def signed_votes(self) -> tuple[Vote, ...]:
+        """All votes, of everybody, that a passkey signed."""
+        (rows,) = await self._reader.fetch((self._signed, ()))
+        return await self._codec.records(Vote, rows)
 
     async def sessions(self, person: str) -> tuple[Session, ...]:
         """Where the person is signed in."""

@@ -14,6 +14,7 @@ from jit_auth.web.forms import LARGEST_POST, read_post, refuse_foreign
 from jit_auth.web.notice import Notices, is_ask
 from jit_auth.web.outcome import Outcomes, answered
 from jit_auth.web.pages import Pages
+from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.signed import SignedRounds
 from jit_auth.web.together import Together
 from jit_auth.web.visits import Visits
@@ -23,11 +24,16 @@ GATHERED = "gth_"
 
 
 def routes(
-    doors: Doors, pages: Pages, visits: Visits | None = None, people: SignedDoors | None = None
+    doors: Doors,
+    pages: Pages,
+    visits: Visits | None = None,
+    people: SignedDoors | None = None,
+    passkeys: Passkeys | None = None,
 ) -> list[web.RouteDef]:
     """`/approvals/{ticket}`, and beneath it `/all` and `/all/{ask}`, each by GET and POST; `/approvals` alone. `visits`
     None: nobody is signed in anywhere; `people`: the doors of those who are."""
-    approvals, together = Approvals(doors, pages, visits, people), Together(doors, pages, visits)
+    approvals = Approvals(doors, pages, visits, people, passkeys)
+    together = Together(doors, pages, visits)
     one, many = "/approvals/{ticket}", "/approvals/{ticket}/all"
     single = many + "/{ask}"
     return [
@@ -44,7 +50,14 @@ def routes(
 class Approvals:
     """The two handlers of a link."""
 
-    def __init__(self, doors: Doors, pages: Pages, visits: Visits | None, people: SignedDoors | None) -> None:
+    def __init__(
+        self,
+        doors: Doors,
+        pages: Pages,
+        visits: Visits | None,
+        people: SignedDoors | None,
+        passkeys: Passkeys | None,
+    ) -> None:
         self._doors = doors
         self._pages = pages
         self._visits = visits
@@ -53,7 +66,7 @@ class Approvals:
         self._notices = Notices(doors, pages)
         self._signed: SignedRounds | None = None
         if people is not None and visits is not None and visits.issuers:
-            self._signed = SignedRounds(people, pages, visits, self._outcomes)
+            self._signed = SignedRounds(people, pages, visits, self._outcomes, passkeys)
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """What waits for whoever is signed in; else how to get there."""

@@ -17,17 +17,21 @@ from jit_auth.web.choices import choice
 from jit_auth.web.forms import LARGEST_POST, read_post, refuse_foreign
 from jit_auth.web.outcome import Outcomes, answered
 from jit_auth.web.pages import Pages, wants_json
+from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.visits import Visits
 
 
 class SignedRounds:
     """Shows and decides questions by their ids."""
 
-    def __init__(self, doors: SignedDoors, pages: Pages, visits: Visits, outcomes: Outcomes) -> None:
+    def __init__(
+        self, doors: SignedDoors, pages: Pages, visits: Visits, outcomes: Outcomes, passkeys: Passkeys | None
+    ) -> None:
         self._doors = doors
         self._pages = pages
         self._visits = visits
         self._outcomes = outcomes
+        self._passkeys = passkeys
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """All that waits stands on the person's own page."""
@@ -56,7 +60,10 @@ class SignedRounds:
             found, note = answered(posted, page.ask.digest)
             execution = await self._doors.resolve_as(signed.person, ask, found, note, how)
             return self._outcomes.resolved(page, posted, found, execution)
+        named, answer = posted.values.pop("challenge", None), posted.values.pop("passkey", None)
         made = replace(choice(posted, page, rounds.card_of(page).seen), how=how)
+        if answer is not None and self._passkeys is not None:
+            made = await self._passkeys.proven(page, made, named, answer)
         voted = await self._doors.vote_as(signed.person, ask, made)
         if not posted.form:
             return self._pages.json(rounds.document(voted))

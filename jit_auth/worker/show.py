@@ -91,9 +91,9 @@ class Shows:
             return await self._put(row, {"due": None}, "over")
         card, version = made
         if row.role == "decide" and row.ref is None and not local:
-            if not card.open:
+            if not card.open and card.fresh:
                 return await self._put(row, {"due": None, "shown": version}, "over")  # never begin with what is over
-            if await self.gathers.full(row):
+            if card.open and await self.gathers.full(row):
                 return await self._gather(row)
         if not local:
             claim: dict[str, Any] = {"process": self.store.process, "due": now + CLAIM}
@@ -114,12 +114,13 @@ class Shows:
         return await self._shown(row, ref, shown)
 
     async def _shown(self, row: Card, ref: str, shown: int) -> bool:
-        """Record it. A copy that became due meanwhile stays due, but what was posted must not be posted again."""
+        """Record it. What changed meanwhile is shown next, in what was posted: it must not be posted again."""
         if await self._put(row, {"ref": ref, "shown": shown, "due": None, "tries": 0}, "shown"):
             return True
         for _ in range(MOST_STALE):
             now = await self.store.card(row.id)
-            if now is None or await self._put(now, {"ref": ref, "shown": shown, "tries": 0}, "shown"):
+            to = {"ref": ref, "shown": shown, "due": self.store.now(), "tries": 0}
+            if now is None or await self._put(now, to, "shown"):
                 return False
         return False
 

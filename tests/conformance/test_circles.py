@@ -118,6 +118,7 @@ async def test_what_a_person_was_shown_lately_is_counted(world: World) -> None:
         card(store, ask, via="email"),
         card(store, ask, ref="r"),
         card(store, ask, ref="gathered", via="email"),
+        card(store, ask, ref="none", via="email"),
         card(store, ask, ref="r", via="email", role="notice"),
     ]
     await written(store, Insert(row), Insert(ask), *(Insert(one) for one in cards))

@@ -1,8 +1,9 @@
 """`jit-auth serve` that dies on the spot: `JIT_AUTH_CRASH_AT=<point>:<n>` kills it at the n-th time of a point.
 
 A point is `before.FACT` or `after.FACT`: the commit of a unit whose last audit fact is FACT (`send`, `outcome`, `ask`,
-`vote`, `consent`, ...). `JIT_AUTH_TRACE=FILE` writes each point as it passes; `JIT_AUTH_CLOCK=MS` moves the clock. The
-shipped service has no such switches: they hang on the hook that `app.build` takes.
+`vote`, `consent`, ...; of cards it says more: `card.showing`, `card.shown`, ...). `JIT_AUTH_TRACE=FILE` writes each
+point as it passes; `JIT_AUTH_CLOCK=MS` moves the clock. The shipped service has no such switches: they hang on the hook
+that `app.build` takes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +21,7 @@ from jit_auth.app import build, load_bundle
 from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.cli.service import listen
 from jit_auth.config.load import load
-from jit_auth.model import Applied, Stale, Unit
+from jit_auth.model import Applied, Op, Stale, Unit
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 
@@ -37,8 +39,18 @@ class Crashing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
+    @property
+    def outbox(self) -> Callable[[Unit], tuple[Op, ...]]:
+        """What the service gives the store when it is made."""
+        return self._store.outbox
+
+    @outbox.setter
+    def outbox(self, made: Callable[[Unit], tuple[Op, ...]]) -> None:
+        self._store.outbox = made
+
     async def apply(self, unit: Unit) -> Applied | Stale:
-        fact = str(unit.audit.what[-1]["do"])
+        last = unit.audit.what[-1]
+        fact = f"card.{last['did']}" if last["do"] == "card" else str(last["do"])
         self._pass(f"before.{fact}")
         applied = await self._store.apply(unit)
         if isinstance(applied, Applied):
@@ -54,10 +66,9 @@ class Crashing:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("-c", required=True, type=Path)
-    settings = load(parser.parse_args().c, channels=CHANNEL_TABLES)
+async def main(config: Path) -> None:
+    """Serve until SIGTERM, or the point."""
+    settings = load(config, channels=CHANNEL_TABLES)
     point, _, times = os.environ.get("JIT_AUTH_CRASH_AT", "").partition(":")
     trace = os.environ.get("JIT_AUTH_TRACE")
     clock = Clock()
@@ -72,5 +83,16 @@ async def main() -> None:
         await listen(service, settings, stop)
 
 
+def begin(config: Path, environment: Mapping[str, str], log: Path) -> None:
+    """The whole life of a process that another one forked: these variables, all that is printed in `log`."""
+    os.environ.update(environment)
+    with log.open("ab") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    asyncio.run(main(config))
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-c", required=True, type=Path)
+    asyncio.run(main(parser.parse_args().c))

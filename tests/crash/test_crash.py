@@ -73,7 +73,7 @@ async def points(folder: Path, storage: str, action: str, params: dict[str, Any]
         answer = await play(world, action, params, "k")
         assert answer is not None
         assert answer.json["status"] == "succeeded", answer.json
-    return [line for line in trace.read_text().split() if ".card:" not in line]
+    return [line for line in trace.read_text().split() if ".card." not in line]
 
 
 async def crash(folder: Path, storage: str, action: str, params: dict[str, Any], point: str) -> None:

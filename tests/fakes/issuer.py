@@ -84,7 +84,8 @@ class Fault:
     """What an endpoint (`metadata`, `jwks`, `token`) answers in place of its own."""
 
     status: int = 200
-    body: bytes = b""
+    body: bytes | Callable[[bytes], bytes] = b""
+    """A function is given its own body."""
     headers: dict[str, str] = field(default_factory=dict)
     hang: bool = False
     """Never answer."""
@@ -125,19 +126,22 @@ class HostileIssuer:
         app.add_routes([
             web.get("/.well-known/openid-configuration", self._metadata), web.get("/jwks", self._jwks),
             web.get("/authorize", self._authorize), web.post("/token", self._token),
+            # Where redirects lead: the honest answers.
+            web.get("/honest/metadata", self._metadata), web.get("/honest/jwks", self._jwks),
+            web.post("/honest/token", self._token),
         ])  # fmt: skip
         async with serving(app) as self.url:
             yield self
 
-    async def _metadata(self, _: web.Request) -> web.StreamResponse:
+    async def _metadata(self, request: web.Request) -> web.StreamResponse:
         document = {"issuer": self.url, "authorization_endpoint": self.url + "/authorize",
                     "token_endpoint": self.url + "/token", "jwks_uri": self.url + "/jwks",
                     "authorization_response_iss_parameter_supported": True}  # fmt: skip
-        return await self._answer("metadata", changed(document, self.metadata_says))
+        return await self._answer(request, "metadata", changed(document, self.metadata_says))
 
-    async def _jwks(self, _: web.Request) -> web.StreamResponse:
+    async def _jwks(self, request: web.Request) -> web.StreamResponse:
         keys = [each if not hasattr(each, "as_dict") else each.as_dict(private=False) for each in self.published]
-        return await self._answer("jwks", {"keys": keys})
+        return await self._answer(request, "jwks", {"keys": keys})
 
     async def _authorize(self, request: web.Request) -> web.StreamResponse:
         self.counts["authorize"] += 1
@@ -151,11 +155,11 @@ class HostileIssuer:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.forms.append(form)
         if not self._genuine(request.headers.get("Authorization", "")):
-            return await self._answer("token", {"error": "invalid_client"}, 401)
+            return await self._answer(request, "token", {"error": "invalid_client"}, 401)
         asked = self._codes.pop(form.get("code", ""), None)
         proof = b64(hashlib.sha256(form.get("code_verifier", "").encode()).digest()).decode()
         if asked is None or asked["redirect_uri"] != form.get("redirect_uri") or asked["code_challenge"] != proof:
-            return await self._answer("token", {"error": "invalid_grant"}, 400)
+            return await self._answer(request, "token", {"error": "invalid_grant"}, 400)
         access = secrets.token_urlsafe(16)
         now = int(self.seconds())
         claims = {"iss": self.url, "sub": "s-1", "aud": self.client_id, "iat": now, "exp": now + 300,
@@ -163,7 +167,7 @@ class HostileIssuer:
                   "auth_time": now, "at_hash": half_hash(access, self.algorithm)}  # fmt: skip
         claims = changed(claims, self.claims)
         reply = {"access_token": access, "token_type": "Bearer", "expires_in": 300, "id_token": self._id_token(claims)}
-        return await self._answer("token", changed(reply, self.reply_says))
+        return await self._answer(request, "token", changed(reply, self.reply_says))
 
     def _id_token(self, claims: dict[str, Any]) -> object:
         if self.forge is not None:
@@ -175,14 +179,17 @@ class HostileIssuer:
         name, _, secret = base64.b64decode(header.removeprefix("Basic ")).decode().partition(":")
         return (unquote_plus(name), unquote_plus(secret)) == (self.client_id, self.client_secret)
 
-    async def _answer(self, endpoint: str, document: object, status: int = 200) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, endpoint: str, document: object, status: int = 200
+    ) -> web.StreamResponse:
         self.counts[endpoint] += 1
         fault = self.faults.get(endpoint)
-        if fault is None:
+        if fault is None or request.path.startswith("/honest/"):
             return web.json_response(document, status=status)
         if fault.hang:
             await asyncio.Event().wait()
-        return web.Response(status=fault.status, body=fault.body, headers=fault.headers)
+        body = fault.body(json.dumps(document).encode()) if callable(fault.body) else fault.body
+        return web.Response(status=fault.status, body=body, headers=fault.headers)
 
     def rotate(self, kid: str = "k2", *, number: int = 2) -> None:
         """Publish a new key alone, and sign with it."""

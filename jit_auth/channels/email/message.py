@@ -14,6 +14,7 @@ from jit_auth.channels.email.letter import letter
 from jit_auth.channels.email.render import Renderer, plain, sentence
 from jit_auth.channels.email.told import Step, newest
 from jit_auth.core.digest import canonical
+from jit_auth.core.text import visible
 from jit_auth.model import Millis
 
 LONGEST_SUBJECT = 150
@@ -54,6 +55,21 @@ def message(
     made.attach(part)
     # Derived: a mail made anew after a crash is the same mail.
     made.set_boundary("=_" + hashlib.sha256(made["Message-ID"].encode()).hexdigest()[:40])
+    return made
+
+
+def word(subject: str, words: str, *, sender: str, to: str, environment: str, now: Millis) -> EmailMessage:
+    """A short mail about somebody's own account: text alone, and no link in it."""
+    made = EmailMessage(policy=_POLICY)
+    made["From"] = Address(display_name="jit_auth", addr_spec=sender)
+    made["To"] = Address(addr_spec=to)
+    made["Subject"] = visible(f"[{environment}] {subject}", one_line=True)[:LONGEST_SUBJECT]
+    made["Date"] = datetime.fromtimestamp(now / 1000, UTC)
+    mark = hashlib.sha256(canonical([to, subject, words, now])).hexdigest()[:32]
+    made["Message-ID"] = f"<jit.{mark}@{sender.rpartition('@')[2]}>"
+    made["Auto-Submitted"] = "auto-generated"
+    made["X-Auto-Response-Suppress"] = "All"
+    _add(made, f"{visible(words)}\n\nAnswers to this mail are read by nobody.\n", "plain")
     return made
 
 

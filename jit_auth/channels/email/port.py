@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from jit_auth.channels.card import Card, detailed
-from jit_auth.channels.email.message import message
+from jit_auth.channels.email.message import message, word
 from jit_auth.channels.email.render import Renderer
 from jit_auth.channels.email.settings import EmailSettings, address, server_of
 from jit_auth.channels.email.smtp import Smtp, connector, troubles
@@ -64,6 +64,16 @@ class EmailPort:
             )
             await self.smtp.send(mail, to)
         return after(card, was, step).ref
+
+    async def tell(self, person: str, subject: str, words: str) -> None:
+        """A short mail without a link, where the person has an address."""
+        to = address(self.tools.people.emails.get(person, person))
+        if to is not None:
+            mail = word(
+                subject, words, sender=_sender(self.settings), to=to, environment=self.tools.environment,
+                now=self.tools.now(),
+            )  # fmt: skip
+            await self.smtp.send(mail, to)
 
     def _address(self, person: str) -> str:
         people = self.tools.people

@@ -28,7 +28,7 @@ async def open_channel(settings: SlackSettings, tools: Tools) -> AsyncIterator[S
         clicks = Clicks(settings, tools, slack, Answers(slack, session))
         stack.push_async_callback(clicks.drain)
         if settings.app_token is not None:
-            await stack.enter_async_context(socket(text(settings.app_token), clicks))
+            await stack.enter_async_context(socket(settings, clicks, session))
             yield SlackPort(settings, tools, slack)
         else:
             yield SlackPort(settings, tools, slack, (posts(text(settings.signing_secret), clicks, tools),))

@@ -27,6 +27,8 @@ PATIENCE = 15.0
 """Seconds for one call, everything included: a copy takes several, within the minute of its claim."""
 QUIET: Millis = 60_000
 """How long a fault of the settings is left alone before it is tried again."""
+SOCKET = "apps.connections.open"
+"""The one method that takes the app's own token: it gives the address of a socket."""
 _LONGEST_WORD = 300
 _LONGEST_PAUSE = 3600
 
@@ -56,6 +58,8 @@ _HINTS = {
     "messages_tab_disabled": "Switch the app's messages tab on (App Home), as the manifest in docs/slack.md does.",
     "restricted_action": "The workspace lets this app post here no longer: ask its administrators.",
 }
+_SOCKET = "Put an app-level token with connections:write into [channels.slack] app_token."
+_SOCKET_HINTS = dict.fromkeys(("invalid_auth", "not_authed", "token_revoked", "missing_scope"), _SOCKET)
 
 
 class SlackFault(ChannelError):
@@ -65,7 +69,8 @@ class SlackFault(ChannelError):
 
     def __init__(self, method: str, word: str, more: str = "") -> None:
         told = visible(word if not more else f"{word} ({more})", one_line=True)[:_LONGEST_WORD]
-        super().__init__(f"Slack refuses {method}: {told}", hint=_HINTS.get(word))
+        hint = _SOCKET_HINTS.get(word) if method == SOCKET else None
+        super().__init__(f"Slack refuses {method}: {told}", hint=hint or _HINTS.get(word))
         self.word = word
 
 

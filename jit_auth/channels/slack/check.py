@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jit_auth.channels.slack.api import Slack, SlackFault, open_slack, text
+from jit_auth.channels.slack.api import SOCKET, Slack, SlackFault, open_slack, text
 from jit_auth.channels.slack.settings import SlackSettings
 from jit_auth.channels.tools import Tools
 from jit_auth.errors import ChannelError
@@ -20,7 +20,7 @@ async def check_slack(settings: SlackSettings, tools: Tools) -> Sequence[str]:
                 await slack.call("conversations.history", channel=settings.channel, limit=1)
             if settings.app_token is not None:
                 slack.client.token = text(settings.app_token)
-                await slack.call("apps.connections.open")
+                await slack.call(SOCKET)
         except ChannelError as error:
             told.append(". ".join(filter(None, (error.message, _hint(error)))))
     return told

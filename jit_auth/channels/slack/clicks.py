@@ -152,6 +152,8 @@ class Clicks:
             await self.tools.decide.resolve_as(person, held.ask, held.outcome, words.strip(), "slack")
             return "Thank you: it is on record."
         if view.callback_id == forms.DENY:
+            page = await self.tools.decide.round_as(person, held.ask)
+            self._offered(page, person, Pressed(buttons.DENY, held.seen, held.ask))
             said = forms.feedback(view.entered(forms.REASON), words)
             choice = Choice(verdict="deny", feedback=said, how="slack", seen=held.seen)
             return await self._vote(person, held.ask, choice)

@@ -18,6 +18,8 @@ from jit_auth.core.fields import Field
 
 MOST_VALUES = 30
 MOST_LISTED = 20
+LONGEST_LINE = 450
+"""Of each request in a gathered message: all of them fit into one."""
 DECIDE, DENY, OPEN = "approve", "deny", "open"
 HAPPENED, NOT_HAPPENED = "happened", "did_not_happen"
 FOR = "approve_for_"
@@ -83,11 +85,13 @@ def _body(card: Card) -> tuple[list[Block], bool]:
     made = _Body()
     made.say(boxed([card.line]))
     if not card.open and card.role != "notice":
-        made.say("\n".join(filter(None, (_state(card), *_votes(card), card.outcome if not card.superseded else ""))))
+        ended = _row("", card.outcome if not card.superseded else "")
+        made.say("\n".join((_state(card), *_votes(card), *ended)))
         made.say("\n".join(_facts(card)[:2]))
         return made.blocks, made.cut
     made.say("\n".join(_facts(card)))
-    made.say("\n".join(f"\u26a0 {each}" for each in (card.again, *card.unusual, *_labels(card)) if each))
+    unusual = (card.again, *card.unusual, *_labels(card))
+    made.say("\n".join(f"\u26a0 {row}" for each in unusual for row in _row("", each)))
     for change in card.changed:
         made.say(f"Changed by an approver: {change.name}\n{boxed([f'was: {change.before}', f'now: {change.after}'])}")
     for each in card.fields[:MOST_VALUES]:
@@ -104,6 +108,7 @@ def _body(card: Card) -> tuple[list[Block], bool]:
         made.say(f"{card.agent} says (its own words, verified by nobody):\n{boxed([card.says])}")
     if card.open:
         made.small([f"Open until {moment(card.expires)}. {card.silence}"])
+    made.end()
     return made.blocks, made.cut
 
 
@@ -114,6 +119,7 @@ class _Body:
         self.blocks: list[Block] = []
         self.cut = False
         self._left = parts.LONGEST_MESSAGE
+        self._full = False
 
     def say(self, text: str) -> None:
         if not text.strip():
@@ -123,12 +129,19 @@ class _Body:
         self._add(section(kept), parts.units(kept))
 
     def small(self, texts: Sequence[str]) -> None:
-        self._add(context(texts), sum(map(parts.units, texts)))
+        kept = [cut(text, parts.LONGEST_CONTEXT) for text in texts]
+        self.cut = self.cut or any(was_cut for _, was_cut in kept)
+        self._add(context(text for text, _ in kept), sum(parts.units(text) for text, _ in kept))
+
+    def end(self) -> None:
+        """Where not everything found its place, the reader is told."""
+        if self._full:
+            self.blocks.append(section("\u27e8More is on the page: not all of it fits into a message.\u27e9"))
 
     def _add(self, block: Block, size: int) -> None:
         self._left -= size
-        if len(self.blocks) >= parts.MOST_BLOCKS - 2 or self._left < 0:  # the headline and the buttons come to it
-            self.cut = True
+        if len(self.blocks) >= parts.MOST_BLOCKS - 3 or self._left < 0:  # headline, buttons and `end` come to it
+            self.cut = self._full = True
             return
         self.blocks.append(block)
 
@@ -244,7 +257,7 @@ def _gathered(card: Card) -> Message:
     listed = card.gathered[:MOST_LISTED]
     blocks: list[Block] = [header(_headline(card))]
     for number, each in enumerate(listed):
-        row = section(cut(f"{each.risk.capitalize()} risk\n{boxed([each.line])}", parts.LONGEST_SECTION)[0])
+        row = section(f"{each.risk.capitalize()} risk\n{boxed([cut(each.line, LONGEST_LINE)[0]])}")
         row["accessory"] = button("Open", f"{OPEN}_{number}", each.ask, url=each.url)
         blocks.append(row)
     if len(card.gathered) > len(listed):

@@ -81,6 +81,14 @@ class Interaction(Struct, frozen=True):
     view: View | None = None
 
 
+class Envelope(Struct, frozen=True):
+    """What comes by socket: an interaction, or a word about the socket itself (`hello`, `disconnect`)."""
+
+    type: str = ""
+    envelope_id: str = ""
+    payload: dict[str, Any] = {}
+
+
 class Kept(Struct, frozen=True):
     """What a form of ours carries until it is sent back."""
 

@@ -16,12 +16,14 @@ from aiohttp import web
 from jit_auth.channels.card import Card, detailed, moment
 from jit_auth.channels.slack.api import Slack, SlackFault, judged
 from jit_auth.channels.slack.message import Message, bare, message, notice
+from jit_auth.channels.slack.parts import escaped, section
 from jit_auth.channels.slack.settings import SlackSettings
 from jit_auth.channels.slack.told import Told, newest, told
 from jit_auth.channels.tools import Tools
 from jit_auth.config.people import People
 from jit_auth.core.ids import born
 from jit_auth.core.reach import Way
+from jit_auth.core.text import visible
 from jit_auth.errors import Later, Never
 from jit_auth.model import Millis
 
@@ -29,6 +31,8 @@ EVENT = "jit_auth_card"
 PAGE = 100
 MOST_PAGES = 10
 """Messages looked through for one's own: a thousand since the card was made."""
+NOTHING = "none"
+"""The ref of a copy that was over before anything was posted."""
 DAY: Millis = 86_400_000
 MARGIN: Millis = 60_000
 """How far Slack's clock may be from ours."""
@@ -61,18 +65,34 @@ class SlackPort:
             if was is not None and card.role == "gather" and card.open and newest(card) > was.newest:
                 was = None  # a list that grew is posted anew: a change of the old one nobody would hear
             if was is None:
-                now = await self._posted(shown)
+                posted = await self._posted(shown)
+                if posted is None:
+                    return NOTHING
+                now = posted
             else:
                 now = await self._changed(shown, was)
             return (await self._said(shown, now)).ref
         except SlackFault as fault:
             raise judged(fault) from None
 
-    async def _posted(self, card: Card) -> Told:
+    async def tell(self, person: str, subject: str, words: str) -> None:
+        """A direct message, where the person has a member id."""
+        if person not in self.tools.people.slack:
+            return
+        said = visible(f"[{self.tools.environment}] {subject}. {words}", one_line=True)
+        try:
+            channel = await self._direct_with(person)
+            await self.slack.call("chat.postMessage", channel=channel, text=escaped(said), blocks=[section(said)])
+        except SlackFault as fault:
+            raise judged(fault) from None
+
+    async def _posted(self, card: Card) -> Told | None:
         channel = await self._place(card)
         part = newest(card) or "card"
         found = None if card.fresh else await self._find(channel, card.id, part, _since(card, self.tools.now()))
         made = message(card, self._address(card))
+        if found is None and not card.open and card.role != "notice":
+            return None  # nobody was asked here: what is over is not begun with
         if found is None:
             sent = await self._send("chat.postMessage", card, made, channel=channel, metadata=_mark(card.id, part))
             found = _ts(sent)
@@ -89,7 +109,7 @@ class SlackPort:
             if fault.word not in _GONE:
                 raise
             if card.open:
-                return await self._posted(card)  # somebody removed it: who is asked must see the question
+                return await self._posted(card) or was  # somebody removed it: who is asked must see the question
         return was
 
     async def _said(self, card: Card, was: Told) -> Told:
@@ -142,7 +162,11 @@ class SlackPort:
             if self.settings.channel is None:
                 raise Never("no channel is configured for requests to groups")
             return self.settings.channel
-        member = self.tools.people.slack.get(card.person)
+        return await self._direct_with(card.person)
+
+    async def _direct_with(self, person: str) -> str:
+        """The channel of direct messages with a person."""
+        member = self.tools.people.slack.get(person)
         if member is None:
             raise Never("this person has no Slack id", hint="Add `slack` to the person's table in [people].")
         if member not in self._direct:

@@ -71,7 +71,11 @@ async def test_every_algorithm_that_is_taken(oidc: Oidc, evil: HostileIssuer, al
 async def test_without_a_key_id_the_only_key_that_fits_is_it(oidc: Oidc, evil: HostileIssuer) -> None:
     evil.key = key_for("RS256", None)
     evil.header = {"kid": ABSENT}
-    evil.published = [key_for("ES256", "k0"), evil.key, {"kty": "AKP", "kid": "k9"}, "nonsense", {"kty": "RSA"}]
+    other = key_for("RS256", "k2", 2).as_dict(private=False)
+    evil.published = [
+        key_for("ES256", "k0"), {**other, "alg": "PS256"}, {**other, "use": "enc"}, {**other, "key_ops": ["encrypt"]},
+        evil.key, {"kty": "AKP", "kid": "k9"}, "nonsense", {"kty": "RSA"},
+    ]  # fmt: skip
     assert (await sign_in(oidc)).identity.subject == "s-1"
 
 

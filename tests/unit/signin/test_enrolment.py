@@ -35,7 +35,7 @@ def test_options_are_what_rule_26_asks_for(ana: Bearer) -> None:
     assert options["attestation"] == "none"
     assert options["authenticatorSelection"]["userVerification"] == "required"
     assert options["authenticatorSelection"]["residentKey"] == "preferred"
-    assert [each["id"] for each in options["excludeCredentials"]] == [ana.passkey.credential_id]
+    assert [each["id"] for each in options["excludeCredentials"]] == [ana.passkey.id]
     assert [each["alg"] for each in options["pubKeyCredParams"]] == [-7, -8, -257]
 
 
@@ -48,7 +48,7 @@ def test_weak_values_are_the_callers_fault(challenge: bytes, handle: bytes) -> N
 def test_a_right_answer_gives_a_passkey() -> None:
     device = Authenticator(ORIGIN)
     assert accept(device.create(OPTIONS)) == Passkey(
-        credential_id=b64(device.credential_id),
+        id=b64(device.credential_id),
         person="ana@example.com",
         public_key=device.cose(),
         counter=1,

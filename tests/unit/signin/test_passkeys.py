@@ -70,7 +70,7 @@ def test_options_ask_for_a_verified_person_and_for_their_passkeys_alone(ana: Bea
     assert options["rpId"] == RP_ID
     assert unb64(options["challenge"]) == challenge_of(STATEMENT)
     assert options["allowCredentials"] == [
-        {"id": ana.passkey.credential_id, "type": "public-key", "transports": ["internal", "hybrid"]}
+        {"id": ana.passkey.id, "type": "public-key", "transports": ["internal", "hybrid"]}
     ]
 
 

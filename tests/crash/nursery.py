@@ -1,0 +1,71 @@
+"""A service as a process of its own that is forked from one which has loaded everything: its start takes no second."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from multiprocessing.context import ForkServerProcess
+
+from aiohttp import ClientError
+
+from tests.crash.serve import begin
+from tests.integration.service.kit import Kit
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.crash.serve"])
+
+
+class Life:
+    """One such process."""
+
+    def __init__(self, process: ForkServerProcess) -> None:
+        self._process = process
+
+    @property
+    def over(self) -> bool:
+        return self._process.exitcode is not None
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._process.kill()
+
+    async def wait(self) -> None:
+        """Until it has ended."""
+        if self.over:
+            return
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._process.sentinel, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(self._process.sentinel)
+        await asyncio.to_thread(self._process.join)
+
+    async def ready(self, kit: Kit) -> None:
+        """Until /readyz says so, or the process has ended."""
+        while not self.over:
+            try:
+                async with kit.session.get(f"{kit.url}/readyz") as reply:
+                    if reply.status == 200:
+                        return
+            except (ClientError, OSError):
+                pass
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def living(kit: Kit, offset: int = 0, **environment: str) -> AsyncIterator[Life]:
+    """The service with these variables and its clock so many milliseconds ahead; ended hard if it has not ended."""
+    given = (kit.folder / "config.toml", {"JIT_AUTH_CLOCK": str(offset), **environment}, kit.folder / "stderr.txt")
+    process = _CONTEXT.Process(target=begin, args=given)
+    await asyncio.to_thread(process.start)
+    life = Life(process)
+    try:
+        await life.ready(kit)
+        yield life
+    finally:
+        life.kill()
+        await life.wait()
+        process.close()

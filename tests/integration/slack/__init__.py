@@ -1,0 +1,1 @@
+"""Cards in Slack, against a server that behaves as Slack does."""
