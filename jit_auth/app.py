@@ -273,7 +273,7 @@ async def build(
         oidc = await stack.enter_async_context(
             open_oidc(settings.issuers.values(), public_url=public_url, key=vault.derive("signin"), now=store.now)
         )
-        linking = Linking(store, settings.people, Mac(vault.derive("identities")))
+        linking = Linking(store, settings.people, Mac(vault.derive("identities")), approvals.gone)
         signin = SignIn(oidc, linking, visits, pages)
         handles = Mac(vault.derive("passkeys"))
         stepup = StepUp(store, relying_party(public_url), os.urandom, lambda person: handles.digest(person.encode()))

@@ -7,6 +7,7 @@ issuer's, which the issuer's own checks see to); two names of one human (aliases
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jit_auth.config.people import People
@@ -19,17 +20,23 @@ from jit_auth.storage.store import Store
 
 @dataclass(frozen=True)
 class Linking:
-    """Finds the person of a verified identity."""
+    """Finds the person of a verified identity. `gone(person)`: has left or was stopped."""
 
     store: Store
     people: People
     mac: Mac
+    gone: Callable[[str], bool]
 
     async def person(self, verified: Verified) -> str:
         """The person. Raises SignInRefused (`other_subject`, `left`)."""
         person = self.people.person(verified.person)
-        if person in self.people.left:
-            raise SignInRefused("You are not with us any more, as the configuration says.", code="left")
+        if self.gone(person):
+            # No session would be believed: the browser would go round between here and an issuer that knows it.
+            raise SignInRefused(
+                f"{person} has left, or was stopped here.",
+                code="left",
+                hint="If that is a mistake, an operator can put it right. Nothing was changed.",
+            )
         key = "idn_" + self.mac.hex(f"{verified.issuer}\n{verified.subject}".encode())
         known = await self.store.identity(key)
         if known is None:

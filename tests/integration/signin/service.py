@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class Corp(Kit):
     """Who has left: `active = false`."""
     extra: str = ""
     """More of config.toml, at its end."""
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
     def at(self) -> str:
@@ -106,6 +107,21 @@ domains = ["example.com"]
         for person in self.left:
             text = text.replace(f'[people."{person}"]\n', f'[people."{person}"]\nactive = false\n')
         path.write_text(text)
+
+    @asynccontextmanager
+    async def restarting(self) -> AsyncIterator[Corp]:
+        """Running, with `restart` to start it anew on the same store and the files as they are then."""
+        self._stack = AsyncExitStack()
+        await self._stack.enter_async_context(self.running())
+        try:
+            yield self
+        finally:
+            await self._stack.aclose()
+
+    async def restart(self) -> None:
+        """The service goes, and comes back with the files as they are now."""
+        await self._stack.aclose()
+        await self._stack.enter_async_context(self.running())
 
     async def sign_in(
         self, browser: Browser, person: str = ANA, *, to: str = "/approvals/apr_0", **claims: Any

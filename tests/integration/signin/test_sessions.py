@@ -30,12 +30,9 @@ async def inside(world: Corp, cookie: str | None) -> bool:
 
 
 async def test_a_sign_in_gives_a_session_that_scripts_cannot_read(world: Corp) -> None:
-    async with Browser() as ana:
-        await ana.get(f"{world.url}/signin?to=/approvals/apr_0")
-        callback = next(url for url in ana.trail if "/signin/callback/" in url)
-    begun = await trip(world)
+    cookie, callback = await trip(world)
     async with world.session.get(
-        URL(begun[1], encoded=True), headers={"Cookie": begun[0]}, allow_redirects=False
+        URL(callback, encoded=True), headers={"Cookie": cookie}, allow_redirects=False
     ) as reply:
         (given,) = [text for text in reply.headers.getall("Set-Cookie") if text.startswith(COOKIE)]
         gone = [text for text in reply.headers.getall("Set-Cookie") if text.startswith("jat_signin_")]
@@ -123,8 +120,6 @@ async def test_an_idle_session_ends(world: Corp) -> None:
     world.clock.offset += IDLE - 60_000
     assert await inside(world, cookie), "its use was not put down"
     world.clock.offset += IDLE
-    assert not await inside(world, cookie)
-    world.clock.offset -= 2 * HOUR  # a clock that jumps back brings it back no earlier than the database says
     assert not await inside(world, cookie)
 
 
@@ -351,8 +346,8 @@ async def test_a_prefetch_of_the_sign_in_begins_none(world: Corp) -> None:
 @pytest.mark.parametrize(
     "to",
     ["https://evil.example/", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "///evil",
-     "javascript:alert(1)", "/%2f/evil.example", "/..//evil.example", "me", "", "/a\r\nSet-Cookie: x=1", "/" + "a" * 2000,
-     "@evil.example", "/.//evil.example", "http:evil.example"],
+     "javascript:alert(1)", "/%2f/evil.example", "/..//evil.example", "me", "", "/a\r\nSet-Cookie: x=1",
+     "/" + "a" * 2000, "@evil.example", "/.//evil.example", "http:evil.example"],
 )  # fmt: skip
 async def test_a_sign_in_leads_nowhere_but_here(world: Corp, to: str) -> None:
     cookie, callback = "", ""
@@ -380,8 +375,7 @@ async def test_an_issuer_that_is_down_costs_nothing(world: Corp, endpoint: str) 
         assert page.status == 503
         assert session_cookie(ana, world.url) is None
         strict(page)
-        if endpoint == "metadata":
-            assert "Nothing is lost" in page.text
+        assert "Nothing is lost" in page.text
         (again,) = [to for text, to in page.links if text.startswith("Sign in with")]
         assert again == f"{world.url}/signin?issuer=corp&to=/approvals/apr_0"
         world.issuer.faults.clear()
