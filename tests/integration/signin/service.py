@@ -108,6 +108,10 @@ domains = ["example.com"]
             text = text.replace(f'[people."{person}"]\n', f'[people."{person}"]\nactive = false\n')
         path.write_text(text)
 
+    def browser(self) -> Browser:
+        """A new one, of nobody."""
+        return Browser()
+
     @asynccontextmanager
     async def restarting(self) -> AsyncIterator[Corp]:
         """Running, with `restart` to start it anew on the same store and the files as they are then."""
@@ -132,7 +136,7 @@ domains = ["example.com"]
 
     async def consented(self, person: str = ALICE, action: str = "list_messages", **params: Any) -> None:
         """The person has connected an account for mailbot, with what the action needs."""
-        async with Browser() as browser:
+        async with self.browser() as browser:
             answer = await self.execute(action, user=person, params=params)
             await self.sign_in(browser, person)
             await browser.connect(consent_url(answer), user=person)
@@ -235,3 +239,15 @@ def form_token(page: Page) -> str:
 
 def digest(page: Page) -> str:
     return next(value for form in page.forms for name, value in form.fields if name == "digest")
+
+
+def strict(page: Page) -> None:
+    """No other site can frame it, run anything in it, or keep it."""
+    policy = page.headers["Content-Security-Policy"]
+    for rule in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"):
+        assert rule in policy
+    assert "script-src" not in policy
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert page.headers["Cache-Control"] == "no-store"
+    assert page.headers["Referrer-Policy"] == "same-origin"
+    assert page.headers["X-Content-Type-Options"] == "nosniff"

@@ -15,7 +15,7 @@ from yarl import URL
 from jit_auth.signin.sessions import IDLE, LONGEST
 from tests.fakes.browser import Browser, Page
 from tests.fakes.issuer import ABSENT, Fault, HostileIssuer
-from tests.integration.signin.service import ANA, BO, EVE, Corp, form_token, session_cookie
+from tests.integration.signin.service import ANA, BO, EVE, Corp, form_token, session_cookie, strict
 
 HOUR = 3_600_000
 COOKIE = "jat_session"
@@ -434,18 +434,6 @@ async def test_a_fresh_sign_in_asks_the_person_once_more(world: Corp) -> None:
         world.issuer.claims["auth_time"] = int(world.issuer.seconds()) - 3600
         page = await ana.get(f"{world.url}/signin?fresh&to=/approvals/apr_0")
         assert (page.status, "bad_id_token" in page.text) == (403, True)
-
-
-def strict(page: Page) -> None:
-    """No other site can frame it, run anything in it, or keep it."""
-    policy = page.headers["Content-Security-Policy"]
-    for rule in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"):
-        assert rule in policy
-    assert "script-src" not in policy
-    assert page.headers["X-Frame-Options"] == "DENY"
-    assert page.headers["Cache-Control"] == "no-store"
-    assert page.headers["Referrer-Policy"] == "same-origin"
-    assert page.headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_the_pages_of_who_is_signed_in_are_nobody_elses_to_frame(world: Corp) -> None:
