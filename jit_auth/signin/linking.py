@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from jit_auth.config.people import People
 from jit_auth.core.mac import Mac
-from jit_auth.errors import SignInRefused
-from jit_auth.model import Audit, Identity, Insert, Stale, Unit, Who
+from jit_auth.errors import SignInRefused, Unavailable
+from jit_auth.model import Audit, Delete, Identity, Insert, Stale, Unit, Who
 from jit_auth.signin.identity import Identity as Verified
 from jit_auth.storage.store import Store
+
+_MOST_STALE = 10
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,19 @@ class Linking:
                 hint="An operator has to say whose it is now: `jit-auth people unlink ID`.",
             )
         return person
+
+
+async def unlink(store: Store, person: str) -> tuple[tuple[Identity, ...], int]:
+    """An operator's word that the person's next sign-in may be by another account: what links them goes, and so do
+    their sessions, in one. Gives the accounts, and how many sessions there were. Raises Unavailable."""
+    for _ in range(_MOST_STALE):
+        linked, sessions = await store.own.identities(person), await store.own.sessions(person)
+        if not linked and not sessions:
+            return (), 0
+        issuers = [each.issuer for each in linked]
+        fact = {"do": "identity.unlinked", "issuers": issuers, "sessions": len(sessions)}
+        audit = Audit(actor="operator", what=(fact,), user=person)
+        ops = (*map(Delete, linked), *map(Delete, sessions))
+        if not isinstance(await store.apply(Unit(None, ops, audit)), Stale):
+            return linked, len(sessions)
+    raise Unavailable("They sign in this very moment.", hint="Try again.")

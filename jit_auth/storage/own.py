@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import and_, bindparam, literal_column, select
 
-from jit_auth.model import Consent, Execution, Grant, Millis, Page, Pass, Passkey, Session, Vote
+from jit_auth.model import Consent, Execution, Grant, Identity, Millis, Page, Pass, Passkey, Session, Vote
 from jit_auth.storage import tables
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
@@ -24,7 +24,7 @@ class OwnReads:
         self._people = people
         self._reader = reader
         columns = {kind: [codec.of(kind).shape.table.c[name] for name in codec.of(kind).columns]
-                   for kind in (Execution, Grant, Consent, Pass, Passkey, Session, Vote)}  # fmt: skip
+                   for kind in (Execution, Grant, Consent, Identity, Pass, Passkey, Session, Vote)}  # fmt: skip
         execution, grant, consent, standing = tables.execution, tables.grant, tables.consent, tables.standing
         mine = execution.c.person == bindparam("person")
         listed = select(*columns[Execution]).order_by(execution.c.id.desc()).limit(bindparam("most"))
@@ -63,6 +63,10 @@ class OwnReads:
             .order_by(vote.c.at, vote.c.ask, vote.c.person)
         )
         self._sessions = compiler.text(select(*columns[Session]).where(tables.session.c.person == bindparam("person")))
+        identity = tables.identity
+        self._identities = compiler.text(
+            select(*columns[Identity]).where(identity.c.person == bindparam("person")).order_by(identity.c.issuer)
+        )
 
     async def executions(self, person: str, limit: int, cursor: str | None) -> Page:
         """What agents did in this person's name, newest first. Raises BadRequest (`bad_query`)."""
@@ -113,6 +117,14 @@ class OwnReads:
             return ()
         (rows,) = await self._reader.fetch((self._sessions, self._sessions.args(person=known.pid)))
         return await self._codec.records(Session, rows)
+
+    async def identities(self, person: str) -> tuple[Identity, ...]:
+        """The issuers' accounts that the person is linked to."""
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        (rows,) = await self._reader.fetch((self._identities, self._identities.args(person=known.pid)))
+        return await self._codec.records(Identity, rows)
 
     async def passes(self, person: str, now: Millis) -> tuple[Pass, ...]:
         """Approvals for a while that are in force and that the person gave, or that are about calls in their name."""

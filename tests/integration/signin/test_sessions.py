@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from yarl import URL
 
+from jit_auth.signin.linking import unlink
 from jit_auth.signin.sessions import IDLE, LONGEST
 from tests.fakes.browser import Browser, Page
 from tests.fakes.issuer import ABSENT, Fault, HostileIssuer
@@ -252,6 +253,14 @@ async def test_a_changed_subject_is_another_account(world: Corp) -> None:
     async with Browser() as again:
         assert (await world.sign_in(again)).status == 404
     assert len(await world.facts("identity.linked")) == 1
+    # Until an operator says that the account is another one now.
+    assert world.service is not None
+    linked, sessions = await unlink(world.service.store, ANA)
+    assert ([each.issuer for each in linked], sessions) == (["corp"], 2)
+    async with Browser() as heir, Browser() as ana:
+        assert (await world.sign_in(heir, ANA, sub="s-the-heir")).status == 404
+        assert await inside(world, session_cookie(heir, world.url))
+        assert (await world.sign_in(ana)).status == 403, "now it is she who is the other one"
 
 
 async def test_one_account_of_the_issuer_is_one_person(world: Corp) -> None:
