@@ -61,15 +61,16 @@ def judge_users(
     resolve: Resolve,
     fault: Said,
     *,
-    loopback: bool,
+    beyond: Path | None,
 ) -> Users:
-    """How users are verified and told. What `verify` does not need is refused: it would be believed to hold."""
+    """How users are verified and told. What `verify` does not need is refused: it would be believed to hold. `beyond`:
+    what of the file leaves loopback, if anything does."""
     for number, name in enumerate(table.notify):
         if name not in channels:
             near = did_you_mean(name, channels)
             fault(("users", "notify", number), f"users.notify: {name!r} is no configured channel{near}")
-    if table.verify == "none" and not loopback:
-        fault(("users", "verify"), NOT_NONE)
+    if table.verify == "none" and beyond is not None:
+        fault(beyond, NOT_NONE)
     needs = {"oidc": ("issuer",), "app": ("app_url", "app_secret")}.get(table.verify, ())
     for key in ("issuer", "app_url", "app_secret"):
         given = getattr(table, key) is not None

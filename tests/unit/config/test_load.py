@@ -109,12 +109,9 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
         ("[sevrer]\n", "3: unknown key 'sevrer' (did you mean 'server'?)"),
         ("[server]\nlisten_on = ''\n", "4: unknown key 'listen_on' in [server] (did you mean 'listen'?)"),
         *[(f"[{name}]\n", f"3: unknown key '{name.split('.')[0]}'") for name in (
-            "issuers.corp", "admins.olga", "retention")],
+            "admins.olga", "retention")],
         *[(AGENT + f"{key} = 1\n", f"5: unknown key '{key}' in [agents.a]") for key in (
             "jwks", "oidc", "mtls", "connections")],
-        *[(f"[users]\n{key} = 1\n", f"4: unknown key '{key}' in [users]") for key in ("issuer", "app_url")],
-        *[(f"[users]\nverify = '{word}'\n", f"4: users.verify: invalid enum value '{word}'") for word in (
-            "oidc", "email", "app")],
         ("[providers.x]\nsecret = 'x'\n", "4: unknown key 'secret' in [providers.x]"),
         ("[providers.x]\nusername = 'x'\n", "4: unknown key 'username' in [providers.x]"),
         ("[server]\nmetrics_listen = 'x'\n", "4: unknown key 'metrics_listen' in [server]"),
@@ -153,23 +150,6 @@ def test_faults(tmp_path: Path, text: str, told: str) -> None:
 def test_all_faults_at_once_in_the_order_of_lines(tmp_path: Path) -> None:
     found = faults(tmp_path, "[storage]\nurl = 'x'\n[server]\nlisten = 'x'\npublic_url = 'x'\n[people.'*']\n")
     assert [fault.split(":")[0] for fault in found] == ["4", "6", "7", "8"]
-
-
-@pytest.mark.parametrize(
-    ("server", "key"),
-    [
-        ("public_url = 'https://jit.example'\n", "public_url"),
-        ("public_url = 'https://jit.example'\nlisten = '0.0.0.0:8080'\n", "public_url"),
-        ("listen = '0.0.0.0:8080'\n", "listen"),
-        ("listen = '192.168.1.2:8080'\n", "listen"),
-        ("public_url = 'http://127.0.0.1.evil.example'\n", "public_url"),
-        ("public_url = 'http://localhost.evil.example'\n", "public_url"),
-    ],
-)
-def test_this_release_runs_on_loopback_alone(tmp_path: Path, server: str, key: str) -> None:
-    assert any(
-        f"server.{key}: this release runs on loopback only" in f for f in faults(tmp_path, "[server]\n" + server)
-    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "[::1]"])
@@ -351,16 +331,18 @@ def test_the_example_shows_every_key_with_a_comment() -> None:
         ("agents", "mailbot"): tables.AgentTable, ("users",): tables.UsersTable,
         ("people", "ana@example.com"): PersonTable, ("connectors",): tables.ConnectorsTable,
         ("policies",): tables.PoliciesTable, ("limits",): tables.LimitsTable,
-        ("webhooks", "ops"): tables.WebhookTable,
+        ("webhooks", "ops"): tables.WebhookTable, ("issuers", "corp"): tables.IssuerTable,
     }  # fmt: skip
+    # Instead of another key that stands there: commented out.
+    instead = {("channels", "slack", "app_token"), ("users", "app_url"), ("users", "app_secret")}
     for name, kind in CHANNEL_TABLES.items():
         sections["channels", name] = kind
     assert {path[0] for path in sections} | {"providers"} == {field.encode_name for field in fields(tables.File)}
     for path, kind in sections.items():
         for field in fields(kind):
             key = (*path, field.encode_name)
-            if key == ("channels", "slack", "app_token"):  # instead of signing_secret
-                assert [line for line in lines if line.startswith("# app_token = ")]
+            if key in instead:
+                assert [line for line in lines if line.startswith(f"# {field.encode_name} = ")]
                 continue
             assert key in document.places, f"{key} is not in the example"
             assert lines[document.line(*key) - 2].startswith("#"), f"{key} has no comment above it"
