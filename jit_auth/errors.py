@@ -8,10 +8,12 @@
     │   │                            bad_content_type
     │   ├── Unauthenticated   401    unauthenticated
     │   ├── SignInRefused     403    bad_callback, unknown_state, foreign_browser, expired, wrong_issuer,
-    │   │                            signin_refused, bad_id_token, unverified_email, foreign_domain
-    │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible
+    │   │                            signin_refused, bad_id_token, unverified_email, foreign_domain, other_subject,
+    │   │                            left
+    │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible,
+    │   │                            other_person, sign_in_required, passkey_required, bad_form_token
     │   ├── PasskeyRefused    403    passkey_refused, passkey_replayed, passkey_unknown, passkey_unverified,
-    │   │                            passkey_expired, passkey_too_young
+    │   │                            passkey_expired, passkey_too_young, no_passkey, no_passkeys_here, sign_in_again
     │   ├── NotFound          404    unknown_action, not_found
     │   ├── Conflict          409    already_finished, executing, already_decided, digest_mismatch, superseded,
     │   │                            not_unknown, no_approver, stale

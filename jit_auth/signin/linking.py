@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from jit_auth.config.people import People
 from jit_auth.core.mac import Mac
 from jit_auth.errors import SignInRefused, Unavailable
-from jit_auth.model import Audit, Delete, Identity, Insert, Stale, Unit, Who
-from jit_auth.signin.identity import Identity as Verified
+from jit_auth.model import Audit, Delete, Insert, Stale, Unit, Who
+from jit_auth.model import Identity as Linked
+from jit_auth.signin.identity import Identity
 from jit_auth.storage.store import Store
 
 _MOST_STALE = 10
@@ -29,7 +30,7 @@ class Linking:
     mac: Mac
     gone: Callable[[str], bool]
 
-    async def person(self, verified: Verified) -> str:
+    async def person(self, verified: Identity) -> str:
         """The person. Raises SignInRefused (`other_subject`, `left`)."""
         person = self.people.person(verified.person)
         if self.gone(person):
@@ -42,7 +43,7 @@ class Linking:
         key = "idn_" + self.mac.hex(f"{verified.issuer}\n{verified.subject}".encode())
         known = await self.store.identity(key)
         if known is None:
-            made = Identity(id=key, person=person, issuer=verified.issuer, at=self.store.now())
+            made = Linked(id=key, person=person, issuer=verified.issuer, at=self.store.now())
             fact = {"do": "identity.linked", "issuer": verified.issuer, "by": Who(person)}
             audit = Audit(actor=f"person:{person}", what=(fact,), user=person)
             if not isinstance(await self.store.apply(Unit(None, (Insert(made),), audit)), Stale):
@@ -57,7 +58,7 @@ class Linking:
         return person
 
 
-async def unlink(store: Store, person: str) -> tuple[tuple[Identity, ...], int]:
+async def unlink(store: Store, person: str) -> tuple[tuple[Linked, ...], int]:
     """An operator's word that the person's next sign-in may be by another account: what links them goes, and so do
     their sessions, in one. Gives the accounts, and how many sessions there were. Raises Unavailable."""
     for _ in range(_MOST_STALE):
