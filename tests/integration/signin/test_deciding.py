@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.browser import Browser, Page
-from tests.integration.signin.service import ALICE, ANA, BO, EVE, Corp, corp, digest, form_token
+from tests.integration.signin.service import ALICE, ANA, BO, EVE, POLICIES, Corp, corp, digest, form_token
 
 NOWHERE = "apr_01kb00000000000000000000zz"
 
@@ -343,6 +343,34 @@ async def test_one_of_several_takes_the_same_proof(ready: Corp) -> None:
         await ana.get(f"{url}/all/{asked.ask}")
         await ana.submit("Approve")
     assert await ready.votes(asked.execution) == [(ANA, "approve", "oidc")]
+
+
+async def test_a_batch_does_not_tell_what_is_there_and_not_theirs(resting: Corp) -> None:
+    """Who may decide something else tries ids: Bo is asked about notes alone."""
+    rules = POLICIES.replace('"mailhub.note", ', "").replace(', "user:bo@example.com"', "")
+    resting.policies = rules + NOTES
+    resting.write()
+    async with resting.running() as _:
+        await resting.consented()
+        await resting.consented(action="note_again", text="x")
+        theirs, own = await resting.asked("wipe"), await resting.asked("note")
+        url = await resting.link(own.ask, BO)
+        told = []
+        for ask in (theirs.ask, NOWHERE):
+            body = {"decisions": [{"id": ask, "decision": "approve", "digest": "sha256:" + "0" * 64}]}
+            answer = await resting.post(f"{url}/all", body)
+            assert (answer.status, answer.json["code"]) == (409, "stale")
+            told.append(str(answer.json).replace(ask, "ID"))
+        assert told[0] == told[1]
+
+
+NOTES = """
+[[rule]]
+id = "notes"
+match = ["mailhub.note"]
+effect = "require_approval"
+approval = { from = ["user:bo@example.com"] }
+"""
 
 
 async def test_all_that_waits_for_somebody_else_is_refused(ready: Corp) -> None:
