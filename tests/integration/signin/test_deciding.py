@@ -316,6 +316,8 @@ async def test_several_together_take_the_same_proof(ready: Corp) -> None:
         page = await ana.get(f"{url}/all")
         assert "Sign in to decide" in page.text
         assert [name for form in page.forms for name, _ in form.boxes] == [plain.ask]
+        assert page.text.count("it takes a sign-in") == 1
+        assert "There is more to read than a list can show" not in page.text
     batch = {"decisions": [await item(ready, risky.ask), await item(ready, plain.ask)]}
     told = await ready.post(f"{url}/all", batch)
     assert (told.status, told.json["code"]) == (409, "stale")
