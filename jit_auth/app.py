@@ -16,6 +16,7 @@ from jit_auth.catalog.globs import match
 from jit_auth.catalog.load import Catalog, Operation
 from jit_auth.catalog.load import load as load_catalog
 from jit_auth.channels import CHANNELS, Port, Tools
+from jit_auth.channels.email import EmailPort
 from jit_auth.channels.terminal import stdout
 from jit_auth.config.load import policy_texts
 from jit_auth.config.settings import Settings
@@ -29,6 +30,7 @@ from jit_auth.egress import Egress
 from jit_auth.engine import Engine
 from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.approvals import Approvals
+from jit_auth.engine.apps import Apps
 from jit_auth.engine.attempt import Attempts
 from jit_auth.engine.ballot import Ballot
 from jit_auth.engine.bundle import Bundle, bundle_hash
@@ -43,16 +45,19 @@ from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
 from jit_auth.engine.proof import Proof, readers_of
 from jit_auth.engine.submit import Submit
+from jit_auth.engine.undo import Undo
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
 from jit_auth.errors import ChannelError
 from jit_auth.model import Audit, Execution, Unit
 from jit_auth.oauth.flow import Flows
+from jit_auth.oauth.held import Held
 from jit_auth.oauth.metadata import Discovery
 from jit_auth.oauth.refresh import Refresher
 from jit_auth.policy.rules import Policy
 from jit_auth.policy.rules import load as load_policy
 from jit_auth.send.sender import Sender
+from jit_auth.signin.codes import Codes
 from jit_auth.signin.linking import Linking
 from jit_auth.signin.oidc import open_oidc
 from jit_auth.signin.passkeys import relying_party
@@ -63,6 +68,8 @@ from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
 from jit_auth.web import approve, connect
 from jit_auth.web.agents import Bearers
+from jit_auth.web.codes import CodePages
+from jit_auth.web.confirm import Confirm
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.pages import Pages
@@ -70,6 +77,7 @@ from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.server import application
 from jit_auth.web.signin import SignIn
 from jit_auth.web.stream import Streams
+from jit_auth.web.undo import UndoForm
 from jit_auth.web.visits import Visits
 from jit_auth.worker import Worker
 from jit_auth.worker.gather import Gathers
@@ -226,8 +234,12 @@ async def build(
         approvals = Approvals(store, memory, bundle, judge, dispatcher, ballot, proof, environment, tickets)
         connects = Connects(store, memory, bundle)
         claims = Claims(proof, settings.users.verify, settings.users.issuer)
+        undo = Undo(store, memory, bundle, environment, tickets)
+        apps: Apps | None = None
+        if settings.users.verify == "app":
+            apps = Apps(store, bundle, flows, Held(store, Mac(vault.derive("confirmations"))), settings.users.app_url)
         consents = Consents(
-            store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets, claims
+            store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
         )
         engine = Engine(
             bundle=bundle,
@@ -275,6 +287,10 @@ async def build(
         )
         linking = Linking(store, settings.people, Mac(vault.derive("identities")), approvals.gone)
         signin = SignIn(oidc, linking, visits, pages)
+        by_code: tuple[web.RouteDef, ...] = ()
+        if settings.users.verify == "email" and isinstance(mail := ports.get("email"), EmailPort):
+            codes = Codes(store, Mac(vault.derive("codes")), mail.send_code)
+            by_code = tuple(CodePages(engine, codes, visits, pages).routes())
         handles = Mac(vault.derive("passkeys"))
         stepup = StepUp(store, relying_party(public_url), os.urandom, lambda person: handles.digest(person.encode()))
 
@@ -292,6 +308,9 @@ async def build(
             *Streams(engine, bearers, environment, lambda agent: ("agent", agent) in memory.belief.stops).routes(),
             *approve.routes(engine, pages, visits, engine, passkeys),
             *connect.routes(engine, pages, visits),
+            *by_code,
+            *(Confirm(engine, settings.users.app_secret, pages).routes() if apps is not None else ()),
+            *UndoForm(engine, pages).routes(),
             *((*signin.routes(), *passkeys.routes()) if settings.issuers else ()),
             *(route for port in ports.values() for route in port.routes),
         ]

@@ -8,12 +8,13 @@
     │   │                            bad_content_type
     │   ├── Unauthenticated   401    unauthenticated
     │   ├── SignInRefused     403    bad_callback, unknown_state, foreign_browser, expired, wrong_issuer,
-    │   │                            signin_refused, bad_id_token, unverified_email, foreign_domain, other_subject,
-    │   │                            left
+    │   │                            signin_refused, bad_id_token, unverified_email, foreign_domain,
+    │   │                            other_subject, left
     │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible,
-    │   │                            other_person, sign_in_required, passkey_required, bad_form_token
+    │   │                            other_person, sign_in_required, passkey_required, bad_form_token, unknown_nonce
     │   ├── PasskeyRefused    403    passkey_refused, passkey_replayed, passkey_unknown, passkey_unverified,
     │   │                            passkey_expired, passkey_too_young, no_passkey, no_passkeys_here, sign_in_again
+    │   ├── CodeRefused       403    wrong_code, code_expired, code_spent, no_code
     │   ├── NotFound          404    unknown_action, not_found
     │   ├── Conflict          409    already_finished, executing, already_decided, digest_mismatch, superseded,
     │   │                            not_unknown, no_approver, stale
@@ -21,9 +22,9 @@
     │   ├── TooLarge          413    too_large
     │   ├── Misdirected       421    wrong_host
     │   ├── Unprocessable     422    invalid_params, unknown_account, ambiguous_account, idempotency_mismatch
-    │   ├── TooMany           429    too_many_open, too_many_waits, too_many_streams
+    │   ├── TooMany           429    too_many_open, too_many_waits, too_many_streams, too_many_mails
     │   ├── SignInAway        503    issuer_unavailable
-    │   └── Unavailable       503    busy, halted, stale_bundle, storage_unavailable
+    │   └── Unavailable       503    busy, halted, stale_bundle, storage_unavailable, mail_unavailable
     ├── Faults                       what is wrong with files: each `file:line: message`
     ├── StorageError                 the database refused or is away (nothing was committed)
     ├── VaultError                   a sealed value cannot be opened: altered, moved, or its key is not here
@@ -114,6 +115,14 @@ class PasskeyRefused(Problem):
     status = 403
     code = "passkey_refused"
     hint = "Nothing was decided. Open the page again and use a passkey that you enrolled here."
+
+
+class CodeRefused(Problem):
+    """What was typed is not the code that was mailed for this question to this browser. Nobody is signed in."""
+
+    status = 403
+    code = "wrong_code"
+    hint = "Use the newest code, in the browser in which you asked for it; or have another one mailed."
 
 
 class NotFound(Problem):

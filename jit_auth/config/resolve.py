@@ -66,8 +66,9 @@ class Resolver:
         )
         self.faults += wrong
         webhooks, callbacks = self._signed(file.webhooks, file.agents)
+        server = self._server(file.server, host, listen)
         settings = made.Settings(
-            server=self._server(file.server, host, listen),
+            server=server,
             storage=self._storage(file.storage),
             vault=self._vault(file.vault),
             agents=self._agents(file.agents, people, loopback),
@@ -78,6 +79,7 @@ class Resolver:
                 self._secret,
                 self._fault,
                 beyond=None if loopback else self._beyond(host),
+                taken={*(table.secret_sha256 for table in file.agents.values()), *server.admin_token_sha256},
             ),
             issuers=judge_issuers(file.issuers, self._secret, self._fault),
             people=people,

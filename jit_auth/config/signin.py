@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 import idna
 
@@ -18,6 +20,8 @@ from jit_auth.core.toml import Path, did_you_mean
 _LABELS = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 
 Said = Callable[[Path, str], None]
+_SHORTEST_SECRET = 24
+
 Resolve = Callable[[Secret, Path], str]
 
 NOT_NONE = (
@@ -62,9 +66,13 @@ def judge_users(
     fault: Said,
     *,
     beyond: Path | None,
+    taken: Collection[str] = (),
 ) -> Users:
-    """How users are verified and told. What `verify` does not need is refused: it would be believed to hold. `beyond`:
-    what of the file leaves loopback, if anything does."""
+    """How users are verified and told. What `verify` does not need is refused: it would be believed to hold.
+
+    `beyond`: what of the file leaves loopback, if anything does. `taken`: SHA-256 (hex) of the credentials of agents
+    and operators, which the application's secret must not be.
+    """
     for number, name in enumerate(table.notify):
         if name not in channels:
             near = did_you_mean(name, channels)
@@ -87,13 +95,20 @@ def judge_users(
             parts = urls.parsed(urls.target(table.app_url))
             if parts.scheme != "https" and not urls.is_loopback(parts.hostname or ""):
                 raise ValueError("https is required unless it is loopback")
+            if {"nonce", "ticket"} & {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}:
+                raise ValueError("its query names nonce or ticket, which are added")
         except ValueError as error:
             fault(("users", "app_url"), f"users.app_url: {error}")
+    secret = "" if table.app_secret is None else resolve(table.app_secret, ("users", "app_secret"))
+    if secret and hashlib.sha256(secret.encode()).hexdigest() in taken:
+        fault(("users", "app_secret"), "users.app_secret is the token of an agent or operator: it has to be one alone")
+    if secret and beyond is not None and len(secret) < _SHORTEST_SECRET:
+        fault(("users", "app_secret"), f"users.app_secret is short: at least {_SHORTEST_SECRET} random characters")
     return Users(
         verify=table.verify,
         issuer=table.issuer or "",
         app_url=table.app_url or "",
-        app_secret="" if table.app_secret is None else resolve(table.app_secret, ("users", "app_secret")),
+        app_secret=secret,
         consent=table.consent,
         notify=tuple(dict.fromkeys(table.notify)),
     )

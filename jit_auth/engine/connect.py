@@ -60,6 +60,9 @@ class Connection:
     missing: tuple[str, ...]
     account: str | None
     another: bool
+    grant: str
+    at: Millis
+    """When the agent's consent was given: with the grant, what an undo is for."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class Connects:
             at = At(self.memory.belief.epoch, self.bundle.hash, subjects, not_after=ask.expires)
             if not isinstance(await store.apply(Unit(at, tuple(ops), _audit(ask, (fact,)))), Stale):
                 self.memory.forget(grant.user, grant.provider)
-                return Connection(ask, True, needed, (), grant.account_name or grant.account or None, False)
+                name = grant.account_name or grant.account or None
+                return Connection(ask, True, needed, (), name, False, grant.id, now)
             ask, execution = await self._again(ask, execution)
         raise Unavailable("Others are answering this very moment.", hint="Try again.")
 
@@ -147,7 +151,8 @@ class Connects:
             if not isinstance(applied, Stale):
                 self.memory.forget(user, provider.id)
                 another = old is None and bool(grants)
-                return Connection(asked, right and not missing, given, missing, landed.account_name or None, another)
+                name = landed.account_name or None
+                return Connection(asked, right and not missing, given, missing, name, another, grant.id, now)
             if applied.which == "stopped":
                 subjects = frozenset(self._subjects(ask, operation, old))
                 newest, _, stops = await store.stops()

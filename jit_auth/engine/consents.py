@@ -18,16 +18,18 @@ from jit_auth.catalog.load import Operation
 from jit_auth.core.links import genuine, row_of, ticket
 from jit_auth.core.scopes import expand, lacking
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
+from jit_auth.engine.apps import Apps
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.claims import Claims
 from jit_auth.engine.connect import Connection, Connects
 from jit_auth.engine.judge import choose
 from jit_auth.engine.memory import Holding, Memory
-from jit_auth.engine.pages import ConsentPage, Ending, Finished, Leaving
+from jit_auth.engine.pages import ConsentPage, Ending, Finished, Leaving, Onward
 from jit_auth.engine.proof import Visitor
+from jit_auth.engine.undo import Undo
 from jit_auth.errors import Conflict, ConsentRefused, FlowRefused, Gone, NotFound, ProviderError, Unavailable
-from jit_auth.model import Ask, Audit, Change, Execution, Grant, Stale, Unit
-from jit_auth.oauth.flow import Flows
+from jit_auth.model import Ask, Audit, Change, Execution, Flow, Grant, Stale, Unit
+from jit_auth.oauth.flow import Flows, Landed
 from jit_auth.storage.store import Store
 
 COOKIE_KEPT = 600_000
@@ -48,11 +50,16 @@ class Consents:
     public_url: str
     ticket_key: bytes
     claims: Claims
+    undo: Undo
+    apps: Apps | None = None
+    """Where the calling application says whose browser it is."""
 
     def link(self, ask: Ask) -> str:
         """The link by which this ask is answered; the same for as long as it is open."""
-        mark = ticket(self.ticket_key, "consent", ask.id, ask.user or "", ask.expires)
-        return f"{self.public_url}/connect/{mark}"
+        return f"{self.public_url}/connect/{self._ticket(ask)}"
+
+    def _ticket(self, ask: Ask) -> str:
+        return ticket(self.ticket_key, "consent", ask.id, ask.user or "", ask.expires)
 
     def redirect_uri(self, provider_id: str) -> str:
         """One callback path per provider (RFC 9700 4.4.2)."""
@@ -62,7 +69,7 @@ class Consents:
         """What is asked; changes nothing. Raises NotFound, Gone, Conflict, Forbidden (`other_person`)."""
         found = await self._find(link_ticket)
         needs = await self.claims.needs(found[0].user or "", visitor)
-        return replace(await self._page(*found), needs=needs)
+        return replace(await self._page(*found), needs=needs, app_host=self.apps.host if self.apps else "")
 
     async def shown(self, ask: Ask) -> ConsentPage:
         """What the user is told of a consent that is needed, whatever has become of it. Raises NotFound."""
@@ -98,9 +105,10 @@ class Consents:
             now=self.store.now(),
         )
 
-    async def begin(self, link_ticket: str, visitor: Visitor | None = None) -> Leaving | Finished:
-        """Yes. Binds a round trip to this browser, or, where nothing is missing at the provider, lets the agent in.
-        Raises Forbidden where this browser is not the user's."""
+    async def begin(self, link_ticket: str, visitor: Visitor | None = None) -> Leaving | Finished | Onward:
+        """Yes. Binds a round trip to this browser, or, where nothing is missing at the provider, lets the agent in
+        (once the application has confirmed it, where it has to). Raises Forbidden where this browser is not the
+        user's."""
         ask, execution, operation = await self._find(link_ticket)
         await self.claims.check(ask.user or "", visitor)
         grant, _ = await self._grant(execution, operation)
@@ -110,6 +118,8 @@ class Consents:
             await self.dispatcher.advance(execution.id)
             raise
         if not _trip(ask, grant) and grant is not None:
+            if self.apps is not None:
+                return await self.apps.hold(ask, link_ticket, "allow", self.memory.belief.epoch)
             connection = await self.connects.let_in(ask, execution, operation, grant)
             await self._unblock(ask, operation.provider.id)
             return self._finished("connected", ask, execution, operation, connection)
@@ -128,21 +138,34 @@ class Consents:
             provider_name=operation.provider_name,
         )
 
-    async def refuse(self, link_ticket: str, visitor: Visitor | None = None) -> Finished:
-        """No: the call is denied. Raises Forbidden where this browser is not the user's."""
+    async def refuse(self, link_ticket: str, visitor: Visitor | None = None) -> Finished | Onward:
+        """No: the call is denied (once the application has confirmed it, where it has to). Raises Forbidden where this
+        browser is not the user's."""
         ask, execution, operation = await self._find(link_ticket)
         await self.claims.check(ask.user or "", visitor)
+        if self.apps is not None:
+            return await self.apps.hold(ask, link_ticket, "refuse", self.memory.belief.epoch)
         await self._refused(ask, execution)
         return self._finished("refused", ask, execution, operation, None)
 
-    async def finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished:
+    async def finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished | Onward:
         """The provider sent the browser back. Raises FlowRefused, Away, Misconfigured: no execution was changed."""
         provider = self.bundle.catalog.providers.get(provider_id)
         if provider is None or provider.kind != "oauth2":
             raise NotFound("There is no such provider.")
+        apps = self.apps
         try:
+            if apps is not None:
+                nonce = apps.held.nonce()
+                held = await self.flows.hold(
+                    provider, query, cookie, lambda flow, code: apps.held.of(flow, code, nonce)
+                )
+                return apps.onward(self._ticket((await self._of(held.ask))[0]), nonce)
             landed = await self.flows.finish(provider, query, cookie, redirect_uri=self.redirect_uri(provider_id))
         except ConsentRefused as refused:
+            if apps is not None:
+                # Nobody has said whose browser it was: the call waits on, and the link still takes an answer.
+                return await self._failed(refused.flow, refused)
             ask, execution, operation = await self._of(refused.flow.ask)
             await self._refused(ask, execution)
             return self._finished("refused", ask, execution, operation, None)
@@ -150,9 +173,40 @@ class Consents:
             flow = getattr(error, "flow", None)
             if flow is None or isinstance(error, FlowRefused):
                 raise
-            ask, execution, operation = await self._of(flow.ask)
-            await self._note(ask, error)
-            return self._finished("error", ask, execution, operation, None, error)
+            return await self._failed(flow, error)
+        return await self._landed(landed)
+
+    async def confirm(self, link_ticket: str, nonce: str, person: str) -> Finished:
+        """The calling application says that this person's browser gave the answer that waits for the nonce.
+
+        Raises NotFound, Gone, Conflict; Forbidden (for another person it is spent); Away and Misconfigured where the
+        provider cannot be asked just now: then the nonce is good still.
+        """
+        if self.apps is None:
+            raise NotFound("Nothing is confirmed here.")
+        ask, execution, operation = await self._find(link_ticket)
+        flow = await self.apps.judge(ask, nonce, person)
+        provider = await self.flows.ready(operation.provider) if flow.answer == "code" else operation.provider
+        await self.apps.spend(flow, "connect.confirmed")
+        if flow.answer == "refuse":
+            await self._refused(ask, execution)
+            return self._finished("refused", ask, execution, operation, None)
+        if flow.answer == "code":
+            try:
+                redirect_uri = self.redirect_uri(provider.id)
+                landed = await self.flows.exchange(flow, provider, flow.code, redirect_uri)
+            except ProviderError as error:
+                return await self._failed(flow, error)
+            return await self._landed(landed)
+        grant, _ = await self._grant(execution, operation)
+        if grant is None or _trip(ask, grant):
+            changed = ProviderError("The access has changed since you said yes.", code="changed")
+            return await self._failed(flow, changed)
+        connection = await self.connects.let_in(ask, execution, operation, grant)
+        await self._unblock(ask, operation.provider.id)
+        return self._finished("connected", ask, execution, operation, connection)
+
+    async def _landed(self, landed: Landed) -> Finished:
         ask, execution, operation = await self._of(landed.flow.ask)
         try:
             connection = await self.connects.store(ask, execution, operation, landed)
@@ -161,8 +215,13 @@ class Consents:
             raise
         kind: Ending = "connected" if connection.complete else "partly"
         finished = self._finished(kind, connection.ask, execution, operation, connection)
-        await self._unblock(ask, provider_id)
+        await self._unblock(ask, operation.provider.id)
         return finished
+
+    async def _failed(self, flow: Flow, error: ProviderError) -> Finished:
+        ask, execution, operation = await self._of(flow.ask)
+        await self._note(ask, error)
+        return self._finished("error", ask, execution, operation, None, error)
 
     async def _unblock(self, ask: Ask, provider_id: str) -> None:
         """Advance this call and the same agent's others that wait for the same; no other agent's (THREAT_MODEL 2)."""
@@ -255,6 +314,7 @@ class Consents:
             link=self.link(ask) if kind in ("partly", "error") else None,
             return_url=execution.return_url,
             manage_url=provider.manage_url,
+            undo=self.undo.ticket(connection.grant, ask.agent, ask.user or "", connection.at) if connection else None,
         )
 
 

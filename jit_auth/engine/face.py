@@ -12,7 +12,7 @@ from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.consents import Consents
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
-from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Voted
+from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Onward, UndoPage, Voted
 from jit_auth.engine.proof import Visitor
 from jit_auth.engine.submit import Admitted, Call, Submit
 from jit_auth.engine.waits import Waits
@@ -123,11 +123,20 @@ class Engine:
     async def consent_page(self, ticket: str, signed: Visitor | None = None) -> ConsentPage:
         return await self.consents.page(ticket, signed)
 
-    async def consent_begin(self, ticket: str, signed: Visitor | None = None) -> Leaving | Finished:
+    async def consent_begin(self, ticket: str, signed: Visitor | None = None) -> Leaving | Finished | Onward:
         return await self.consents.begin(ticket, signed)
 
-    async def consent_refuse(self, ticket: str, signed: Visitor | None = None) -> Finished:
+    async def consent_refuse(self, ticket: str, signed: Visitor | None = None) -> Finished | Onward:
         return await self.consents.refuse(ticket, signed)
 
-    async def consent_finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished:
+    async def consent_finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished | Onward:
         return await self.consents.finish(provider_id, query, cookie)
+
+    async def consent_confirm(self, ticket: str, nonce: str, user: str) -> Finished:
+        return await self.consents.confirm(ticket, nonce, self.bundle.people.person(user))
+
+    async def undo_page(self, ticket: str) -> UndoPage:
+        return await self.consents.undo.page(ticket)
+
+    async def undo(self, ticket: str) -> UndoPage:
+        return await self.consents.undo.undo(ticket)

@@ -103,6 +103,8 @@ class ConsentPage(Struct, frozen=True, kw_only=True):
     """False: answered on our own page (a new agent for scopes that are granted already)."""
     needs: str = "nothing"
     """What the browser has to prove first: see `claims.Needs`."""
+    app_host: str = ""
+    """The calling application's, where it has to say whose browser this is (`needs` = "app")."""
     now: Millis
 
 
@@ -120,6 +122,36 @@ class Leaving(Struct, frozen=True, kw_only=True):
         return "Leaving(...)"
 
     __str__ = __repr__
+
+
+class Onward(Struct, frozen=True, kw_only=True):
+    """The browser goes to the calling application, which says whose it is. `url` holds a nonce that nobody else may
+    see."""
+
+    url: str
+    host: str
+
+    def __repr__(self) -> str:
+        return f"Onward({self.host!r})"
+
+    __str__ = __repr__
+
+
+class UndoPage(Struct, frozen=True, kw_only=True):
+    """A consent that can be undone, or (`done`) was."""
+
+    environment: str
+    user: str
+    agent: str
+    provider_name: str
+    account: str | None
+    until: Millis
+    ends: bool
+    """No other agent uses the account: with this consent the access itself ends."""
+    told: bool
+    """The provider can be told to end it."""
+    done: bool
+    manage_url: str | None = None
 
 
 class Finished(Struct, frozen=True, kw_only=True):
@@ -153,6 +185,8 @@ class Finished(Struct, frozen=True, kw_only=True):
     return_url: str | None = None
     """Where the agent's application wants the browser back; judged when the call was admitted."""
     manage_url: str | None = None
+    undo: str | None = None
+    """The ticket that undoes it (a secret of whoever sees this page)."""
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -270,15 +304,37 @@ class Doors(Protocol):
         """The question of an open consent. Changes nothing. An answered one: Conflict(`already_finished`)."""
         ...
 
-    async def consent_begin(self, ticket: str, signed: Visitor | None = None) -> Leaving | Finished:
-        """Yes: bind state, nonce and PKCE to a browser; or, where no trip is needed, grant at once."""
+    async def consent_begin(self, ticket: str, signed: Visitor | None = None) -> Leaving | Finished | Onward:
+        """Yes: bind state, nonce and PKCE to a browser; or, where no trip is needed, grant at once (`Onward`: once the
+        application has said whose browser it is)."""
         ...
 
-    async def consent_refuse(self, ticket: str, signed: Visitor | None = None) -> Finished:
-        """No: the call is denied, `consent_refused`."""
+    async def consent_refuse(self, ticket: str, signed: Visitor | None = None) -> Finished | Onward:
+        """No: the call is denied, `consent_refused` (`Onward`: as above)."""
         ...
 
-    async def consent_finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished:
+    async def consent_finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished | Onward:
         """A provider sent the browser back. Raises FlowRefused (`already_finished` for a second run), Away,
         Misconfigured: no execution was changed."""
+        ...
+
+
+class ConfirmDoors(Protocol):
+    """What the calling application asks for (`[users] verify = "app"`)."""
+
+    async def consent_confirm(self, ticket: str, nonce: str, user: str) -> Finished:
+        """This user is in the browser that was sent on with this nonce: its answer counts. Raises NotFound, Gone,
+        Conflict, BadRequest (`bad_user`), Forbidden (`other_person`: nothing counts), Away, Misconfigured."""
+        ...
+
+
+class UndoDoors(Protocol):
+    """What the last page of a consent asks for. Both raise NotFound and Gone."""
+
+    async def undo_page(self, ticket: str) -> UndoPage:
+        """What would be undone. Changes nothing."""
+        ...
+
+    async def undo(self, ticket: str) -> UndoPage:
+        """Undo it."""
         ...

@@ -62,7 +62,11 @@ class Consent(Struct, frozen=True, kw_only=True):
 
 
 class Flow(Struct, frozen=True, kw_only=True):
-    """One OAuth round trip of one browser. `id` is the MAC of `state`, `cookie` the MAC of the browser's cookie."""
+    """One OAuth round trip of one browser. `id` is the MAC of `state`, `cookie` the MAC of the browser's cookie.
+
+    Or, with `answer`, what a browser answered and the calling application has yet to confirm: `id` is the MAC of the
+    nonce then, and there is no cookie.
+    """
 
     id: str
     version: int = 1
@@ -78,6 +82,10 @@ class Flow(Struct, frozen=True, kw_only=True):
     epoch: int
     done: bool = False
     until: Millis
+    answer: Literal["", "code", "allow", "refuse"] = ""
+    """What waits: a provider's code, or a yes or no that needs no trip."""
+    code: str = ""
+    """The provider's code (sealed at rest), unspent."""
 
     def __repr__(self) -> str:
         return f"Flow(ask={self.ask!r})"  # it holds a verifier and a nonce

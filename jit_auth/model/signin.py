@@ -41,15 +41,19 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 class Code(Struct, frozen=True, kw_only=True):
     """A code that was mailed, for one consent and the one browser that asked. `id` is the MAC of that browser's cookie,
-    `mac` that of the code."""
+    `mac` that of the code; "" once it was used or another one took its place."""
 
     id: str
     version: int = 1
     person: str
     ask: str
+    mail: int
+    """Which mail of this ask it was, from 1: unique, so that mails are counted."""
     mac: str
     tries: int = 0
+    sent: Millis
     until: Millis
+    """When the row may go: it outlives the code, so that mails stay counted for as long as the ask is open."""
 
 
 class Passkey(Struct, frozen=True, kw_only=True):

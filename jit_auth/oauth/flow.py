@@ -13,7 +13,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -21,7 +21,7 @@ from msgspec import Struct
 from jit_auth.core.mac import Mac
 from jit_auth.egress import Egress
 from jit_auth.errors import Broken, ConsentRefused, FlowRefused, ProviderError
-from jit_auth.model import Applied, Ask, Audit, Change, Flow, Insert, Millis, Provider, Token, Unit
+from jit_auth.model import Applied, Ask, Audit, Change, Flow, Insert, Millis, Op, Provider, Token, Unit
 from jit_auth.oauth.account import who_connected
 from jit_auth.oauth.call import call
 from jit_auth.oauth.metadata import Discovery
@@ -124,6 +124,45 @@ class Flows:
         and, with `.flow`: ConsentRefused (`access_denied`), Away, Misconfigured, and ProviderError with the provider's
         error code.
         """
+        flow, provider, code = await self._arrive(provider, query, cookie)
+        return await self.exchange(flow, provider, code, redirect_uri)
+
+    async def hold(
+        self, provider: Provider, query: Mapping[str, str], cookie: str | None, waiting: Callable[[Flow, str], Flow]
+    ) -> Flow:
+        """The same up to the exchange: the code is kept unspent in the row that `waiting` makes of flow and code, which
+        is given back. Raises as `finish`."""
+        held: list[Flow] = []
+
+        def keep(flow: Flow, code: str) -> tuple[Op, ...]:
+            held.append(waiting(flow, code))
+            return (Insert(held[-1]),)
+
+        await self._arrive(provider, query, cookie, keep)
+        return held[-1]
+
+    async def ready(self, provider: Provider) -> Provider:
+        """The provider with all that an exchange needs: asked before a code is risked. Raises Away, Misconfigured."""
+        return await self._discovery.complete(provider)
+
+    async def exchange(self, flow: Flow, provider: Provider, code: str, redirect_uri: str) -> Landed:
+        """Spend the code of a flow that was marked done. Raises ProviderError and its like, with `.flow`."""
+        try:
+            return await self._exchange(flow, provider, code, redirect_uri)
+        except Broken as trouble:
+            hint = "Open the link again and connect once more."
+            raise _with_flow(ProviderError(trouble.message, code="invalid_grant", hint=hint), flow) from trouble
+        except ProviderError as trouble:
+            raise _with_flow(trouble, flow) from trouble.__cause__
+
+    async def _arrive(
+        self,
+        provider: Provider,
+        query: Mapping[str, str],
+        cookie: str | None,
+        also: Callable[[Flow, str], tuple[Op, ...]] = lambda flow, code: (),
+    ) -> tuple[Flow, Provider, str]:
+        """Judge a callback, and spend its flow; gives flow, provider and code. `also`: what is written with that."""
         flow = await self._belonging(provider, query, cookie)
         await self._check_issuer(provider, query)
         code, error = query.get("code"), query.get("error")
@@ -135,16 +174,11 @@ class Flows:
         except ProviderError as trouble:
             raise _with_flow(trouble, flow) from trouble.__cause__
         shown = "code" if not error else error if _CODE.fullmatch(error) else "other"
-        await self._spend(flow, {"do": "connect.callback", "ask": flow.ask, "provider": flow.provider, "came": shown})
+        fact = {"do": "connect.callback", "ask": flow.ask, "provider": flow.provider, "came": shown}
+        await self.spend(flow, fact, () if error else also(flow, code or ""))
         if error:
             raise _with_flow(_refusal(provider, error, query.get("error_description") or ""), flow)
-        try:
-            return await self._exchange(flow, provider, code or "", redirect_uri)
-        except Broken as trouble:
-            hint = "Open the link again and connect once more."
-            raise _with_flow(ProviderError(trouble.message, code="invalid_grant", hint=hint), flow) from trouble
-        except ProviderError as trouble:
-            raise _with_flow(trouble, flow) from trouble.__cause__
+        return flow, provider, code or ""
 
     async def _belonging(self, provider: Provider, query: Mapping[str, str], cookie: str | None) -> Flow:
         """The open flow that this callback belongs to."""
@@ -185,13 +219,16 @@ class Flows:
         elif not query.get("error") and await self._discovery.promises_iss(provider):
             raise FlowRefused("The issuer did not name itself.", code="missing_issuer", hint=_AGAIN)
 
-    async def _spend(self, flow: Flow, fact: dict[str, str]) -> None:
-        """Mark the flow done, before anything of it is used: of two runs of one callback one gets here."""
+    async def spend(
+        self, flow: Flow, fact: dict[str, str], also: tuple[Op, ...] = (), *, actor: str | None = None
+    ) -> None:
+        """Mark the flow done, before anything of it is used: of two runs of one callback one gets here. `actor`: where
+        it is not the user. Raises FlowRefused (`already_finished`)."""
         ask = await self._store.ask(flow.ask)
         unit = Unit(
             None,
-            (Change(flow, {"done": True}),),
-            _audit(flow, fact, ask.execution if ask else None, ask.agent if ask else None),
+            (Change(flow, {"done": True, "code": ""} if flow.code else {"done": True}), *also),
+            _audit(flow, fact, ask.execution if ask else None, ask.agent if ask else None, actor),
         )
         if not isinstance(await self._store.apply(unit), Applied):
             raise FlowRefused("This was finished already.", code="already_finished")
@@ -247,10 +284,11 @@ def _check_nonce(fresh: Fresh, flow: Flow) -> None:
         raise ProviderError("The identity in the answer is of another request.", code="wrong_nonce", hint=_AGAIN)
 
 
-def _audit(flow: Flow, fact: Mapping[str, object], execution: str | None, agent: str | None) -> Audit:
-    return Audit(
-        actor=f"person:{flow.user}", what=(dict(fact),), user=flow.user or None, agent=agent, execution=execution
-    )
+def _audit(
+    flow: Flow, fact: Mapping[str, object], execution: str | None, agent: str | None, actor: str | None = None
+) -> Audit:
+    actor = actor or f"person:{flow.user}"
+    return Audit(actor=actor, what=(dict(fact),), user=flow.user or None, agent=agent, execution=execution)
 
 
 def _with_flow(error: E, flow: Flow) -> E:

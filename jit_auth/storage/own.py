@@ -3,9 +3,9 @@ gave, and by what they sign in."""
 
 from __future__ import annotations
 
-from sqlalchemy import and_, bindparam, literal_column, select
+from sqlalchemy import and_, bindparam, literal_column, or_, select
 
-from jit_auth.model import Consent, Execution, Grant, Identity, Millis, Page, Pass, Passkey, Session, Vote
+from jit_auth.model import Code, Consent, Execution, Grant, Identity, Millis, Page, Pass, Passkey, Session, Vote
 from jit_auth.storage import tables
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
@@ -24,7 +24,7 @@ class OwnReads:
         self._people = people
         self._reader = reader
         columns = {kind: [codec.of(kind).shape.table.c[name] for name in codec.of(kind).columns]
-                   for kind in (Execution, Grant, Consent, Identity, Pass, Passkey, Session, Vote)}  # fmt: skip
+                   for kind in (Code, Execution, Grant, Consent, Identity, Pass, Passkey, Session, Vote)}  # fmt: skip
         execution, grant, consent, standing = tables.execution, tables.grant, tables.consent, tables.standing
         mine = execution.c.person == bindparam("person")
         listed = select(*columns[Execution]).order_by(execution.c.id.desc()).limit(bindparam("most"))
@@ -55,6 +55,13 @@ class OwnReads:
             select(*columns[Passkey])
             .where(tables.passkey.c.person == bindparam("person"))
             .order_by(tables.passkey.c.created)
+        )
+        code = tables.code
+        self._codes = compiler.text(
+            select(*columns[Code]).where(
+                code.c.person == bindparam("person"),
+                or_(code.c.ask == bindparam("ask"), code.c.sent > bindparam("since")),
+            )
         )
         vote = tables.vote
         self._signed = compiler.text(
@@ -104,6 +111,15 @@ class OwnReads:
             return ()
         (rows,) = await self._reader.fetch((self._passkeys, self._passkeys.args(person=known.pid)))
         return await self._codec.records(Passkey, rows)
+
+    async def codes(self, person: str, ask: str, since: Millis) -> tuple[Code, ...]:
+        """Codes that were mailed to the person: all for this ask, and every other one since then."""
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        args = self._codes.args(person=known.pid, ask=ask, since=since)
+        (rows,) = await self._reader.fetch((self._codes, args))
+        return await self._codec.records(Code, rows)
 
     async def signed_votes(self) -> tuple[Vote, ...]:
         """All votes, of everybody, that a passkey signed."""

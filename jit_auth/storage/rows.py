@@ -179,7 +179,8 @@ SHAPES: dict[type[Row], Shape] = {
         Shape(Session, tables.session, plain=("id", "version", "how", "issuer", "at", "used", "until"),
               holder="person"),
         Shape(Identity, tables.identity, plain=("id", "version", "issuer", "at"), holder="person"),
-        Shape(Code, tables.code, plain=("id", "version", "ask", "mac", "tries", "until"), holder="person"),
+        Shape(Code, tables.code, plain=("id", "version", "ask", "mail", "mac", "tries", "sent", "until"),
+              holder="person"),
         Shape(Passkey, tables.passkey, plain=("id", "version", "counter", "created", "used"), holder="person"),
         Shape(Challenge, tables.challenge, plain=("id", "version", "until"), holder="person"),
     )

@@ -154,8 +154,12 @@ Index("identity_person", identity.c.issuer, identity.c.person, unique=True)
 
 code = Table(
     "code", metadata,
-    _text("id", key=True), _int("version"), _text("ask"), _text("mac"), _int("tries"), _int("until"), _text("person"),
+    _text("id", key=True), _int("version"), _text("ask"), _int("mail"), _text("mac"), _int("tries"), _int("sent"),
+    _int("until"), _text("person"),
 )  # fmt: skip
+# Two browsers that ask at once do not get one mail more than there may be.
+Index("code_mail", code.c.ask, code.c.mail, unique=True)
+Index("code_person", code.c.person)
 Index("code_until", code.c.until)
 
 passkey = Table(

@@ -18,7 +18,7 @@ from msgspec import Struct
 from jit_auth.channels.card import outcome
 from jit_auth.core.links import row_of
 from jit_auth.core.text import hidden, host_shown, summary_parts
-from jit_auth.engine.pages import ConsentPage, Doors, Finished, Leaving
+from jit_auth.engine.pages import ConsentPage, Doors, Finished, Leaving, Onward
 from jit_auth.errors import BadRequest, Forbidden, NotFound
 from jit_auth.web.forms import no_unknown, once, prefetched, read_post, refuse_foreign
 from jit_auth.web.pages import Pages
@@ -66,9 +66,10 @@ class Connect:
             agent=page.execution.chain[0],
             summary=_summary(page),
             host=host_shown(page.provider_host),
+            app_host=host_shown(page.app_host),
             new=scopes(page.new, page.scope_titles),
             held=scopes(page.held, page.scope_titles),
-            manage_url=_link(page.manage_url),
+            manage_url=link_shown(page.manage_url),
             form_token=signed.form_token if signed else "",
             path=request.path,
         )
@@ -85,8 +86,11 @@ class Connect:
         if decision not in ("allow", "refuse"):
             raise BadRequest("An answer is `allow` or `refuse`.", code="bad_decision", hint="Nothing was changed.")
         if decision == "refuse":
-            return self._finished(await self._doors.consent_refuse(ticket, visitor))
-        begun = await self._doors.consent_begin(ticket, visitor)
+            begun: Leaving | Finished | Onward = await self._doors.consent_refuse(ticket, visitor)
+        else:
+            begun = await self._doors.consent_begin(ticket, visitor)
+        if isinstance(begun, Onward):
+            return self._going(begun.url, begun.host)
         return self._leaving(begun) if isinstance(begun, Leaving) else self._finished(begun)
 
     async def back(self, request: web.Request) -> web.StreamResponse:
@@ -97,8 +101,11 @@ class Connect:
         query = once(list(request.query.items()))
         name = self._cookie_name(query.get("state", ""))
         finished = await self._doors.consent_finish(request.match_info["provider"], query, request.cookies.get(name))
-        onward = _link(finished.return_url)
-        if finished.kind == "connected" and onward is not None:
+        onward = None if isinstance(finished, Onward) else link_shown(finished.return_url)
+        if isinstance(finished, Onward):
+            # No form of ours stands behind this navigation: a redirect will do.
+            response = web.Response(status=303, headers={"Location": finished.url, **self._pages.headers})
+        elif finished.kind == "connected" and onward is not None:
             response = self._pages.html("finished.html", status=303, **self._words(finished))
             response.headers["Location"] = onward
         else:
@@ -107,11 +114,7 @@ class Connect:
         return response
 
     def _leaving(self, leaving: Leaving) -> web.Response:
-        if not _URL.fullmatch(leaving.url):
-            raise ValueError("an authorization URL holds a character that no URL may hold")
-        host = host_shown(urlsplit(leaving.url).netloc)
-        response = self._pages.html("leaving.html", url=leaving.url, host=host, provider=leaving.provider_name)
-        response.headers["Refresh"] = f"0; url={leaving.url}"
+        response = self._going(leaving.url, urlsplit(leaving.url).netloc, leaving.provider_name)
         state = parse_qs(urlsplit(leaving.url).query).get("state", [""])[0]
         response.set_cookie(
             self._cookie_name(state),
@@ -124,6 +127,14 @@ class Connect:
         )
         return response
 
+    def _going(self, url: str, host: str, provider: str = "") -> web.Response:
+        """A page that goes on to the provider, or to the calling application."""
+        if not _URL.fullmatch(url):
+            raise ValueError("a URL that a browser is sent to holds a character that no URL may hold")
+        response = self._pages.html("leaving.html", url=url, host=host_shown(host), provider=provider)
+        response.headers["Refresh"] = f"0; url={url}"
+        return response
+
     def _finished(self, finished: Finished) -> web.Response:
         return self._pages.html("finished.html", **self._words(finished))
 
@@ -133,8 +144,9 @@ class Connect:
             "granted": scopes(finished.granted, finished.scope_titles),
             "missing": scopes(finished.missing, finished.scope_titles),
             "outcome": outcome(finished.execution, finished.provider_name),
-            "return_url": _link(finished.return_url),
-            "manage_url": _link(finished.manage_url),
+            "return_url": link_shown(finished.return_url),
+            "manage_url": link_shown(finished.manage_url),
+            "undo": f"/connect/{finished.undo}/undo" if finished.undo else "",
         }
 
     def _cookie_name(self, state: str) -> str:
@@ -153,7 +165,7 @@ def scopes(names: tuple[str, ...], titles: Mapping[str, str]) -> tuple[Scope, ..
     return tuple(Scope(name, titles.get(name, "")) for name in names)
 
 
-def _link(url: str | None) -> str | None:
+def link_shown(url: str | None) -> str | None:
     """A URL that may stand in a header or a link: http or https, as on the wire; anything else is left out."""
     return url if url is not None and _URL.fullmatch(url) else None
 

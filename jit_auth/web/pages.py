@@ -54,6 +54,7 @@ class Pages:
 
     def __init__(self, public_url: str, environment: str) -> None:
         self.origin = origin_of(public_url)
+        self.public_url = public_url
         self.secure = public_url.startswith("https:")
         self.environment = environment
         loader = PackageLoader("jit_auth.web")
@@ -114,23 +115,24 @@ class Pages:
         body = msgspec.json.encode(value)
         return web.Response(body=body, status=status, content_type=content_type, headers=self.headers)
 
-    def guarded(self, handler: Handler) -> Handler:
-        """The handler with its refusals answered as a page, or as problem+json to a client that speaks JSON."""
+    def guarded(self, handler: Handler, *, json: bool = False) -> Handler:
+        """The handler with its refusals answered as a page, or as problem+json to a client that speaks JSON (`json`:
+        whatever it speaks)."""
 
         @wraps(handler)
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
                 return await handler(request)
             except (Problem, ProviderError, StorageError) as error:
-                return self.refused(request, error)
+                return self.refused(request, error, json=json)
 
         return guarded
 
-    def refused(self, request: web.Request, error: JitAuthError) -> web.Response:
+    def refused(self, request: web.Request, error: JitAuthError, *, json: bool = False) -> web.Response:
         """An error with its code, sentence and hint. It holds nothing that was sent but where the error quotes it."""
         status = _status(error)
         members: dict[str, Any] = error.members if isinstance(error, Problem) else {}
-        if wants_json(request):
+        if json or wants_json(request):
             body = document(status, error.code, error.message, error.hint, members)
             response = self.json(body, status=status, content_type=PROBLEM)
         else:

@@ -38,7 +38,7 @@ class Visits:
         nobody, so that only what the address itself allows is done. Takes the token out of the values."""
         token = posted.values.pop(TOKEN, None)
         signed = await self.signed(request)
-        if signed is None or not isinstance(token, str) or not self._ours(request):
+        if signed is None or not isinstance(token, str) or not self.ours(request):
             return None
         return signed if hmac.compare_digest(token.encode(), signed.form_token.encode()) else None
 
@@ -74,7 +74,8 @@ class Visits:
         headers = {"Location": f"/signin?to={quote(path, safe='/')}", **self._pages.headers}
         return web.Response(status=303, headers=headers)
 
-    def _ours(self, request: web.Request) -> bool:
+    def ours(self, request: web.Request) -> bool:
+        """Whether a page of ours sent this browser's post."""
         # What rests on a cookie needs the Origin itself: an absent one is what some other site could manage.
         origins = request.headers.getall("Origin", [])
         return bool(origins) and all(origin_of(origin) == self._pages.origin for origin in origins)

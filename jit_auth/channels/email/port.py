@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from jit_auth.channels.card import Card, detailed
+from jit_auth.channels.email.code import code_message
 from jit_auth.channels.email.message import message, word
 from jit_auth.channels.email.render import Renderer
 from jit_auth.channels.email.settings import EmailSettings, address, server_of
@@ -64,6 +65,21 @@ class EmailPort:
             )
             await self.smtp.send(mail, to)
         return after(card, was, step).ref
+
+    async def send_code(self, person: str, code: str, agent: str, provider: str) -> None:
+        """Mail a code by which the person shows, on the page that asked for it, who they are. Raises Later, Never."""
+        to = self._address(person)
+        mail = code_message(
+            person=person,
+            code=code,
+            agent=agent,
+            provider=provider,
+            environment=self.tools.environment,
+            sender=_sender(self.settings),
+            to=to,
+            now=self.tools.now(),
+        )
+        await self.smtp.send(mail, to)
 
     async def tell(self, person: str, subject: str, words: str) -> None:
         """A short mail without a link, where the person has an address."""

@@ -35,9 +35,11 @@ def upgrade() -> None:
     op.create_table("identity", text("id", key=True), number("version"), text("issuer"), number("at"), text("person"))
     op.create_index("identity_person", "identity", ["issuer", "person"], unique=True)
     op.create_table(
-        "code", text("id", key=True), number("version"), text("ask"), text("mac"), number("tries"), number("until"),
-        text("person"),
+        "code", text("id", key=True), number("version"), text("ask"), number("mail"), text("mac"), number("tries"),
+        number("sent"), number("until"), text("person"),
     )  # fmt: skip
+    op.create_index("code_mail", "code", ["ask", "mail"], unique=True)
+    op.create_index("code_person", "code", ["person"])
     op.create_index("code_until", "code", ["until"])
     op.create_table(
         "passkey", text("id", key=True), number("version"), number("counter"), number("created"),
