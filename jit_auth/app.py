@@ -288,7 +288,7 @@ async def build(
         oidc = await stack.enter_async_context(
             open_oidc(settings.issuers.values(), public_url=public_url, key=vault.derive("signin"), now=store.now)
         )
-        linking = Linking(store, settings.people, Mac(vault.derive("identities")))
+        linking = Linking(store, settings.people, Mac(vault.derive("identities")), approvals.gone)
         signin = SignIn(oidc, linking, visits, pages)
         by_code: tuple[web.RouteDef, ...] = ()
         if settings.users.verify == "email" and isinstance(mail := ports.get("email"), EmailPort):

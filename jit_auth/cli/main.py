@@ -18,6 +18,7 @@ COMMANDS = {
     "agent": "agents",
     "check": "check",
     "approvals": "approvals",
+    "people": "people",
     "connectors": "connectors",
     "policy": "policy",
     "audit": "audit",

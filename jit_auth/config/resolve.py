@@ -78,7 +78,7 @@ class Resolver:
                 file.channels,
                 self._secret,
                 self._fault,
-                loopback=loopback,
+                beyond=None if loopback else self._beyond(host),
                 taken={*(table.secret_sha256 for table in file.agents.values()), *server.admin_token_sha256},
             ),
             issuers=judge_issuers(file.issuers, self._secret, self._fault),
@@ -130,8 +130,9 @@ class Resolver:
             listen = urls.host_port(server.listen)
         except ValueError as error:
             self._fault(("server", "listen"), f"server.listen: {error}")
-        loopback = urls.is_loopback(host) and urls.is_loopback(listen[0])
-        if host and not loopback:
+        # An address that cannot be read is a fault of its own: nothing is told of what would follow from it.
+        loopback = not host or (urls.is_loopback(host) and urls.is_loopback(listen[0]))
+        if not loopback:
             if not self._origin.startswith("https:"):
                 self._fault(("server", "public_url"), "server.public_url: https is required unless all is loopback")
             if server.admin_tokens:
@@ -139,6 +140,12 @@ class Resolver:
                     ("server", "admin_tokens"), "server.admin_tokens: nameless and all-powerful, so on loopback alone"
                 )
         return host, listen, loopback
+
+    def _beyond(self, host: str) -> tuple[str, str]:
+        """Where the file says that links must not decide: at `verify`, or, where it is left out, at the address."""
+        if ("users", "verify") in self._document.places:
+            return ("users", "verify")
+        return ("server", "listen" if urls.is_loopback(host) else "public_url")
 
     def _server(self, server: tables.ServerTable, host: str, listen: tuple[str, int]) -> made.Server:
         for number, name in enumerate(server.hosts):

@@ -65,19 +65,20 @@ def judge_users(
     resolve: Resolve,
     fault: Said,
     *,
-    loopback: bool,
+    beyond: Path | None,
     taken: Collection[str] = (),
 ) -> Users:
     """How users are verified and told. What `verify` does not need is refused: it would be believed to hold.
 
-    `taken`: SHA-256 (hex) of the credentials of agents and operators, which the application's secret must not be.
+    `beyond`: what of the file leaves loopback, if anything does. `taken`: SHA-256 (hex) of the credentials of agents
+    and operators, which the application's secret must not be.
     """
     for number, name in enumerate(table.notify):
         if name not in channels:
             near = did_you_mean(name, channels)
             fault(("users", "notify", number), f"users.notify: {name!r} is no configured channel{near}")
-    if table.verify == "none" and not loopback:
-        fault(("users", "verify"), NOT_NONE)
+    if table.verify == "none" and beyond is not None:
+        fault(beyond, NOT_NONE)
     needs = {"oidc": ("issuer",), "app": ("app_url", "app_secret")}.get(table.verify, ())
     for key in ("issuer", "app_url", "app_secret"):
         given = getattr(table, key) is not None
@@ -101,7 +102,7 @@ def judge_users(
     secret = "" if table.app_secret is None else resolve(table.app_secret, ("users", "app_secret"))
     if secret and hashlib.sha256(secret.encode()).hexdigest() in taken:
         fault(("users", "app_secret"), "users.app_secret is the token of an agent or operator: it has to be one alone")
-    if secret and not loopback and len(secret) < _SHORTEST_SECRET:
+    if secret and beyond is not None and len(secret) < _SHORTEST_SECRET:
         fault(("users", "app_secret"), f"users.app_secret is short: at least {_SHORTEST_SECRET} random characters")
     return Users(
         verify=table.verify,

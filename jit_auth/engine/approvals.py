@@ -56,9 +56,7 @@ class Approvals:
     async def page_as(self, person: str, ask_id: str, how: str = "slack") -> ApprovalPage:
         """The same for a person whom a channel, or a sign-in, has recognised. Whoever has signed in and has nothing to
         do with it is answered as if it did not exist."""
-        ask, opened = await self._round(ask_id)
-        if how != "slack" and not self.concerned(person, ask, opened):
-            raise nothing_here(person)
+        ask, opened = await (self._round(ask_id) if how == "slack" else self._theirs(person, ask_id))
         return await self.proven(await self._page(person, ask, opened, None), how, "")
 
     def behind(self, card: Card, signed: Visitor | None) -> str:
@@ -142,7 +140,7 @@ class Approvals:
             refused: list[dict[str, str]] = []
             for ask_id, choice in choices.items():
                 try:
-                    ask, opened = await self._round(ask_id)
+                    ask, opened = await self._theirs(person, ask_id)
                     marks.append(await self._mark(person, ask, opened, await self._judged(opened), choice))
                 except Problem as problem:
                     refused.append({"id": ask_id, "code": problem.code, "detail": problem.message})
@@ -211,6 +209,16 @@ class Approvals:
         if opened is None or found is None:
             raise NotFound("There is no such request.", hint="It may belong to another service.")
         return found, opened
+
+    async def _theirs(self, person: str, ask_id: str) -> tuple[Ask, Opened]:
+        """The same, where it is anything of this person's. Raises NotFound, in the very words for what is not there."""
+        try:
+            ask, opened = await self._round(ask_id)
+        except NotFound:
+            raise nothing_here(person) from None
+        if not self.concerned(person, ask, opened):
+            raise nothing_here(person)
+        return ask, opened
 
     async def _judged(self, opened: Opened) -> Judged:
         return await self.judge.judge(opened.execution, opened.asks, opened.votes)

@@ -226,6 +226,8 @@ class Ballot:
         state: Literal["denied", "met", "open"] = "denied"
         if vote.verdict == "approve":
             yes = {v.person for v in opened.votes if v.ask == ask.id and v.verdict == "approve"} | {vote.person}
+            # Who was stopped does not count (left people are not eligible): else this round would be met, and void.
+            yes -= {name for kind, name in self.memory.belief.stops if kind == "user"}
             who = self.circle.eligible(opened.execution, ask.wants, ask.escalated)
             state = "met" if enough(ask.wants, who, yes) else "open"
         return msgspec.structs.replace(ask, state=state, version=ask.version + 1)

@@ -102,13 +102,17 @@ class Connects:
     async def refuse_stopped(self, ask: Ask, operation: Operation, grant: Grant | None) -> None:
         """A link from before a kill switch connects nothing after it (THREAT_MODEL 25). Raises FlowRefused."""
         belief = await self.memory.reread()
-        if any(subject in belief.stops for subject in (*self._subjects(ask, operation, grant), *_own(ask, "*"))):
+        subjects = (*self._subjects(ask, operation, grant), *_own(ask, "*"))
+        if any(subject in belief.stops for subject in subjects) or ask.user in self.bundle.left:
             raise FlowRefused("Access was stopped; nothing can be connected.", code="revoked")
 
     async def store(self, ask: Ask, execution: Execution, operation: Operation, landed: Landed) -> Connection:
         """The tokens that a provider gave, for the account that it named; what is missing is asked again."""
         store, user, provider = self.store_, ask.user or "", operation.provider
         epoch = landed.flow.epoch
+        if user in self.bundle.left:
+            await self._give_back(ask, landed, "token.too_late")
+            raise FlowRefused("You have left meanwhile; nothing was connected.", code="revoked")
         for _ in range(MOST_AT_ONCE):
             now = store.now()
             grants, _ = await store.grants(user, provider.id)

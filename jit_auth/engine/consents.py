@@ -208,7 +208,11 @@ class Consents:
 
     async def _landed(self, landed: Landed) -> Finished:
         ask, execution, operation = await self._of(landed.flow.ask)
-        connection = await self.connects.store(ask, execution, operation, landed)
+        try:
+            connection = await self.connects.store(ask, execution, operation, landed)
+        except FlowRefused:
+            await self.dispatcher.advance(execution.id)
+            raise
         kind: Ending = "connected" if connection.complete else "partly"
         finished = self._finished(kind, connection.ask, execution, operation, connection)
         await self._unblock(ask, operation.provider.id)

@@ -44,7 +44,7 @@ from jit_auth.model.record import (
     Who,
     Withdraw,
 )
-from jit_auth.model.signin import Challenge, Code, Identity, Passkey, Session, SignedBy
+from jit_auth.model.signin import Challenge, Code, Linked, Passkey, Session, SignedBy
 from jit_auth.model.wire import Missed, Place, Reply, Request, Result
 
 __all__ = [
@@ -72,10 +72,10 @@ __all__ = [
     "Flow",
     "Grant",
     "Idem",
-    "Identity",
     "In",
     "Inject",
     "Insert",
+    "Linked",
     "Millis",
     "Missed",
     "Op",

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from jit_auth.model.execution import Ask, Card, Execution, Millis, Pass, Tally, Vote
 from jit_auth.model.grant import Consent, Flow, Grant, Token
-from jit_auth.model.signin import Challenge, Code, Identity, Passkey, Session
+from jit_auth.model.signin import Challenge, Code, Linked, Passkey, Session
 
 
 class Stop(Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Outbox(Struct, frozen=True, kw_only=True):
 
 Row = (
     Execution | Ask | Vote | Card | Grant | Consent | Flow | Idem | Outbox | Pass | Tally
-    | Session | Identity | Code | Passkey | Challenge
+    | Session | Linked | Code | Passkey | Challenge
 )  # fmt: skip
 
 

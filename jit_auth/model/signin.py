@@ -28,7 +28,7 @@ class Session(Struct, frozen=True, kw_only=True):
     """Its end, whatever is done with it."""
 
 
-class Identity(Struct, frozen=True, kw_only=True):
+class Linked(Struct, frozen=True, kw_only=True):
     """An issuer's account that a person was linked to at first use. `id` is the MAC of issuer and subject; a person has
     one of each issuer (THREAT_MODEL 27)."""
 

@@ -111,7 +111,7 @@ class Oidc:
         """Take the answer of the issuer that the path names, in the browser that holds the trip's cookie.
 
         `query` is the callback's, as a multidict, so that a repeated name is seen. Raises NotFound (no such issuer),
-        SignInRefused (every code of it), SignInAway.
+        SignInRefused (every code of it), SignInAway (its member `to`: where the person wanted to go).
         """
         issuer = self._issuer(name)
         trip = self._belonging(issuer, query, cookie)
@@ -122,11 +122,18 @@ class Oidc:
             raise _refusal(issuer, error)
         if not code:
             raise SignInRefused("The issuer sent neither a code nor an error.", code="bad_callback")
+        try:
+            return Landed(identity=await self._vouched(issuer, trip, code, told), to=trip.to)
+        except SignInAway as away:
+            # Another one: whoever waits for the same issuer shares the first, and goes elsewhere.
+            raise SignInAway(away.message, hint=away.hint, members={"to": trip.to}) from None
+
+    async def _vouched(self, issuer: Issuer, trip: Trip, code: str, told: str | None) -> Identity:
         metadata = await self._published.metadata(issuer)
         if told is None and metadata.promises_iss:
             # RFC 9207 2.4. Errors are taken without it: some servers leave it out there, and all they do is end this.
             raise SignInRefused("The issuer did not name itself.", code="wrong_issuer")
-        return Landed(identity=await self._identity(issuer, metadata, trip, code), to=trip.to)
+        return await self._identity(issuer, metadata, trip, code)
 
     def _issuer(self, name: str) -> Issuer:
         issuer = self._issuers.get(name)

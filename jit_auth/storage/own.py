@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import and_, bindparam, literal_column, or_, select
 
-from jit_auth.model import Ask, Code, Consent, Execution, Grant, Millis, Page, Pass, Passkey, Session, Vote
+from jit_auth.model import Ask, Code, Consent, Execution, Grant, Linked, Millis, Page, Pass, Passkey, Session, Vote
 from jit_auth.storage import pack, tables
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
@@ -18,6 +18,7 @@ from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader
 
 MOST = 200
+_KINDS = (Ask, Code, Execution, Grant, Consent, Linked, Pass, Passkey, Session, Vote)
 MOST_HELD = 10_000
 MOST_PASSES = 500
 LOOKED_AT = 500
@@ -42,7 +43,7 @@ class OwnReads:
         self._people = people
         self._reader = reader
         columns = {kind: [codec.of(kind).shape.table.c[name] for name in codec.of(kind).columns]
-                   for kind in (Ask, Code, Execution, Grant, Consent, Pass, Passkey, Session, Vote)}  # fmt: skip
+                   for kind in _KINDS}  # fmt: skip
         execution, grant, consent, standing = tables.execution, tables.grant, tables.consent, tables.standing
         ask, vote = tables.ask, tables.vote
         mine = execution.c.person == bindparam("person")
@@ -117,6 +118,10 @@ class OwnReads:
             .order_by(vote.c.at, vote.c.ask, vote.c.person)
         )
         self._sessions = compiler.text(select(*columns[Session]).where(tables.session.c.person == bindparam("person")))
+        identity = tables.identity
+        self._identities = compiler.text(
+            select(*columns[Linked]).where(identity.c.person == bindparam("person")).order_by(identity.c.issuer)
+        )
 
     async def executions(self, person: str, limit: int, cursor: str | None) -> Page:
         """What agents did in this person's name, newest first. Raises BadRequest (`bad_query`)."""
@@ -218,6 +223,14 @@ class OwnReads:
             return ()
         (rows,) = await self._reader.fetch((self._sessions, self._sessions.args(person=known.pid)))
         return await self._codec.records(Session, rows)
+
+    async def identities(self, person: str) -> tuple[Linked, ...]:
+        """The issuers' accounts that the person is linked to."""
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        (rows,) = await self._reader.fetch((self._identities, self._identities.args(person=known.pid)))
+        return await self._codec.records(Linked, rows)
 
     async def passes(self, person: str, now: Millis) -> tuple[Pass, ...]:
         """Approvals for a while that are in force and that the person gave, or that are about calls in their name."""

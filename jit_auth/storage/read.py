@@ -18,7 +18,7 @@ from jit_auth.model import (
     Flow,
     Grant,
     Idem,
-    Identity,
+    Linked,
     Millis,
     Opened,
     Outbox,
@@ -54,7 +54,7 @@ class Reads:
             kind: compiler.text(self.chosen(kind).where(codec.of(kind).shape.table.c.id == bindparam("key")))
             for kind in (
                 *(Execution, Ask, Card, Flow, Grant, Outbox, Pass),
-                *(Session, Identity, Code, Passkey, Challenge),
+                *(Session, Linked, Code, Passkey, Challenge),
             )
         }
         asks = select(ask.c.id).where(ask.c.execution == bindparam("key")).scalar_subquery()

@@ -25,7 +25,7 @@ from jit_auth.model import (
     Flow,
     Grant,
     Idem,
-    Identity,
+    Linked,
     Millis,
     Op,
     Opened,
@@ -211,9 +211,9 @@ class Store:
         """One signed-in browser, by the MAC of its cookie."""
         return await self._reads.one(Session, id)
 
-    async def identity(self, id: str) -> Identity | None:
+    async def identity(self, id: str) -> Linked | None:
         """The person that an issuer's account is linked to, by the MAC of issuer and subject."""
-        return await self._reads.one(Identity, id)
+        return await self._reads.one(Linked, id)
 
     async def code(self, id: str) -> Code | None:
         """A mailed code, by the MAC of the cookie of the browser that asked."""

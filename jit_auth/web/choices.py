@@ -132,8 +132,8 @@ def hold_of(text: object, verdict: Verdict) -> Millis | None:
 
 
 def editable(page: ApprovalPage) -> tuple[Editor, ...]:
-    """The parameters that an approver may change, as they stand in a form."""
-    known = {param.name: param.schema for param in page.action.params}
+    """The parameters that an approver may change, as they stand in a form: of those that this page shows."""
+    known = {param.name: param.schema for param in page.action.params if not (page.hides and param.sensitive)}
     names = [name for name in page.execution.decision.editable if name in known]
     return tuple(_editor(name, page.execution.params.get(name), known[name]) for name in names)
 

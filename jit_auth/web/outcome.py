@@ -39,7 +39,7 @@ class Outcomes:
             form_token=form_token,
             sent=page.execution.updated,
             digest=page.ask.digest,
-            wire=rounds.wire(page.request),
+            wire=rounds.wire(page),
             places=page.places,
             longest=LONGEST_NOTE,
         )

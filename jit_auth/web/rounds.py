@@ -13,7 +13,6 @@ from jit_auth.core.links import row_of
 from jit_auth.core.text import hidden, summary_parts, visible
 from jit_auth.engine.pages import ApprovalPage, Voted
 from jit_auth.errors import NotFound
-from jit_auth.model import Request
 from jit_auth.web.choices import LONGEST_FEEDBACK, editable
 from jit_auth.web.pages import Pages
 
@@ -50,7 +49,7 @@ def shown(pages: Pages, page: ApprovalPage, *, alone: bool = True, form_token: s
         form_token=form_token,
         linked=page.how == "link",
         digest=page.ask.digest,
-        wire=wire(page.request),
+        wire=wire(page),
         places=page.places,
         now=page.now,
         longest=LONGEST_FEEDBACK,
@@ -60,8 +59,12 @@ def shown(pages: Pages, page: ApprovalPage, *, alone: bool = True, form_token: s
     )
 
 
-def wire(request: Request) -> dict[str, Any]:
-    """A request as people read it: every byte of it, text made visible, anything else in hexadecimal."""
+def wire(page: ApprovalPage) -> dict[str, Any] | None:
+    """The request as people read it: every byte of it, text made visible, anything else in hexadecimal. None where it
+    holds values that are not for whoever holds a link."""
+    if page.hides and hidden(page.action):
+        return None
+    request = page.request
     try:
         body, form = visible(request.body.decode("utf-8")), "text"
     except UnicodeDecodeError:

@@ -47,16 +47,13 @@ class SignIn:
         name, fresh = request.query.get("issuer"), "fresh" in request.query
         if name is None and len(self._visits.issuers) == 1 and not prefetched(request):
             (name,) = self._visits.issuers
-        signed = await self._visits.signed(request)
         if name is None:
+            signed = await self._visits.signed(request)
             return self._pages.html("signin.html", issuers=self._visits.issuers, to=to, fresh=fresh, signed=signed)
         try:
             begun = await self._oidc.begin(name, to=to, fresh=fresh)
         except SignInAway as away:
-            # The person's place is kept: the page says where they were going, and tries again.
-            return self._pages.html(
-                "signin.html", status=503, issuers=(name,), to=to, fresh=fresh, signed=signed, trouble=away.message
-            )
+            return await self._away(request, name, away, to, fresh=fresh)
         return self._leaving(name, begun)
 
     async def back(self, request: web.Request) -> web.StreamResponse:
@@ -74,6 +71,8 @@ class SignIn:
         except SignInRefused as refused:
             await self._on_record(name, refused)
             raise
+        except SignInAway as away:
+            return await self._away(request, name, away, local(away.members.get("to", "")), fresh=False)
         session = await self._visits.sessions.open(person, "oidc", name, await self._visits.signed(request))
         response = web.Response(status=303, headers={"Location": landed.to, **self._pages.headers})
         self._visits.enter(response, session)
@@ -94,6 +93,20 @@ class SignIn:
         response = self._pages.html("signedout.html", everywhere=everywhere)
         self._visits.leave(response)
         return response
+
+    async def _away(
+        self, request: web.Request, name: str, away: SignInAway, to: str, *, fresh: bool
+    ) -> web.StreamResponse:
+        # The person's place is kept: the page knows where they were going, and tries again.
+        return self._pages.html(
+            "signin.html",
+            status=away.status,
+            issuers=(name,),
+            to=to,
+            fresh=fresh,
+            signed=await self._visits.signed(request),
+            trouble=away,
+        )
 
     def _leaving(self, name: str, begun: Begun) -> web.Response:
         response = web.Response(status=303, headers={"Location": begun.url, **self._pages.headers})

@@ -43,6 +43,8 @@ class Item(Struct, frozen=True):
     digest: str
     whole: bool
     mine: bool
+    short: str | None
+    """What is still needed before it can be decided: `signin`, `passkey`, or nothing."""
 
 
 class Together:
@@ -132,7 +134,13 @@ def _items(found: tuple[ApprovalPage, ...]) -> list[Item]:
         may = not page.eligible or page.person in page.eligible
         room -= length if readable else 0
         items.append(
-            Item(card, page.ask.digest, readable and card.decidable and may and not mine and page.short is None, mine)
+            Item(
+                card,
+                page.ask.digest,
+                readable and card.decidable and may and not mine and page.short is None,
+                mine,
+                page.short if may else None,
+            )
         )
     return items
 

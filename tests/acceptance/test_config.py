@@ -103,12 +103,6 @@ connections = false
 jwks = "x"
 oidc = "x"
 mtls = "x"
-[users]
-issuer = "corp"
-app_url = "x"
-app_secret = "x"
-[issuers.corp]
-issuer = "x"
 [providers.mailhub]
 secret = "x"
 username = "x"
@@ -133,7 +127,7 @@ def test_keys_of_later_stages_are_unknown(own: Own) -> None:
             if table.split(".")[0] not in str(expected):
                 expected.append((f"{table}  # later", table.strip("[]").split(".")[0]))
     told = faults(own({"config.toml": text}))
-    assert len(expected) == 15
+    assert len(expected) == 11
     missing = [
         line
         for line, key in expected
@@ -144,7 +138,7 @@ def test_keys_of_later_stages_are_unknown(own: Own) -> None:
 
 VALUES = [
     [
-        ('verify = "none"', 'verify = "oidc"', "verify"),
+        ('verify = "none"', 'verify = "openid"', "verify"),
         ('consent = "agent"', 'consent = "each"', "consent"),
         ('environment = "acceptance"', "environment = 7", "environment"),
         ("trusts_users = true", 'trusts_users = "yes"', "trusts_users"),
@@ -197,17 +191,23 @@ def test_no_key_no_start(own: Own) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "to"),
+    ("change", "to", "more"),
     [
-        ('listen = "127.0.0.1:{port}"', 'listen = "0.0.0.0:{port}"'),
-        ('public_url = "http://127.0.0.1:{port}"', 'public_url = "https://jit.example.com"'),
-        ('public_url = "http://127.0.0.1:{port}"', 'public_url = "http://jit.example.com"'),
-        ('listen = "127.0.0.1:{port}"', 'listen = "192.168.1.1:{port}"'),
+        ('listen = "127.0.0.1:{port}"', 'listen = "0.0.0.0:{port}"', "https is required"),
+        ('public_url = "http://127.0.0.1:{port}"', 'public_url = "https://jit.example.com"', "admin_tokens"),
+        ('public_url = "http://127.0.0.1:{port}"', 'public_url = "http://jit.example.com"', "https is required"),
+        ('listen = "127.0.0.1:{port}"', 'listen = "192.168.1.1:{port}"', "admin_tokens"),
     ],
 )
-def test_a_configuration_off_loopback_is_refused(own: Own, change: str, to: str) -> None:
-    service = own({"config.toml": files.CONFIG.replace(change, to)})
-    assert faults(service)
+def test_a_configuration_off_loopback_is_refused_where_links_would_decide(
+    own: Own, change: str, to: str, more: str
+) -> None:
+    text = files.CONFIG.replace(change, to)
+    service = own({"config.toml": text})
+    told = faults(service)
+    verify = line_of(text, 'verify = "none"')
+    assert [line for line in told if re.match(rf"\S*config\.toml:{verify}: .*for loopback", line)], told
+    assert [line for line in told if re.match(r"\S*config\.toml:\d+: ", line) and more in line], told
     if "0.0.0.0" in to:
         assert service.command("serve").returncode == 1
 
@@ -261,7 +261,7 @@ CONNECTOR_FAULTS = [
     ('summary = "Send to {to}: {subject}"', 'summary = "Send to {too}"', "to"),
     ('show = ["to", "subject", "body"]', 'show = ["to", "subjekt"]', "subject"),
     ('show = ["to", "subject", "body"]', 'exposes = ["external"]', "exposes"),
-    ('risk = "high"', 'risk = "high"\nreads = ["email"]', "reads"),
+    ('risk = "high"', 'risk = "high"\nreads = ["letters"]', "reads"),
     ('risk = "high"', 'risk = "high"\nclaim_timeout = "10m"', "claim_timeout"),
     ('risk = "high"', 'risk = "high"\nrun = "agent"', "run"),
     ('kind = "oauth2"', 'kind = "api_key"', "kind"),

@@ -59,9 +59,11 @@ class Page:
 
 
 class Browser:
-    """`async with Browser() as alice: await alice.get(url)`; `page` is where she is."""
+    """`async with Browser() as alice: await alice.get(url)`; `page` is where she is. `behind`: origins that a proxy
+    stands for, and where it hands on to (as one that ends TLS does)."""
 
-    def __init__(self) -> None:
+    def __init__(self, behind: Mapping[str, str] | None = None) -> None:
+        self._behind = behind or {}
         self.page = Page("about:blank", 0, {}, "")
         self.trail: list[str] = []
         """Every address that was asked, oldest first."""
@@ -142,6 +144,10 @@ class Browser:
         """What this browser would send there."""
         return {name: morsel.value for name, morsel in self._jar.filter_cookies(URL(url)).items()}
 
+    def plant(self, name: str, value: str, url: str) -> None:
+        """A cookie that somebody else has put into this browser."""
+        self._jar.update_cookies({name: value}, URL(url))
+
     def forget(self, name: str) -> None:
         """Lose a cookie."""
         self._jar.clear(lambda morsel: morsel.key == name)
@@ -165,9 +171,10 @@ class Browser:
             if cookies:
                 headers["Cookie"] = cookies
             self.trail.append(url)
-            async with self._session.request(
-                method, URL(url, encoded=True), data=data, headers=headers, allow_redirects=False
-            ) as reply:
+            if (inner := self._behind.get(_origin(url))) is not None:
+                headers["Host"] = urlsplit(url).netloc
+            where = URL(url if inner is None else inner + url.removeprefix(_origin(url)), encoded=True)
+            async with self._session.request(method, where, data=data, headers=headers, allow_redirects=False) as reply:
                 self._jar.update_cookies(reply.cookies, URL(url))
                 html = await reply.text(errors="replace")
                 status, told = reply.status, dict(reply.headers)

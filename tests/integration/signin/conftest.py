@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ from jit_auth.model import Millis
 from jit_auth.signin.fetch import issuers_session
 from jit_auth.signin.oidc import Landed, Oidc
 from tests.fakes.issuer import HostileIssuer
+from tests.integration.signin.service import Corp
+from tests.integration.signin.service import corp as service
 
 PUBLIC_URL = "https://jit.example.net"
 KEY = b"\x07" * 32
@@ -88,3 +91,17 @@ async def sign_in(oidc: Oidc, name: str = "corp", *, to: str = "/me", fresh: boo
 async def signing_in(issuer: Issuer, now: Callable[[], Millis]) -> AsyncIterator[Oidc]:
     async with issuers_session() as session:
         yield Oidc([issuer], public_url=PUBLIC_URL, key=KEY, now=now, session=session)
+
+
+@pytest.fixture
+async def resting(tmp_path: Path) -> AsyncIterator[Corp]:
+    """Everything but the whole service: tests start and restart it."""
+    async with service(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def world(resting: Corp) -> AsyncIterator[Corp]:
+    """The whole service, running; people sign in."""
+    async with resting.running():
+        yield resting

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class Corp(Kit):
     """Who has left: `active = false`."""
     extra: str = ""
     """More of config.toml, at its end."""
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
     def at(self) -> str:
@@ -107,6 +108,25 @@ domains = ["example.com"]
             text = text.replace(f'[people."{person}"]\n', f'[people."{person}"]\nactive = false\n')
         path.write_text(text)
 
+    def browser(self) -> Browser:
+        """A new one, of nobody."""
+        return Browser()
+
+    @asynccontextmanager
+    async def restarting(self) -> AsyncIterator[Corp]:
+        """Running, with `restart` to start it anew on the same store and the files as they are then."""
+        self._stack = AsyncExitStack()
+        await self._stack.enter_async_context(self.running())
+        try:
+            yield self
+        finally:
+            await self._stack.aclose()
+
+    async def restart(self) -> None:
+        """The service goes, and comes back with the files as they are now."""
+        await self._stack.aclose()
+        await self._stack.enter_async_context(self.running())
+
     async def sign_in(
         self, browser: Browser, person: str = ANA, *, to: str = "/approvals/apr_0", **claims: Any
     ) -> Page:
@@ -116,7 +136,7 @@ domains = ["example.com"]
 
     async def consented(self, person: str = ALICE, action: str = "list_messages", **params: Any) -> None:
         """The person has connected an account for mailbot, with what the action needs."""
-        async with Browser() as browser:
+        async with self.browser() as browser:
             answer = await self.execute(action, user=person, params=params)
             await self.sign_in(browser, person)
             await browser.connect(consent_url(answer), user=person)
@@ -219,3 +239,15 @@ def form_token(page: Page) -> str:
 
 def digest(page: Page) -> str:
     return next(value for form in page.forms for name, value in form.fields if name == "digest")
+
+
+def strict(page: Page) -> None:
+    """No other site can frame it, run anything in it, or keep it."""
+    policy = page.headers["Content-Security-Policy"]
+    for rule in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"):
+        assert rule in policy
+    assert "script-src" not in policy
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert page.headers["Cache-Control"] == "no-store"
+    assert page.headers["Referrer-Policy"] == "same-origin"
+    assert page.headers["X-Content-Type-Options"] == "nosniff"

@@ -88,7 +88,7 @@ HEADER = "{ in = 'header', type = 'string' }"
         (('["mail.send"]', '["a b"]'), "14: mailhub.send: scopes: 'a b' is no scope (RFC 6749)"),
         (("risk", "run = 'agent'\nrisk"), "15: unknown key 'run' in [actions.send]"),
         (("risk", "exposes = []\nrisk"), "15: unknown key 'exposes' in [actions.send]"),
-        (("risk", "reads = []\nrisk"), "15: unknown key 'reads' in [actions.send]"),
+        (("risk", "reads = ['letters']\nrisk"), "15: actions.send.reads"),
         (("risk", "claim_timeout = '1m'\nrisk"), "15: unknown key 'claim_timeout' in [actions.send]"),
         (("risk", "timeout = '2'\nrisk"), "15: mailhub.send: timeout: expected a duration"),
         (("risk", "timeout = '11m'\nrisk"), "15: mailhub.send: timeout: expected a duration"),

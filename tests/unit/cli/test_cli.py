@@ -165,7 +165,8 @@ def test_check_refuses_what_is_not_loopback(made: Path, capsys: Captured) -> Non
     for command in ("check", "serve"):
         assert main([command, "-c", str(config)]) == 1
         out, err = capsys.readouterr()
-        assert "it/config.toml:5: server.listen: this release runs on loopback only" in out + err
+        assert "it/config.toml:4: server.public_url: https is required" in out + err
+        assert re.search(r'it/config\.toml:\d+: verify = "none" is for loopback', out + err)
 
 
 def test_the_configuration_is_found(made: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
