@@ -16,7 +16,7 @@ from jit_auth.model import Card, Change, Insert, Millis, Op
 from jit_auth.storage.store import Store
 
 HOUR: Millis = 3_600_000
-SOON: Millis = 10_000
+SOON: Millis = 3_000
 """What comes within this time after the first goes into the same message."""
 DAY: Millis = 24 * HOUR
 OPEN: Millis = 14 * DAY
@@ -38,10 +38,9 @@ class Gathers:
     REF: ClassVar[str] = "gathered"
     """The `ref` of a card that stands in a gathered message."""
 
-    async def full(self, row: Card) -> bool:
-        """Whether this person has been asked by this channel as often as may be in this hour."""
-        since = self.store.now() - HOUR
-        return await self.store.shown_since(row.person, row.via, since) >= self.per_hour
+    async def left(self, person: str, via: str) -> int:
+        """How often this person may still be asked by this channel in this hour."""
+        return self.per_hour - await self.store.shown_since(person, via, self.store.now() - HOUR)
 
     async def ops(self, row: Card) -> list[Op]:
         """The gathered message of this person becomes due: soon, and at most once an hour."""
