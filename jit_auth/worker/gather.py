@@ -60,9 +60,11 @@ class Gathers:
         return [Change(known, to)] if to else []
 
     async def card(self, row: Card, url: str) -> Shown:
-        """All that waits for this person now."""
+        """All that waits for this person now and may be asked by this channel: rules keep requests off it by `via`."""
         pages: dict[str, ApprovalPage] = {}
         for card in await self.store.open_cards(row.person):
+            if card.via != row.via:
+                continue
             opened = await self.store.opened(card.execution)
             ask = next((ask for ask in opened.asks if ask.id == card.ask), None) if opened is not None else None
             if opened is None or ask is None or ask.kind != "approval" or card.ask in pages:

@@ -133,12 +133,14 @@ def test_limits(small: Office, word: str, person: str) -> None:
     full = small.service.agent.execute("desk.post", person, params={"text": word + "n6"})
     assert (full.status, full.code) == (429, "too_many_open")
     assert int(full.headers["retry-after"]) > 0
-    assert small.service.other.execute("desk.quorum", person, params={"text": word}).status == 202
+    assert small.service.other.execute("desk.quorum", person, params={"text": word + "-by-page"}).status == 202
     until(lambda: len(small.smtp.inbox(BO)) >= 3, 20)
     mails = small.smtp.inbox(BO)
     assert len(mails) == 3, [str(mail.message["Subject"]) for mail in mails]
     gathered = mails[2]
     (link,) = set(links(gathered.text))
+    assert word + "n5" in gathered.text
+    assert word + "-by-page" not in gathered.text + gathered.html, "a rule kept it off this channel"
     everything = small.service.anyone.get(link, Accept="text/html")
     if everything.status in (302, 303, 307):
         everything = small.service.anyone.get(urljoin(link, everything.headers["location"]), Accept="text/html")
