@@ -18,6 +18,8 @@ from jit_auth.storage.store import Store
 HOUR: Millis = 3_600_000
 SOON: Millis = 3_000
 """What comes within this time after the first goes into the same message."""
+AGAIN: Millis = HOUR // 4
+"""How long a person then hears of nothing more: less than most questions are open, so that none runs out untold."""
 DAY: Millis = 24 * HOUR
 OPEN: Millis = 14 * DAY
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -43,7 +45,7 @@ class Gathers:
         return self.per_hour - await self.store.shown_since(person, via, self.store.now() - HOUR)
 
     async def ops(self, row: Card) -> list[Op]:
-        """The gathered message of this person becomes due: soon, and at most once an hour."""
+        """The gathered message of this person becomes due: soon, and at most every quarter of an hour."""
         now = self.store.now()
         known = await self.store.card(self._id(row))
         if known is None:
@@ -54,7 +56,7 @@ class Gathers:
             return [Insert(new)]
         to: dict[str, Any] = {}
         if known.due is None:
-            to["due"] = max(now + SOON, known.shown + HOUR)
+            to["due"] = max(now + SOON, known.shown + AGAIN)
         if known.expires < now + DAY:
             to["expires"] = now + OPEN  # links of older messages end with it
         return [Change(known, to)] if to else []
