@@ -308,7 +308,7 @@ class Office:
         return [one for one in list(self.slack.messages) if text in one.text and one.only_for is None]
 
     def card(self, text: str, seconds: float = 10) -> Message:
-        return until(lambda: (self.posts(text) or [None])[0], seconds)
+        return until(lambda: next(iter(self.posts(text)), None), seconds)
 
     def click(self, message: Message, button: Any, user: str = "U012ANA", **more: Any) -> Ack:
         url = f"{self.service.url}/slack/interactions"
@@ -331,7 +331,7 @@ class Office:
         return [mail for mail in self.smtp.inbox(address) if text in mail.text or text in str(mail.message["Subject"])]
 
     def mail(self, address: str, text: str, seconds: float = 10) -> Mail:
-        return until(lambda: (self.inbox(address, text) or [None])[0], seconds)
+        return until(lambda: next(iter(self.inbox(address, text)), None), seconds)
 
     # Events
 

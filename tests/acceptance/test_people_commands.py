@@ -79,21 +79,25 @@ LATER = [
     ("[vault]\n", '[admins.olga]\nrole = "viewer"\n[vault]\n', "admins"),
     ("[vault]\n", '[issuers.corp]\nissuer = "https://a.example"\n[vault]\n', "issuers"),
     ("asks_per", "asks_by", "asks_by_person_hour"),
-    ('channel = "C0', 'chanel = "C0', "chanel"),
     ('groups = ["finance"]\n', 'groups = ["finance"]\nphone = "1"\n', "phone"),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "named"), LATER)
-def test_unknown_and_later_keys_are_refused(own: Office, old: str, new: str, named: str) -> None:
-    own.service.write("config.toml", own.fill(CONFIG).replace(old, new, 1))
+def test_unknown_and_later_keys_are_refused(own: Office) -> None:
+    text = own.fill(CONFIG)
+    for old, new, _ in LATER:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    own.service.write("config.toml", text)
     came = own.service.command("check")
     assert came.returncode == 1
-    assert "config.toml:" in came.stdout
-    assert named in came.stdout
+    for _, _, named in LATER:
+        (fault,) = [line for line in came.stdout.splitlines() if f"'{named}'" in line]
+        assert fault.split("/")[-1].startswith("config.toml:"), fault
 
 
 WRONG = [
+    ('channel = "C0', 'chanel = "C0', "chanel"),
     ('signing_secret = "signing-secret"\n', "", "signing_secret"),
     ('bot_token = "xoxb-bot"\n', "", "bot_token"),
     ('bot_token = "xoxb-bot"', 'bot_token = "xoxb-other"', "invalid_auth"),
@@ -161,7 +165,7 @@ def test_details(world: World, tmp_path: Path, word: str, person: str, details: 
         _, approval = made.ask("desk.chat", person, word, params={"memo": "private-memo"}, reason="private-reason")
         made.ask("desk.post", person, word + "m", params={"memo": "private-memo"}, reason="private-reason")
         card = until(lambda: next(iter(made.slack.messages), None))
-        mail = until(lambda: (made.smtp.inbox(BO) or [None])[0])
+        mail = until(lambda: next(iter(made.smtp.inbox(BO)), None))
         for said in (
             card.text + json.dumps(card.blocks),
             mail.text + mail.html + str(mail.message["Subject"]),

@@ -135,7 +135,8 @@ def test_edited_parameters(office: Office, word: str, person: str) -> None:
 def test_for_is_bound_and_bounded(office: Office, word: str, person: str) -> None:
     told, approval = office.ask("desk.chat", person, word)
     link = office.service.link(approval, ANA)
-    for wrong in ("3h", "0s", "x", 5):
+    wrongs: list[Any] = ["3h", "0s", "x", 5]
+    for wrong in wrongs:
         assert office.service.vote(link, **{"for": wrong}).status in (400, 403, 409, 422), wrong
     assert office.now(told)["status"] == "paused"
     assert office.service.vote(link, **{"for": "1h"}).status == 200

@@ -262,7 +262,8 @@ def test_slack_is_away_and_comes_back(away: Office, word: str, person: str) -> N
     away.click(card, away.slack.buttons(card)[0])
     assert away.service.agent.settled(told)["status"] == "succeeded"
     # A pause that Slack asks for, a page of HTML, a lost answer.
-    for number, fault in enumerate(("ratelimited", 503, "lost")):
+    faults: list[str | int] = ["ratelimited", 503, "lost"]
+    for number, fault in enumerate(faults):
         away.slack.fail("chat.postMessage", fault)
         away.slack.retry_after = 2
         before, since = away.slack.count("chat.postMessage"), time.monotonic()
