@@ -141,11 +141,11 @@ class AuthorizationServer:
             raise web.HTTPFound(self._back(redirect_uri, request.query, error=problem))
         account = self._sessions.get(request.cookies.get(SESSION, ""))
         if account is None:
-            return pages.login(request.query_string)
+            return pages.login(request.rel_url.raw_query_string)
         wanted = request.query.get("scope", "").split()
         asked = {scope: SCOPES[scope] for scope in wanted}
         csrf = self._csrf(request.cookies[SESSION])
-        return pages.consent(client.id, account.email, asked, request.query_string, csrf, redirect_uri)
+        return pages.consent(client.id, account.email, asked, request.rel_url.raw_query_string, csrf, redirect_uri)
 
     async def _login(self, request: web.Request) -> web.Response:
         form = await request.post()

@@ -7,8 +7,6 @@ from jit_auth.model import Ask, Escalate, Millis
 
 WARNED_BEFORE: Millis = 900_000
 """How long before its end a round is said to run out, at most; else a quarter of its time."""
-TOO_SHORT: Millis = 10_000
-"""A round shorter than this runs out without a warning."""
 
 
 def nudge(ask: Ask, remind: Millis | None, now: Millis) -> Nudge | None:
@@ -16,7 +14,7 @@ def nudge(ask: Ask, remind: Millis | None, now: Millis) -> Nudge | None:
     if now >= ask.expires:
         return None
     reminded = (now - ask.created) // remind if remind else 0
-    warned = ask.warned or (_warn_at(ask) or ask.expires) <= now
+    warned = ask.warned or _warn_at(ask) <= now
     more = tuple(step for step in _pending(ask) if ask.created + step.after <= now)
     if reminded <= ask.reminded and warned == ask.warned and not more:
         return None
@@ -28,16 +26,14 @@ def next_nudge(ask: Ask, remind: Millis | None) -> Millis | None:
     times = [ask.created + step.after for step in _pending(ask)]
     if remind:
         times.append(ask.created + remind * (ask.reminded + 1))
-    warn = _warn_at(ask)
-    if warn is not None and not ask.warned:
-        times.append(warn)
+    if not ask.warned:
+        times.append(_warn_at(ask))
     times = [at for at in times if at < ask.expires]
     return min(times, default=None)
 
 
-def _warn_at(ask: Ask) -> Millis | None:
-    lifetime = ask.expires - ask.created
-    return None if lifetime < TOO_SHORT else ask.expires - min(WARNED_BEFORE, lifetime // 4)
+def _warn_at(ask: Ask) -> Millis:
+    return ask.expires - min(WARNED_BEFORE, (ask.expires - ask.created) // 4)
 
 
 def _pending(ask: Ask) -> list[Escalate]:

@@ -46,7 +46,7 @@ class Crew:
             via=self._via(document, (*path, "via"), given.via),
             remind=self._time(document, path, "remind", given.remind),
             escalate=self._escalate(document, (*path, "escalate"), given.escalate, expires),
-            for_max=self._for_max(document, path, given.for_max, actions),
+            for_max=self._time(document, path, "for_max", given.for_max),
             max_uses=given.max_uses,
             editable=self._editable(document, (*path, "editable"), given.editable, actions),
             passkey=given.passkey,
@@ -133,13 +133,6 @@ class Crew:
         elif to and not self.count(to):
             self._wrong(document, (*path, "to"), "to: names nobody: its groups are empty")
         return Escalate(after or _SHORTEST, to, given.counts)
-
-    def _for_max(self, document: Document, path: Path, given: str | None, actions: Sequence[Action]) -> Millis | None:
-        found = self._time(document, path, "for_max", given)
-        if found is not None and actions and all(action.risk == "critical" for action in actions):
-            message = "for_max: never for risk critical, and this rule matches nothing else"
-            self._wrong(document, (*path, "for_max"), message)
-        return found
 
     def _editable(
         self, document: Document, path: Path, given: Sequence[str], actions: Sequence[Action]

@@ -16,8 +16,10 @@ from jit_auth.model import Card, Change, Insert, Millis, Op
 from jit_auth.storage.store import Store
 
 HOUR: Millis = 3_600_000
-SOON: Millis = 10_000
+SOON: Millis = 3_000
 """What comes within this time after the first goes into the same message."""
+AGAIN: Millis = HOUR // 4
+"""How long a person then hears of nothing more: less than most questions are open, so that none runs out untold."""
 DAY: Millis = 24 * HOUR
 OPEN: Millis = 14 * DAY
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -38,13 +40,12 @@ class Gathers:
     REF: ClassVar[str] = "gathered"
     """The `ref` of a card that stands in a gathered message."""
 
-    async def full(self, row: Card) -> bool:
-        """Whether this person has been asked by this channel as often as may be in this hour."""
-        since = self.store.now() - HOUR
-        return await self.store.shown_since(row.person, row.via, since) >= self.per_hour
+    async def left(self, person: str, via: str) -> int:
+        """How often this person may still be asked by this channel in this hour."""
+        return self.per_hour - await self.store.shown_since(person, via, self.store.now() - HOUR)
 
     async def ops(self, row: Card) -> list[Op]:
-        """The gathered message of this person becomes due: soon, and at most once an hour."""
+        """The gathered message of this person becomes due: soon, and at most every quarter of an hour."""
         now = self.store.now()
         known = await self.store.card(self._id(row))
         if known is None:
@@ -55,15 +56,17 @@ class Gathers:
             return [Insert(new)]
         to: dict[str, Any] = {}
         if known.due is None:
-            to["due"] = max(now + SOON, known.shown + HOUR)
+            to["due"] = max(now + SOON, known.shown + AGAIN)
         if known.expires < now + DAY:
             to["expires"] = now + OPEN  # links of older messages end with it
         return [Change(known, to)] if to else []
 
     async def card(self, row: Card, url: str) -> Shown:
-        """All that waits for this person now."""
+        """All that waits for this person now and may be asked by this channel: rules keep requests off it by `via`."""
         pages: dict[str, ApprovalPage] = {}
         for card in await self.store.open_cards(row.person):
+            if card.via != row.via:
+                continue
             opened = await self.store.opened(card.execution)
             ask = next((ask for ask in opened.asks if ask.id == card.ask), None) if opened is not None else None
             if opened is None or ask is None or ask.kind != "approval" or card.ask in pages:

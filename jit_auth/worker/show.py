@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,16 +58,29 @@ class Shows:
     async def turn(self) -> int:
         """Show what is due; gives how many cards were made true. Raises StorageError."""
         limit = asyncio.Semaphore(AT_ONCE)
+        rows = await self.store.cards_due()
+        turns = await self._turns(rows)
 
         async def one(row: Card) -> bool:
-            async with limit:
+            async with turns.get((row.person, row.via), nullcontext()) if self._begins(row) else nullcontext(), limit:
                 return await self._tried(row)
 
-        results = await asyncio.gather(*(one(row) for row in await self.store.cards_due()), return_exceptions=True)
+        results = await asyncio.gather(*(one(row) for row in rows), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         return sum(result is True for result in results)
+
+    async def _turns(self, rows: Sequence[Card]) -> dict[tuple[str, str], asyncio.Lock]:
+        """Whom all that is due would ask too often: they are asked one after the other, so that each is counted."""
+        asked = Counter((row.person, row.via) for row in rows if self._begins(row))
+        return {
+            who: asyncio.Lock() for who, times in asked.items() if times > 1 and await self.gathers.left(*who) < times
+        }
+
+    def _begins(self, row: Card) -> bool:
+        """Whether this copy would ask a person by a message that is new."""
+        return row.role == "decide" and row.ref is None and not self.reach.everyone(row.via)
 
     async def _tried(self, row: Card) -> bool:
         try:
@@ -90,10 +105,10 @@ class Shows:
         if made is None:
             return await self._put(row, {"due": None}, "over")
         card, version = made
-        if row.role == "decide" and row.ref is None and not local:
+        if self._begins(row):
             if not card.open and card.fresh:
                 return await self._put(row, {"due": None, "shown": version}, "over")  # never begin with what is over
-            if card.open and await self.gathers.full(row):
+            if card.open and await self.gathers.left(row.person, row.via) <= 0:
                 return await self._gather(row)
         if not local:
             claim: dict[str, Any] = {"process": self.store.process, "due": now + CLAIM}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from tests.acceptance import files
 from tests.acceptance.kit import Service, World, close_commands, numbered
+from tests.acceptance.office import Office, office
 
 _PEOPLE = numbered("person")
+_WORDS = itertools.count(1000)
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +56,17 @@ def own(world: World, tmp_path: Path) -> Iterator[Callable[..., Service]]:
 @pytest.fixture
 def person() -> str:
     return next(_PEOPLE)
+
+
+@pytest.fixture(scope="session", name="office")
+def shared_office(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """Shared, and running: tests tell their requests apart by a text of their own."""
+    with office(world, tmp_path_factory.mktemp("office")) as made:
+        made.service.start()
+        yield made
+
+
+@pytest.fixture
+def word() -> str:
+    """A text that no other request holds."""
+    return f"word{next(_WORDS)}"

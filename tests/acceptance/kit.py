@@ -245,6 +245,7 @@ class Service:
 
     def ready(self) -> bool:
         if (code := self._code()) is not None:
+            self.pid = None
             raise AssertionError(f"serve ended with {code}: {self.stderr}")
         try:
             return self.anyone.get("/readyz").status == 200

@@ -62,17 +62,26 @@ def bare(card: Card, address: str) -> Message:
 def notice(card: Card, before: str = "") -> str:
     """The one line that notifications show: nothing else of a message reaches a locked phone."""
     risk = "" if card.role in ("gather", "consent") else f" {card.risk.upper()} RISK:"
-    said = f"[{card.environment}]{risk} {before}{card.line}"
+    access = f"Access to {_account(card) or 'an account'}: " if card.role == "consent" else ""
+    said = f"[{card.environment}]{risk} {before}{access}{card.line}"
     ended = "" if card.open or card.role == "notice" else f" \u2014 {_state(card)}"
     return parts.escaped(cut(said, parts.LONGEST_TEXT)[0] + ended)
 
 
+def _account(card: Card) -> str:
+    """What a consent is about; where no content may leave the house, neither agent nor provider is named."""
+    return (card.provider or card.connector) if card.chain else ""
+
+
 def _headline(card: Card) -> str:
+    use = f" to use {_account(card)}" if _account(card) else ""
     over = "decided" if card.decided else "over"
     what = {
         "decide": ("asked again" if card.again else "waits for a decision") if card.open else over,
         "resolve": "what became of this call?" if card.open else "an outcome was found out",
-        "consent": f"{card.chain[0] if card.chain else 'an agent'} asks for your consent" if card.open else "answered",
+        "consent": f"{card.chain[0] if card.chain else 'an agent'} asks for your consent{use}"
+        if card.open
+        else "answered",
         "notice": "for your information",
         "gather": card.line,
     }[card.role]

@@ -32,7 +32,7 @@ class SlackSettings(Struct, frozen=True, kw_only=True):
         if (self.signing_secret is None) == (self.app_token is None):
             raise ValueError("clicks come by `signing_secret` (HTTP) or by `app_token` (Socket Mode): name one of them")
         if not _api(self.api_url):
-            raise ValueError("api_url is an https URL ending in / (http on this machine alone)")
+            raise ValueError("api_url is an https URL (http on this machine alone)")
         if self.team is not None and not _TEAM.fullmatch(self.team):
             raise ValueError(f"team {self.team!r} is no workspace's id such as T012ABC (`auth.test` tells it)")
         if self.channel is not None and not _CHANNEL.fullmatch(self.channel):
@@ -46,7 +46,7 @@ class SlackSettings(Struct, frozen=True, kw_only=True):
 
 
 def _api(url: str) -> bool:
-    if not url.isascii() or not url.isprintable() or " " in url or not url.endswith("/"):
+    if not url.isascii() or not url.isprintable() or " " in url:
         return False
     try:
         parts = urlsplit(url)

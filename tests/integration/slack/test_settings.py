@@ -34,7 +34,7 @@ def loaded(folder: Path, table: str) -> Settings:
     "more",
     [
         *("", 'team = "T012ABC"', 'team = "E012ABC"', 'channel = "C012ABC"', 'channel = "G012ABC"'),
-        *('api_url = "https://slack.com/api/"', 'api_url = "https://slack-gov.com/api/"'),
+        *('api_url = "https://slack.com/api/"', 'api_url = "https://slack-gov.com/api"'),
         *('api_url = "http://127.0.0.1:8080/api/"', 'api_url = "http://[::1]/api/"', 'api_url = "http://localhost/"'),
         *('details = "full"', 'details = "summary"', 'details = "none"'),
     ],
@@ -53,7 +53,6 @@ def test_what_is_good(tmp_path: Path, more: str) -> None:
         (BASE + 'api_url = "http://127.evil.example/api/"', "api_url"),
         (BASE + 'api_url = "http://localhost.evil.example/"', "api_url"),
         (BASE + 'api_url = "http://10.0.0.1/api/"', "api_url"),
-        (BASE + 'api_url = "https://slack.com/api"', "api_url"),
         (BASE + 'api_url = "https://slack.com/api/?x=/"', "api_url"),
         (BASE + 'api_url = "https://u:p@slack.com/api/"', "api_url"),
         (BASE + 'api_url = "https:///api/"', "api_url"),
