@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jit_auth.cli.main import main
-from jit_auth.model import Identity, Insert, Session
+from jit_auth.model import Linked, Insert, Session
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
@@ -31,11 +31,11 @@ def config(tmp_path: Path, capsys: Captured) -> Path:
     return path
 
 
-def over(config: Path, *made: Any) -> tuple[tuple[Identity, ...], tuple[Session, ...], list[dict[str, Any]]]:
+def over(config: Path, *made: Any) -> tuple[tuple[Linked, ...], tuple[Session, ...], list[dict[str, Any]]]:
     """Insert these; then Ana's accounts and sessions, and the facts about unlinking on record."""
     key = base64.b64decode((config.parent / "vault.key").read_text())
 
-    async def work() -> tuple[tuple[Identity, ...], tuple[Session, ...], list[dict[str, Any]]]:
+    async def work() -> tuple[tuple[Linked, ...], tuple[Session, ...], list[dict[str, Any]]]:
         vault = Vault([("key-1", key)])
         store = await Store.open("sqlite:///jit-auth.db", vault, clock=Clock(), base=config.parent, serve=True)
         try:
@@ -50,8 +50,8 @@ def over(config: Path, *made: Any) -> tuple[tuple[Identity, ...], tuple[Session,
     return asyncio.run(work())
 
 
-def account(person: str, issuer: str = "corp") -> Identity:
-    return Identity(id=f"idn_{person}_{issuer}", person=person, issuer=issuer, at=1_700_000_000_000)
+def account(person: str, issuer: str = "corp") -> Linked:
+    return Linked(id=f"idn_{person}_{issuer}", person=person, issuer=issuer, at=1_700_000_000_000)
 
 
 def session(person: str, number: int) -> Session:

@@ -190,7 +190,6 @@ def test_via_is_the_intersection() -> None:
         ('from = ["requester"], via = []', "via: is empty: nobody could be asked"),
         ('from = ["requester"], via = ["slack"]', "via: unknown 'slack' (there are: page)"),
         ('form = ["requester"]', "unknown key 'form' in [rule[0].approval] (did you mean 'from'?)"),
-        ('from = ["requester"], passkey = false', "unknown key 'passkey' in [rule[0].approval]"),
         ('from = ["requester"], remind = "soon"', "remind: 'soon' is no duration"),
         ('from = ["requester"], for_max = "1ms"', "for_max: "),
         ('from = ["requester"], max_uses = 0', "max_uses: at least 1"),
