@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jit_auth.cli.main import main
-from jit_auth.model import Linked, Insert, Session
+from jit_auth.model import Insert, Linked, Session
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
