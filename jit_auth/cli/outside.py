@@ -22,6 +22,7 @@ from jit_auth.engine.pages import Choice
 from jit_auth.errors import Fault, JitAuthError
 from jit_auth.signin.fetch import issuers_session
 from jit_auth.signin.keys import Published
+from jit_auth.signin.passkeys import relying_party
 
 PATIENCE = 5.0
 """Seconds that a channel's service gets to answer."""
@@ -116,6 +117,9 @@ def unsigned(settings: Settings) -> Iterator[str]:
     if settings.users.verify != "none" and not settings.issuers:
         message = "no [issuers]: a link decides nothing at risk high or critical, and only Slack can, up to high"
         yield str(settings.document.fault(("users", "verify"), message))
+    if settings.issuers and relying_party(settings.server.public_url) is None:
+        message = "server.public_url: browsers have no passkeys there: https and a host name, or http://localhost:PORT"
+        yield str(settings.document.fault(("server", "public_url"), message))
 
 
 def _without_secrets(sentence: str, table: Struct) -> str:
