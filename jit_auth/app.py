@@ -62,8 +62,8 @@ from jit_auth.send.sender import Sender
 from jit_auth.signin.codes import Codes
 from jit_auth.signin.linking import Linking
 from jit_auth.signin.oidc import open_oidc
-from jit_auth.signin.passkeys import relying_party
 from jit_auth.signin.sessions import Sessions
+from jit_auth.signin.site import relying_party
 from jit_auth.signin.stepup import StepUp
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store

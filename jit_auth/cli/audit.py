@@ -18,7 +18,6 @@ import msgspec
 
 from jit_auth.cli.configured import settings_of, with_store
 from jit_auth.cli.options import config_option, json_option, print_json
-from jit_auth.cli.receipts import unproven
 from jit_auth.core.text import visible
 from jit_auth.errors import JitAuthError
 from jit_auth.model import Millis
@@ -66,6 +65,8 @@ def run_verify(args: argparse.Namespace) -> int:
     def progress(count: int) -> None:
         if shown:
             print(f"\r{count} rows", end="", file=sys.stderr, flush=True)
+
+    from jit_auth.cli.receipts import unproven  # brings a library for WebAuthn with it: half a second
 
     settings = settings_of(args)
 

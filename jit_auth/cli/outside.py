@@ -22,7 +22,7 @@ from jit_auth.engine.pages import Choice
 from jit_auth.errors import Fault, JitAuthError
 from jit_auth.signin.fetch import issuers_session
 from jit_auth.signin.keys import Published
-from jit_auth.signin.passkeys import relying_party
+from jit_auth.signin.site import relying_party
 
 PATIENCE = 5.0
 """Seconds that a channel's service gets to answer."""

@@ -7,7 +7,6 @@ took over an account enrols a passkey and decides at once (`old_enough`).
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -15,13 +14,12 @@ import msgspec
 from webauthn import generate_authentication_options, options_to_json
 from webauthn.helpers.structs import UserVerificationRequirement
 
-from jit_auth.config.urls import origin as origin_of
-from jit_auth.config.urls import parsed
 from jit_auth.errors import PasskeyRefused
 from jit_auth.model import Millis, Passkey
 from jit_auth.signin.credential import TIMEOUT, Authentication, bytes_of, descriptors, read
 from jit_auth.signin.enrolment import enrolled, enrolment
 from jit_auth.signin.receipts import Assertion, Receipt, Statement, challenge_of, genuine, receipt_of, verify
+from jit_auth.signin.site import relying_party
 
 __all__ = [
     "YOUNG",
@@ -41,18 +39,6 @@ __all__ = [
 
 YOUNG: Millis = 24 * 60 * 60 * 1000
 """A passkey of less than this age does not count for risk critical."""
-
-
-def relying_party(public_url: str) -> tuple[str, str] | None:
-    """(rp id, origin) of our pages; None where browsers have no passkeys: an IP address, or http off localhost."""
-    parts = parsed(public_url)
-    host = parts.hostname or ""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        local = host == "localhost" or host.endswith(".localhost")
-        return (host, origin_of(public_url)) if local or parts.scheme == "https" else None
-    return None
 
 
 def assertion_options(statement: Statement, passkeys: Collection[Passkey], rp_id: str) -> dict[str, Any]:
