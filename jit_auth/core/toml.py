@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
@@ -85,6 +86,13 @@ def read(file: str, text: str) -> Document:
     return Document(file, data, _places(text))
 
 
+@lru_cache(256)
+def _keys(kind: type[Struct]) -> Mapping[str, FieldInfo]:
+    """A table's keys; looking a Struct's annotations up takes a millisecond."""
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
+
+
+@lru_cache(64)  # whoever loads the connectors again reads the same files
 def _places(text: str) -> dict[Path, tuple[int, str]]:
     places: dict[Path, tuple[int, str]] = {}
     counts: dict[Path, int] = {}  # arrays of tables: elements so far
@@ -201,7 +209,7 @@ class _Walker:
     def struct(self, kind: type[Struct], value: Any, path: Path) -> Any:
         if not isinstance(value, dict):
             return self.fault(path, f"{shown(path)}: expected a table")
-        known = {f.encode_name: f for f in msgspec.structs.fields(kind)}
+        known = _keys(kind)
         wrong = False
         for key in value:
             if key not in known:

@@ -31,7 +31,7 @@ class _Sealed:
 
     def __init__(self, kind: type[Any], group: Group) -> None:
         self.column = group.column
-        self.struct = sealed_struct(kind, group)
+        self.struct = sealed_struct(kind, group)  # type: ignore[arg-type]  # a class is hashable, whatever mypy thinks
         self.names = tuple(field.name for field in msgspec.structs.fields(self.struct))
         self.decoder = msgspec.json.Decoder(self.struct)
         self.get: Callable[[Any], tuple[Any, ...]] = getter(self.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -187,6 +188,7 @@ SHAPES: dict[type[Row], Shape] = {
 }  # fmt: skip
 
 
+@cache
 def sealed_struct(kind: type[Any], group: Group) -> type[Struct]:
     """The type of a sealed group's JSON: the record's own fields, and a default for what an older row lacks."""
     fields: list[Any] = []
