@@ -36,7 +36,9 @@ class Authority:
     def make(cls, folder: Path) -> Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        cert = _builder(name, name, key).add_extension(x509.BasicConstraints(True, None), True)
+        own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        cert = _builder(name, name, key, key).add_extension(x509.BasicConstraints(True, None), True)
+        cert = cert.add_extension(own, False).add_extension(_signs(), True)
         return cls(folder, key, cert.sign(key, hashes.SHA256()))
 
     def client(self) -> ssl.SSLContext:
@@ -46,7 +48,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test server")])
         alternative = x509.SubjectAlternativeName([_general(name) for name in names])
-        cert = _builder(subject, self.cert.subject, key, days).add_extension(alternative, False)
+        cert = _builder(subject, self.cert.subject, key, self.key, days).add_extension(alternative, False)
         signed = cert.sign(self.key, hashes.SHA256())
         path = self.folder / f"{'-'.join(names).replace('*', 'any').replace(':', '_')}{days}.pem"
         path.write_bytes(
@@ -61,13 +63,25 @@ class Authority:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int = 1
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    days: int = 1,
 ) -> x509.CertificateBuilder:
+    """A certificate as RFC 5280 has it: what Python 3.13 and later insist on."""
+    by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
     now = datetime.datetime.now(datetime.UTC)
     begin = now - datetime.timedelta(days=2)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(begin)
-    return builder.not_valid_after(now + datetime.timedelta(days=days))
+    return builder.not_valid_after(now + datetime.timedelta(days=days)).add_extension(by, False)
+
+
+def _signs() -> x509.KeyUsage:
+    uses = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    others = dict.fromkeys((*uses, "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(key_cert_sign=True, crl_sign=True, **others)
 
 
 def _general(name: str) -> x509.GeneralName:
