@@ -240,7 +240,6 @@ APPROVALS = [
     ('from = ["requester"], remind = "soon"', "remind"),
     ('from = ["requester"], for_max = "0s"', "for_max"),
     ('from = ["requester"], editable = ["txet"]', "text"),
-    ('from = ["requester"], passkey = true', "passkey"),
     ('from = ["requester"], max_uses = 0', "max_uses"),
     ('from = ["requester"], escalate = { after = "2h" }', "to"),
     ('from = ["requester"], escalate = { after = "soon", to = ["group:finance"] }', "after"),
