@@ -601,7 +601,7 @@ async def test_nothing_of_a_leaver_opens_anything(tmp_path: Path) -> None:
             assert (await home.post(alice, values, Origin=found.url))[0] == 403
             page = await home.sign_in(alice, ALICE)
             assert page.status == 403
-            assert "You are not with us any more" in page.text
+            assert "has left, or was stopped here" in page.text
             assert "This was not me" not in page.html
 
 
