@@ -7,8 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from jit_auth.catalog.load import Catalog
 from jit_auth.catalog.load import load as load_catalog
 from jit_auth.cli.configured import CHANNEL_TABLES, settings_of
+from jit_auth.cli.explain import explained
 from jit_auth.cli.options import config_option, config_path, json_option, names_config, print_json
 from jit_auth.config.load import policy_texts, shown
 from jit_auth.config.settings import Settings
@@ -22,7 +24,7 @@ _PUBLIC_URL = "http://127.0.0.1:8080"  # where there is no configuration yet
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`policy check FILE...`, `policy test [FILE...]`."""
+    """`policy check FILE...`, `policy test [FILE...]`, `policy explain ACTION.json|EXECUTION_ID`."""
     commands = sub.add_parser("policy", help="judge and test policies").add_subparsers(metavar="COMMAND", required=True)
     check = commands.add_parser("check", help="name each fault of policy files as file:line:column: message")
     check.add_argument("files", metavar="FILE", type=Path, nargs="+")
@@ -45,7 +47,12 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="rules that need not be covered: they are left out of the percentage",
     )
     test.set_defaults(run=run_test)
-    for parser in (check, test):
+    explain = commands.add_parser("explain", help="why a call is decided as it is: every rule, every value")
+    explain.add_argument(
+        "what", metavar="ACTION.json|EXECUTION_ID", help="a file like a body of /execute, or an execution's id"
+    )
+    explain.set_defaults(run=run_explain, files=[])
+    for parser in (check, test, explain):
         config_option(parser)
         json_option(parser)
 
@@ -91,6 +98,15 @@ def run_test(args: argparse.Namespace) -> int:
     if not enough:
         print(f"coverage is below {args.min_coverage:g} %")
     return 0 if fine else 1
+
+
+def run_explain(args: argparse.Namespace) -> int:
+    """Exit 1 where the call or a file is faulty; what is decided is no matter of the exit code."""
+    try:
+        policy, catalog, settings = _loaded(args)
+        return explained(args, policy, catalog, settings)
+    except Faults as wrong:
+        return _told(args, wrong.faults)
 
 
 def _let_off(names: list[str], policy: Policy) -> frozenset[str]:
@@ -174,6 +190,10 @@ def _percent(text: str) -> float:
 
 
 def _policy(args: argparse.Namespace) -> Policy:
+    return _loaded(args)[0]
+
+
+def _loaded(args: argparse.Namespace) -> tuple[Policy, Catalog, Settings | None]:
     """The policy that the files make, typed by the connectors of the configuration (else by the shipped ones)."""
     settings = None
     if names_config(args) or config_path(args).exists() or not args.files:
@@ -188,7 +208,7 @@ def _policy(args: argparse.Namespace) -> Policy:
     )
     actions = {name: operation.action for name, operation in catalog.actions.items()}
     people = settings.people if settings else None
-    return load(
+    policy = load(
         _texts(args.files, settings),
         actions,
         people.ids if people else (),
@@ -196,6 +216,7 @@ def _policy(args: argparse.Namespace) -> Policy:
         groups=people.groups if people else {},
         aliases=people.names if people else {},
     )
+    return policy, catalog, settings
 
 
 def _texts(files: list[Path], settings: Settings | None) -> list[tuple[str, str]]:

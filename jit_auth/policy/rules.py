@@ -184,7 +184,7 @@ class _Judge:
         }  # fmt: skip
         run = when.run if when is not None else None
         spends = when is not None and when.spends
-        return Label(table.id, tuple(sorted(set(table.add))), actions, run, spends, frozenset(scope.reads))
+        return Label(table.id, tuple(sorted(set(table.add))), actions, run, spends, frozenset(scope.reads), when)
 
     def rules(self, document: Document, file: PolicyFile, zone: tzinfo) -> list[Rule]:
         found: list[Rule] = []
@@ -229,6 +229,8 @@ class _Judge:
             approval=approval,
             file=document.file,
             line=document.line(*path),
+            when=when,
+            unless=unless,
         )
 
     def _fault(self, document: Document, path: Path, message: str) -> None:
