@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     commands = sub.add_parser("policy", help="judge and test policies").add_subparsers(metavar="COMMAND", required=True)
     check = commands.add_parser("check", help="name each fault of policy files as file:line:column: message")
     check.add_argument("files", metavar="FILE", type=Path, nargs="+")
+    check.add_argument(
+        "--strict", action="store_true", help="what is doubtful is a fault, as it is for `serve` off loopback"
+    )
     check.set_defaults(run=run_check)
     test = commands.add_parser("test", help="run the [[test]]s, and tell which rules they cover")
     test.add_argument("files", metavar="FILE", type=Path, nargs="*", help="default: those of [policies] paths")
@@ -58,15 +62,17 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Faults on stdout, exit 1; else what was found."""
+    """Faults on stdout, exit 1; else what was found, with doubts on stderr."""
     try:
-        policy = _policy(args)
+        policy = _loaded(args, strict=args.strict)[0]
     except Faults as wrong:
         return _told(args, wrong.faults)
     if args.json:
         print_json({"ok": True, "rules": len(policy.rules), "tests": len(policy.cases), "policy": policy.hash,
-                    "faults": []})  # fmt: skip
+                    "faults": [], "warnings": [_place(one) for one in policy.doubts]})  # fmt: skip
     else:
+        for doubt in policy.doubts:
+            print(f"warning: {doubt}", file=sys.stderr)
         print(f"ok: {len(policy.rules)} rules, {len(policy.cases)} tests")
     return 0
 
@@ -170,13 +176,15 @@ def _told(args: argparse.Namespace, faults: tuple[Fault, ...]) -> int:
     if args.json:
         print_json({
             "ok": False,
-            "faults": [
-                {"file": one.file, "line": one.line, "column": one.column, "message": one.message} for one in faults
-            ],
+            "faults": [_place(one) for one in faults],
         })  # fmt: skip
     else:
         print("\n".join(str(fault) for fault in faults))
     return 1
+
+
+def _place(fault: Fault) -> dict[str, Any]:
+    return {"file": fault.file, "line": fault.line, "column": fault.column, "message": fault.message}
 
 
 def _percent(text: str) -> float:
@@ -193,7 +201,7 @@ def _policy(args: argparse.Namespace) -> Policy:
     return _loaded(args)[0]
 
 
-def _loaded(args: argparse.Namespace) -> tuple[Policy, Catalog, Settings | None]:
+def _loaded(args: argparse.Namespace, *, strict: bool = False) -> tuple[Policy, Catalog, Settings | None]:
     """The policy that the files make, typed by the connectors of the configuration (else by the shipped ones)."""
     settings = None
     if names_config(args) or config_path(args).exists() or not args.files:
@@ -215,6 +223,7 @@ def _loaded(args: argparse.Namespace) -> tuple[Policy, Catalog, Settings | None]
         vias=settings.vias if settings else (*CHANNEL_TABLES, "page"),
         groups=people.groups if people else {},
         aliases=people.names if people else {},
+        strict=strict,
     )
     return policy, catalog, settings
 

@@ -60,7 +60,7 @@ no_match = "deny"
 
 [[rule]]
 id = "reads"
-match = ["*"]
+match = ["gmail.*", "gcal.*", "github.*", "slack.*"]
 when = "action.effect == 'read'"
 effect = "allow"
 

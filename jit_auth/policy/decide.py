@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from jit_auth.errors import Fault
 from jit_auth.model import Action, Decision
 from jit_auth.policy.case import Case
 from jit_auth.policy.compile import Condition
@@ -159,6 +160,7 @@ class Policy:
         unknown_to: tuple[str, ...] = (),
         contents: Mapping[str, Any] | None = None,
         cases: Sequence[Case] = (),
+        doubts: Sequence[Fault] = (),
     ) -> None:
         """`actions` are the known ones; `contents` what each rule and label says, by id, normalised."""
         self.hash = hash
@@ -168,6 +170,8 @@ class Policy:
         self.actions = frozenset(actions)
         self.cases = tuple(cases)
         """The files' tests, for `policy.cases`."""
+        self.doubts = tuple(doubts)
+        """What loads and may not be meant (`policy.lint`): warnings on loopback, faults beyond."""
         self._reads = tuple(reads)
         self.unknown_to = unknown_to
         """Who is asked what became of a call of unknown outcome: names as in `from`; empty: operators alone."""

@@ -7,23 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jit_auth.policy.compile import Condition
-from jit_auth.policy.tree import (
-    Apply,
-    Arithmetic,
-    Choose,
-    Compare,
-    Constant,
-    Has,
-    Index,
-    Items,
-    Logic,
-    Loop,
-    Name,
-    Node,
-    Select,
-    Unary,
-    start,
-)
+from jit_auth.policy.tree import Constant, Has, Index, Items, Loop, Name, Node, Select, below, start
 from jit_auth.policy.values import MOST_STEPS, Bad, Frame
 from jit_auth.policy.write import written
 
@@ -152,36 +136,6 @@ class _Trace:
                 return name in self.masked
             case _:
                 return any(self.sensitive(inner, hidden) for inner in below(node))
-
-
-def below(node: Node) -> Iterator[Node]:
-    """The nodes directly under a node, in the order of the text."""
-    match node:
-        case Select():
-            yield node.base
-        case Index():
-            yield from (node.base, node.index)
-        case Items():
-            yield from node.items
-        case Apply():
-            yield from node.args
-        case Has():
-            yield node.field
-        case Loop():
-            yield from (node.base, node.body)
-        case Unary():
-            yield node.value
-        case Logic():
-            yield from node.parts
-        case Compare():
-            yield from (node.left, node.right)
-        case Arithmetic():
-            yield node.first
-            yield from (part for _, part, _ in node.steps)
-        case Choose():
-            yield from (node.condition, node.yes, node.no)
-        case Constant() | Name():
-            return
 
 
 def _children(node: Node) -> Iterator[Node]:

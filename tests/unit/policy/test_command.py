@@ -189,7 +189,7 @@ def test_a_configuration_is_named_or_found(house: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(
     "words",
-    [["policy"], ["policy", "check"], ["policy", "explain"], ["policy", "check", "p.toml", "--strict"],
+    [["policy"], ["policy", "check"], ["policy", "explain"], ["policy", "check", "--strict"],
      ["policy", "test", "--min-coverage", "101"], ["policy", "test", "--min-coverage", "x"],
      ["policy", "test", "--allow-uncovered"]],
 )  # fmt: skip
