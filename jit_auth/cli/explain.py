@@ -19,7 +19,7 @@ from jit_auth.core.digest import parse_json
 from jit_auth.errors import Fault, Faults, JitAuthError, Problem
 from jit_auth.model import Decision, Execution, Millis
 from jit_auth.policy.case import read_call
-from jit_auth.policy.explain import Explained, Explanation, data, explain, explained_again
+from jit_auth.policy.explain import Explained, Explanation, data, explain, explain_execution
 from jit_auth.policy.facts import Call
 from jit_auth.policy.rules import Policy
 from jit_auth.policy.trace import Part
@@ -73,19 +73,7 @@ def stored(args: argparse.Namespace, policy: Policy, catalog: Catalog) -> Explan
     operation = catalog.actions.get(execution.action)
     if operation is None:
         raise JitAuthError(f"No connector describes {execution.action} any more, so no rule is about it.")
-    user = execution.user
-    call = Call(
-        action=operation.action,
-        params=execution.params,
-        user=user,
-        groups=policy.groups_of(user) if user is not None else frozenset(),
-        verified=execution.verified,
-        agent=execution.agent,
-        chain=execution.chain,
-        account=execution.account,
-        now=execution.created,
-    )
-    return explained_again(policy, call, execution.decision)
+    return explain_execution(policy, execution, operation.action)
 
 
 def _zone(policy: Policy) -> tzinfo:

@@ -265,7 +265,7 @@ class _Reader:
             places.setdefault(keys[0], path)
         record, _ = params_type([action.params])
         for field in record.fields:
-            if field.name in made:
+            if made.get(field.name) is not None:
                 _fitting(field.type, made[field.name], f"params.{field.name}", places[field.name])
         return _with_defaults({"properties": {param.name: param.schema for param in action.params}}, made)
 
@@ -319,7 +319,7 @@ def _fitting(type_: Type, value: Any, name: str, path: Path) -> Any:
         if not isinstance(value, Mapping):
             raise _Wrong(path, f"{name}: not a table")
         for field in type_.fields:
-            if field.name in value:
+            if value.get(field.name) is not None:  # null is absence
                 _fitting(field.type, value[field.name], f"{name}.{field.name}", path)
     elif type_.kind == "list" and type_.item is not None and isinstance(value, list):
         for one in value:
@@ -341,7 +341,7 @@ def _json(value: Any, name: str, path: Path) -> None:
     if isinstance(value, list):
         for one in value:
             _json(one, name, path)
-    elif not isinstance(value, str | int | float) or not (isinstance(value, str) or math.isfinite(value)):
+    elif not isinstance(value, str | int | float | None) or not (isinstance(value, str | None) or math.isfinite(value)):
         raise _Wrong(path, f"{name}: {value!r} is no JSON value")
 
 

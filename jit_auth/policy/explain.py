@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from jit_auth.model import Decision
+from jit_auth.model import Action, Decision, Execution
 from jit_auth.policy.decide import Plan, Policy, Rule
 from jit_auth.policy.facts import Call
 from jit_auth.policy.labels import Label, listed
@@ -69,10 +69,22 @@ def explain(policy: Policy, call: Call, labels: Sequence[str] | None = None) -> 
     return _Explainer(policy, call, _recorded(labels)).whole(enforced, shadow, policy_labels)
 
 
-def explained_again(policy: Policy, call: Call, recorded: Decision) -> Explanation:
-    """The explanation of a call that was decided before, by today's rules and the labels on record."""
-    made = explain(policy, call, recorded.labels)
-    return Explanation(call, made.decision, made.rules, made.labels, made.would, recorded)
+def explain_execution(policy: Policy, execution: Execution, action: Action) -> Explanation:
+    """A stored execution by today's rules: its facts and labels as they are on record, at the time it was asked."""
+    user = execution.user
+    call = Call(
+        action=action,
+        params=execution.params,
+        user=user,
+        groups=policy.groups_of(user) if user is not None else frozenset(),
+        verified=execution.verified,
+        agent=execution.agent,
+        chain=execution.chain,
+        account=execution.account,
+        now=execution.created,
+    )
+    made = explain(policy, call, execution.decision.labels)
+    return Explanation(call, made.decision, made.rules, made.labels, made.would, execution.decision)
 
 
 def _recorded(labels: Sequence[str] | None) -> Labels | None:

@@ -13,7 +13,7 @@ from jit_auth.policy.compile import Condition
 from jit_auth.policy.decide import Rule
 from jit_auth.policy.file import RuleTable, located
 from jit_auth.policy.guards import all_constant, compared, guaranteed, parameter, strings
-from jit_auth.policy.labels import Label
+from jit_auth.policy.labels import OPAQUE, Label
 from jit_auth.policy.lex import Mistake
 from jit_auth.policy.tree import Apply, Choose, Compare, Constant, Logic, Loop, Name, Node, Unary, below, start
 from jit_auth.policy.values import Bad, Labels, Read, frame
@@ -68,7 +68,8 @@ class Judged:
     def _unread(self) -> Iterator[Fault]:
         """Parameters of what is changed that the rule allows whatever they hold."""
         changing = [action for action in self.actions if action.effect != "read" and not self._never(action)]
-        read = {name.split(".")[1] for name in self._reads() if name.startswith("params.")}
+        reads = self._reads({action.name for action in changing})
+        read = {name.split(".")[1] for name in reads if name.startswith("params.")}
         unread = sorted({param.name for action in changing for param in action.params} - read - {*self.table.ignores})
         if unread:
             having = [one.name for one in changing if any(param.name in unread for param in one.params)]
@@ -95,20 +96,20 @@ class Judged:
         if self.rule.run is None:
             return False
         facts = frame(_Blank(action), self.reads)
-        facts.labels = Labels(unknown=frozenset(name for label in self.labels for name in label.add))
+        facts.labels = Labels(unknown=frozenset({OPAQUE, *(name for label in self.labels for name in label.add)}))
         try:
             return not self.rule.run(facts)
         except Bad:
             return False
 
-    def _reads(self) -> set[str]:
-        """What the conditions read, also by way of the labels that they ask for."""
+    def _reads(self, actions: Collection[str]) -> set[str]:
+        """What the conditions read, also by way of the labels of all these actions that they ask for."""
         read = set(self.rule.reads)
         if "labels" in read:
             trees = [one.tree for one in (self.rule.when, self.rule.unless) if one is not None]
             asked = {name for tree in trees for name in _labels(tree)}
             for label in self.labels:
-                if None in asked or asked & {*label.add}:
+                if label.actions.issuperset(actions) and (None in asked or asked & {*label.add}):
                     read |= label.reads
         return read
 

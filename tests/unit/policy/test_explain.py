@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from jit_auth.errors import Faults
 from jit_auth.model import Decision
 from jit_auth.policy.case import read_call
-from jit_auth.policy.explain import Explained, Explanation, data, explain, explained_again
+from jit_auth.policy.explain import Explained, Explanation, data, explain, explain_execution
 from jit_auth.policy.facts import Call
 from jit_auth.policy.parse import parse
 from jit_auth.policy.trace import MASK, MOST_ELEMENTS, Part
 from jit_auth.policy.write import written
+from tests.conformance.world import execution
 
 from .expressions import TYPES, Tree, trees
 from .world import ACTIONS, EVERYTHING, NOW, VALUES, call, examples, outcome, policy, rule
@@ -179,6 +180,14 @@ def test_sensitive_parameters_are_masked_in_whatever_is_made_of_them() -> None:
 
 # Rules.
 
+
+class Moment:
+    """Stands for a store where rows are made: the time, and nothing else of it."""
+
+    def now(self) -> int:
+        return NOW
+
+
 WORLD = (
     "[groups]\nvip = []\n"
     + rule("allows", "allow")
@@ -264,7 +273,10 @@ def test_labels_with_their_conditions() -> None:
 def test_a_stored_decision_is_explained_with_the_labels_on_record() -> None:
     made = policy(LABELS + rule("x", "deny", when="'many' in labels") + rule("y", "allow"))
     recorded = Decision("allow", ("y",), labels=())
-    found = explained_again(made, call(), recorded)
+    moment: Any = Moment()
+    stored = execution(moment, action=EVERYTHING.name, params=VALUES, decision=recorded, created=NOW)
+    found = explain_execution(made, stored, EVERYTHING)
+    assert (found.call.now, found.call.user, found.call.params) == (NOW, stored.user, VALUES)
     assert (found.decision.effect, found.recorded) == ("allow", recorded)
     assert only(found, "x").outcome == "when_false"
 
@@ -305,6 +317,14 @@ def test_a_file_has_the_shape_of_executes_body() -> None:
     assert described({"action": "pay.list"}).user is None
 
 
+def test_null_is_absence_as_it_is_in_a_call() -> None:
+    given_ = {"n": None, "card": {"number": "1", "cvv": None, "issuer": None}, "maybe": ["x", None], "any": None}
+    made = described({"action": "demo.everything", "params": given_, "user": None, "account": None})
+    assert (made.params, made.user, made.account) == (given_, None, None)
+    found = explain(policy(rule("x", "deny", when="has(params.n) || has(params.card.cvv)")), made)
+    assert only(found, "x").outcome == "when_false"
+
+
 def test_facts_stand_beside_it_or_in_set_as_in_a_test() -> None:
     made = described(
         {"action": "pay.list", "user": {"id": "ana@example.com", "verified": False}, "agent": "bot",
@@ -325,6 +345,9 @@ def test_facts_stand_beside_it_or_in_set_as_in_a_test() -> None:
         ({"action": "pay.list", "usr": "x"}, "unknown fact 'usr'"),
         ({"action": "pay.list", "params": 3}, "unknown fact 'params'"),
         ({"action": "pay.list", "user": "a b"}, "user.id: 'a b'"),
+        ({"action": "pay.list", "user": {"id": None}}, "user.id: not a string"),
+        ({"action": "pay.list", "set": {"agent.id": None}}, "agent.id: not a string"),
+        ({"action": "pay.list", "set": {"now": None}}, "now: None is no time"),
         ({"action": "pay.list", "set": 3}, "set: facts by their names, as a [[test]] has them"),
         ({"action": "pay.list", "account": 3}, "account: not a string"),
     ],

@@ -116,6 +116,7 @@ def test_a_condition_that_no_change_meets_leaves_nothing_unread(condition: str) 
         "user.verified",
         "agent.id == 'x'",
         "labels == ['a']",
+        "'opaque' in labels",
         "'a' in labels",
         "account == null",
         "now.hour == 3",
@@ -123,7 +124,7 @@ def test_a_condition_that_no_change_meets_leaves_nothing_unread(condition: str) 
     ],
 )
 def test_what_is_not_known_of_a_call_excludes_nothing(condition: str) -> None:
-    labels = '[[label]]\nid = "l"\nmatch = ["pay.refund"]\nadd = ["a"]\n'
+    labels = '[[label]]\nid = "l"\nmatch = ["pay.refund"]\nadd = ["a"]\n' if "'a' in" in condition else ""
     assert len(doubts(labels + rule("x", "allow", "pay.transfer", when=condition))) == 1
     assert len(doubts(labels + rule("x", "allow", "pay.transfer", unless=condition))) == 1
 
@@ -138,6 +139,11 @@ def test_what_a_label_reads_is_read_by_the_rules_that_ask_for_it() -> None:
     assert "whatever code, from, kind, subject, to hold" in found
     (found,) = doubts(labels + rule("x", "allow", "mail.send", when="size(labels) == 0"))
     assert "whatever code, from, kind, to hold" in found
+    # A label that is never added to this action reads nothing of it.
+    other = labels.replace('match = ["mail.send"]', 'match = ["pay.transfer"]').replace("params.cc", "params.memo")
+    other = other.replace("params.party", "params.to").replace("params.subject", "params.currency")
+    (found,) = doubts(other + rule("x", "allow", "mail.send", unless="'far' in labels"))
+    assert "whatever cc, code, from, kind, party, subject, to hold" in found
 
 
 # Lists that may be empty.
