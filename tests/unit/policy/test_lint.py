@@ -15,7 +15,7 @@ from jit_auth.policy.guards import guaranteed
 from jit_auth.policy.parse import parse
 from jit_auth.policy.rules import load
 
-from .world import ACTIONS, STRINGS, action, examples, outcome, param, quoted, rule
+from .world import ACTIONS, STRINGS, VALUES, action, call, examples, outcome, param, policy, quoted, rule
 
 SEND = action(
     "mail.send",
@@ -281,6 +281,38 @@ def test_a_free_string_against_letters(effect: str, key: str, condition: str) ->
     (found,) = in_conditions(effect=effect, **{key: condition})
     assert "may be any string, and a variant such as" in found
     assert found.startswith("p.toml:6:")
+
+
+_COMPARED = st.recursive(
+    st.sampled_from(["params.s == 'hello'", "params.s != 'hello'", "'hello' != params.s", "params.s in ['x', 'hello']",
+                     "params.s.startsWith('he')", "params.s.contains('ll')", "params.b", "params.s == '5'",
+                     "[params.s].exists(x, params.s == 'hello')"]),
+    lambda inner: (
+        st.tuples(inner, st.sampled_from(["&&", "||", "==", "!="]), inner).map(
+            lambda one: f"(({one[0]}) {one[1]} ({one[2]}))"
+        )
+        | inner.map(lambda one: f"!({one})")
+        | st.tuples(inner, inner, inner).map(lambda one: f"({one[0]} ? {one[1]} : {one[2]})")
+    ),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@given(_COMPARED, st.sampled_from(["allow", "require_approval", "deny"]), st.sampled_from(["when", "unless"]),
+       st.booleans())  # fmt: skip
+@examples(300)
+def test_where_letters_are_not_doubted_another_case_loosens_nothing(
+    condition: str, effect: str, key: str, flag: bool
+) -> None:
+    text = rule("x", effect, **{key: condition}) + (rule("open", "allow") if effect != "allow" else "")
+    made = policy(text)
+    if any("may be any string" in str(doubt) for doubt in made.doubts):
+        return
+    strict = {"allow": 0, "require_approval": 1, "deny": 2}
+    exact, variant = (
+        strict[made.decide(call(params=VALUES | {"s": value, "b": flag})).effect] for value in ("hello", "HELLO")
+    )
+    assert variant >= exact
 
 
 def test_the_sentence_names_a_variant_and_the_remedies() -> None:
