@@ -59,7 +59,7 @@ format = 1
 no_match = "deny"
 
 [[rule]]
-id = "reads"
+id = "reads" # of these connectors; a new one is added here once its reads may be had without asking
 match = ["gmail.*", "gcal.*", "github.*", "slack.*"]
 when = "action.effect == 'read'"
 effect = "allow"

@@ -274,6 +274,8 @@ def test_an_allow_over_everything(pattern: str) -> None:
         ("allow", "when", "params.subject != 'Secret'"),
         ("allow", "when", "!(params.subject == 'Secret')"),
         ("allow", "when", "!params.subject.endsWith('.exe')"),
+        ("allow", "when", "params.subject == 'a' ? false : true"),
+        ("allow", "when", "params.to.exists_one(t, t == 'a')"),
         ("allow", "unless", "params.subject == 'Secret'"),
     ],
 )
@@ -285,7 +287,7 @@ def test_a_free_string_against_letters(effect: str, key: str, condition: str) ->
 
 _COMPARED = st.recursive(
     st.sampled_from(["params.s == 'hello'", "params.s != 'hello'", "'hello' != params.s", "params.s in ['x', 'hello']",
-                     "params.s.startsWith('he')", "params.s.contains('ll')", "params.b", "params.s == '5'",
+                     "params.s.startsWith('he')", "params.s.contains('ll')", "params.b", "true", "false",
                      "[params.s].exists(x, params.s == 'hello')"]),
     lambda inner: (
         st.tuples(inner, st.sampled_from(["&&", "||", "==", "!="]), inner).map(
