@@ -216,7 +216,6 @@ def test_faults_of_a_policy(own: Office) -> None:
         ('from = ["group:finance"], need = 9', "need"),
         ('from = ["group:finance"], via = ["pager"]', "pager"),
         ('from = ["group:finance"], editable = ["nothing"]', "nothing"),
-        ('from = ["group:finance"], passkey = true', "passkey"),
         ('from = ["group:finance"], expires = "0s"', "expires"),
         ('from = ["people"]', "people"),
     ):
