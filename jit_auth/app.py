@@ -124,6 +124,7 @@ def load_bundle(settings: Settings) -> Bundle:
         vias=settings.vias,
         groups=settings.people.groups,
         aliases=settings.people.names,
+        strict=not settings.loopback,
     )
     return _bundle(settings, catalog, policy)
 

@@ -81,14 +81,16 @@ def _content(settings: Settings, warnings: list[str]) -> Iterator[Fault]:
         warnings.extend(str(fault) for name in catalog.connectors for fault in unreadable(catalog, name))
         actions = {name: operation.action for name, operation in catalog.actions.items()}
         people = settings.people
-        load_policy(
+        policy = load_policy(
             policy_texts(settings),
             actions,
             people.ids,
             vias=settings.vias,
             groups=people.groups,
             aliases=people.names,
+            strict=not settings.loopback,
         )
+        warnings.extend(str(doubt) for doubt in policy.doubts if settings.loopback)
     except Faults as wrong:
         yield from wrong.faults
     if not settings.policies.paths:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
+from msgspec.structs import replace
+
 from jit_auth.core.ids import person_id
 from jit_auth.core.toml import Document, convert, did_you_mean
 from jit_auth.errors import Fault, Faults, Problem
@@ -26,6 +28,9 @@ Given = dict[str, tuple[Path, Any]]
 """Facts by dotted name, each with where it is written."""
 
 _SETTABLE = sorted([name for name in FACTS if not name.startswith("action.") and name != "labels"] + ["now"])
+
+_NOT_FACTS = frozenset({"action", "set", "reason", "expires_in", "callback_url", "return_url"})
+"""What a body of /execute has besides facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,61 @@ def read_cases(
         else:
             found += reader.case(path, test, base)
     return found
+
+
+def read_call(
+    file: str,
+    body: Mapping[str, Any],
+    actions: Mapping[str, Action],
+    *,
+    aliases: Mapping[str, str],
+    groups_of: Callable[[str], frozenset[str]],
+    zone: tzinfo,
+    now: Millis,
+) -> Call:
+    """The call that a body of /execute describes, with facts beside it or in `set` as a [[test]] gives them.
+
+    `agent` and `user` are ids, or tables of facts; whoever is named is taken to be verified, with the groups of the
+    policy, at `now`, unless the facts say otherwise. Raises Faults.
+    """
+    faults: list[Fault] = []
+    reader = _Reader(Document(file, dict(body)), actions, (), (), (), zone, faults.append)
+    name = body.get("action")
+    action = actions.get(name) if isinstance(name, str) else None
+    if action is None:
+        hint = did_you_mean(name, actions) if isinstance(name, str) else ""
+        raise Faults([Fault(file, 1, f"action: unknown action {name!r}{hint}")])
+    facts = {key: value for key, value in body.items() if key not in _NOT_FACTS}
+    for key in ("user", "agent"):
+        if isinstance(facts.get(key), str):
+            facts[f"{key}.id"] = facts.pop(key)
+        elif facts.get(key, "") is None:
+            del facts[key]
+    given = reader.flat((), {key: value for key, value in facts.items() if value is not None})
+    over = body.get("set", {})
+    if isinstance(over, Mapping):
+        given |= reader.flat(("set",), over)
+    else:
+        reader.fault(("set",), "set: facts by their names, as a [[test]] has them")
+    names = {param.name for param in action.params}
+    for fact, (path, _) in given.items():
+        if not _of_params(fact, names):
+            param = fact.split(".")[1]
+            reader.fault(path, f"{action.name} has no parameter {param!r}{did_you_mean(param, names)}")
+    given.setdefault("now", ((), datetime.fromtimestamp(now / 1000, zone)))
+    if faults:
+        raise Faults(faults)
+    try:
+        call = reader.call(action, given)
+    except _Wrong as error:
+        raise Faults([Fault(file, 1, error.args[1])]) from None
+    user = aliases.get(call.user, call.user) if "user.id" in given and call.user is not None else None
+    return replace(
+        call,
+        user=user,
+        groups=call.groups if "user.groups" in given or user is None else groups_of(user),
+        chain=call.chain if "agent.chain" in given else (call.agent,),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +265,7 @@ class _Reader:
             places.setdefault(keys[0], path)
         record, _ = params_type([action.params])
         for field in record.fields:
-            if field.name in made:
+            if made.get(field.name) is not None:
                 _fitting(field.type, made[field.name], f"params.{field.name}", places[field.name])
         return _with_defaults({"properties": {param.name: param.schema for param in action.params}}, made)
 
@@ -259,7 +319,7 @@ def _fitting(type_: Type, value: Any, name: str, path: Path) -> Any:
         if not isinstance(value, Mapping):
             raise _Wrong(path, f"{name}: not a table")
         for field in type_.fields:
-            if field.name in value:
+            if value.get(field.name) is not None:  # null is absence
                 _fitting(field.type, value[field.name], f"{name}.{field.name}", path)
     elif type_.kind == "list" and type_.item is not None and isinstance(value, list):
         for one in value:
@@ -281,7 +341,7 @@ def _json(value: Any, name: str, path: Path) -> None:
     if isinstance(value, list):
         for one in value:
             _json(one, name, path)
-    elif not isinstance(value, str | int | float) or not (isinstance(value, str) or math.isfinite(value)):
+    elif not isinstance(value, str | int | float | None) or not (isinstance(value, str | None) or math.isfinite(value)):
         raise _Wrong(path, f"{name}: {value!r} is no JSON value")
 
 

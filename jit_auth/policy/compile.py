@@ -68,25 +68,36 @@ class Condition:
     spends: bool
     """It may use up loop steps."""
     reads: frozenset[str]
+    text: str
+    tree: Node
+    runs: Mapping[int, ops.Run]
+    """By the `id` of a node of `tree`, what gives its value: for whoever explains the condition."""
 
 
 def compile_condition(text: str, scope: Scope) -> Condition:
     """The condition that `text` writes. Raises Mistake: what is wrong, and at which character."""
     compiler = _Compiler(scope)
     try:
-        code = compiler.of(parse(text), BOOL, "a condition is true or false")
+        tree = parse(text)
+        code = compiler.of(tree, BOOL, "a condition is true or false")
     except RecursionError:  # only where the caller itself is deep in the stack
         raise Mistake("nested too deeply", 0) from None
-    return Condition(code.run, compiler.spends, frozenset(scope.reads))
+    return Condition(code.run, compiler.spends, frozenset(scope.reads), text, tree, compiler.runs)
 
 
 @dataclass(slots=True)
 class _Compiler:
     scope: Scope
     variables: dict[str, Code] = field(default_factory=dict)
+    runs: dict[int, ops.Run] = field(default_factory=dict)
     spends: bool = False
 
     def code(self, node: Node) -> Code:
+        code = self.made(node)
+        self.runs[id(node)] = code.run
+        return code
+
+    def made(self, node: Node) -> Code:
         match node:
             case Constant():
                 return Code(_CONSTANTS[type(node.value)], ops.always(node.value), "a constant", value=node.value)

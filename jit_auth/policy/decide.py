@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from jit_auth.errors import Fault
 from jit_auth.model import Action, Decision
 from jit_auth.policy.case import Case
+from jit_auth.policy.compile import Condition
 from jit_auth.policy.facts import Call
 from jit_auth.policy.file import Effect
 from jit_auth.policy.labels import Label, label, listed, opaque
@@ -42,6 +44,8 @@ class Rule:
     approval: Approval | None
     file: str
     line: int
+    when: Condition | None = None
+    unless: Condition | None = None
 
 
 class Plan:
@@ -101,6 +105,15 @@ class Plan:
             if (rule.effect != "allow" if 1 << number in wrong else matched >> number & 1)
         ]
 
+    def joined(self, other: Plan) -> Plan:
+        """A plan with the rules of both: what shadow rules would come to beside the others."""
+        return Plan(
+            [*self.rules, *other.rules],
+            no_match_allows=self._no_match_allows,
+            critical=self._critical,
+            policy=self._policy,
+        )
+
     def _lines(self, errors: Mapping[int, str]) -> tuple[str, ...]:
         return tuple(f"{rule.id}: {errors[1 << n]}" for n, rule in enumerate(self.rules) if 1 << n in errors)
 
@@ -147,6 +160,7 @@ class Policy:
         unknown_to: tuple[str, ...] = (),
         contents: Mapping[str, Any] | None = None,
         cases: Sequence[Case] = (),
+        doubts: Sequence[Fault] = (),
     ) -> None:
         """`actions` are the known ones; `contents` what each rule and label says, by id, normalised."""
         self.hash = hash
@@ -156,6 +170,8 @@ class Policy:
         self.actions = frozenset(actions)
         self.cases = tuple(cases)
         """The files' tests, for `policy.cases`."""
+        self.doubts = tuple(doubts)
+        """What loads and may not be meant (`policy.lint`): warnings on loopback, faults beyond."""
         self._reads = tuple(reads)
         self.unknown_to = unknown_to
         """Who is asked what became of a call of unknown outcome: names as in `from`; empty: operators alone."""
@@ -201,13 +217,13 @@ class Policy:
         plan = self._shadows.get(call.action.name)
         if plan is None:
             return ()
-        return tuple([rule.id for rule in plan.matching(*plan.evaluate(self._frame(call)))])
+        return tuple([rule.id for rule in plan.matching(*plan.evaluate(self.facts(call)))])
 
     def seen(self, call: Call) -> dict[str, bool]:
         """For each rule that fits the call's action, shadow ones included, whether it counts as matched."""
         found: dict[str, bool] = {}
         for plan in self._of(call.action.name):
-            matching = plan.matching(*plan.evaluate(self._frame(call)))
+            matching = plan.matching(*plan.evaluate(self.facts(call)))
             found |= {rule.id: rule in matching for rule in plan.rules}
         return found
 
@@ -229,10 +245,17 @@ class Policy:
         """`sha256:` over everything in the files that can decide this action: its rules and labels, and all groups."""
         return self._hashes[action]
 
-    def _frame(self, call: Call) -> Frame:
+    def facts(self, call: Call) -> Frame:
+        """The frame in which rules are evaluated for this call: its labels are there, all else is read when asked."""
         facts = frame(call, self._reads)
         label(self._labels[call.action.name], facts)
         return facts
+
+    def plan(self, action: str) -> tuple[Plan, Plan | None, Sequence[Label]] | None:
+        """What decides an action: its rules, its shadow rules if it has any, its labels. None of an unknown action."""
+        if action not in self._plans:
+            return None
+        return self._plans[action], self._shadows.get(action), self._labels[action]
 
     def _of(self, action: str) -> list[Plan]:
         return [plans[action] for plans in (self._plans, self._shadows) if action in plans]

@@ -58,6 +58,7 @@ class RuleTable(Struct, frozen=True, kw_only=True):
     unless: str | None = None
     reason: str | None = None
     mode: str = "enforce"
+    ignores: tuple[str, ...] = ()
     approval: ApprovalTable | None = None
 
 

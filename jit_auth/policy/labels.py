@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jit_auth.policy.compile import Condition
 from jit_auth.policy.facts import Call
 from jit_auth.policy.values import Bad, Frame, Labels
 
@@ -29,6 +30,7 @@ class Label:
     run: Callable[[Frame], bool] | None
     spends: bool
     reads: frozenset[str]
+    when: Condition | None = None
 
 
 def label(labels: Sequence[Label], facts: Frame) -> Labels:

@@ -20,6 +20,7 @@ from jit_auth.policy.decide import Policy, Rule
 from jit_auth.policy.file import EFFECTS, Effect, LabelTable, PolicyFile, RuleTable, located
 from jit_auth.policy.labels import OPAQUE, Label
 from jit_auth.policy.lex import Mistake
+from jit_auth.policy.lint import Judged
 from jit_auth.policy.merge import Approval
 from jit_auth.policy.scope import Scope, Slots
 from jit_auth.policy.settle import Loaded, one_of, person, settle
@@ -45,11 +46,13 @@ def load(
     vias: Collection[str] = ("page",),
     groups: Mapping[str, Collection[str]] | None = None,
     aliases: Mapping[str, str] | None = None,
+    strict: bool = False,
 ) -> Policy:
     """The policy that all files make together. Raises Faults, with everything that is wrong.
 
     `files` are (path as shown, text); `people` the ids that config.toml knows, `groups` those that its [people] names,
-    `aliases` each other name of a person with the id; `vias` the channels there are.
+    `aliases` each other name of a person with the id; `vias` the channels there are. `strict`: what is doubtful
+    (`policy.lint`) is a fault too; else it is in the policy's `doubts`.
     """
     faults: list[Fault] = []
     loaded = _read(files, faults)
@@ -59,6 +62,7 @@ def load(
     labels: list[Label] = []
     for (document, file), (_, zone) in zip(loaded, settled.zones, strict=True):
         labels += judge.labels(document, file, zone)
+    judge.made = labels
     unknown_to = _unknown_to(loaded, crew, faults.append)
     rules: list[Rule] = []
     for (document, file), (_, zone) in zip(loaded, settled.zones, strict=True):
@@ -66,8 +70,10 @@ def load(
     cases: list[Case] = []
     for (document, file), (_, zone) in zip(loaded, settled.zones, strict=True):
         cases += read_cases(document, file, actions, judge.ids, settled.groups, judge.added, zone, faults.append)
+    if strict:
+        faults += judge.doubts
     if faults:
-        raise Faults(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column)))
+        raise Faults(sorted(faults, key=_place))
     content = {
         "format": 1,
         "no_match": settled.no_match,
@@ -87,7 +93,12 @@ def load(
         timezone=settled.timezone,
         hash="sha256:" + hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
         cases=cases,
+        doubts=sorted(judge.doubts, key=_place),
     )
+
+
+def _place(fault: Fault) -> tuple[str, int, int]:
+    return fault.file, fault.line, fault.column
 
 
 def _unknown_to(files: Sequence[Loaded], crew: Crew, fault: Callable[[Fault], None]) -> tuple[str, ...]:
@@ -144,6 +155,10 @@ class _Judge:
         """Of all rules, faulty ones included."""
         self.added: set[str] = {OPAQUE}
         """Names that labels add."""
+        self.made: list[Label] = []
+        """All labels that are without fault, once they are read."""
+        self.doubts: list[Fault] = []
+        """What rules without fault may not mean."""
         self._labels: set[str] = set()
         self._fitting: dict[str, tuple[str, ...]] = {}
         self._params: dict[frozenset[str], tuple[Type, dict[str, str]]] = {}
@@ -184,7 +199,7 @@ class _Judge:
         }  # fmt: skip
         run = when.run if when is not None else None
         spends = when is not None and when.spends
-        return Label(table.id, tuple(sorted(set(table.add))), actions, run, spends, frozenset(scope.reads))
+        return Label(table.id, tuple(sorted(set(table.add))), actions, run, spends, frozenset(scope.reads), when)
 
     def rules(self, document: Document, file: PolicyFile, zone: tzinfo) -> list[Rule]:
         found: list[Rule] = []
@@ -204,6 +219,7 @@ class _Judge:
         self._names(document, path, table)
         actions = self._match(document, path, table.match, allows=table.effect == "allow")
         approval = self._approval(document, path, table, actions)
+        self._ignores(document, (*path, "ignores"), table.ignores, actions)
         scope = self._scope(actions, zone, labels=frozenset(self.added))
         when = unless = None
         if actions:
@@ -217,7 +233,7 @@ class _Judge:
             "match": sorted(set(table.match)), "when": table.when, "unless": table.unless, "effect": effect,
             "reason": table.reason, "mode": table.mode, "zone": str(zone), "approval": approval,
         }  # fmt: skip
-        return Rule(
+        rule = Rule(
             id=table.id,
             effect=effect,
             reason=table.reason or "",
@@ -229,7 +245,13 @@ class _Judge:
             approval=approval,
             file=document.file,
             line=document.line(*path),
+            when=when,
+            unless=unless,
         )
+        covered = [self._actions[name] for name in sorted(actions)]
+        judged = Judged(document, path, table, rule, covered, self.made, self.slots.reads)
+        self.doubts += judged.doubts()
+        return rule
 
     def _fault(self, document: Document, path: Path, message: str) -> None:
         self._faults.append(document.fault(path, message))
@@ -242,6 +264,14 @@ class _Judge:
         self.ids.add(table.id)
         for key, value, names in (("effect", table.effect, EFFECTS), ("mode", table.mode, _MODES)):
             self._faults += one_of(document, (*path, key), key, value, names)
+
+    def _ignores(self, document: Document, path: Path, given: Sequence[str], actions: frozenset[str]) -> None:
+        """Parameters about which a rule is not doubted. They decide nothing, so no hash covers them."""
+        known = {param.name for name in actions for param in self._actions[name].params}
+        for number, name in enumerate(given):
+            if actions and name not in known:
+                message = f"ignores: no action of this rule has a parameter {name!r}{did_you_mean(name, known)}"
+                self._fault(document, (*path, number), message)
 
     def _match(self, document: Document, path: Path, match: Sequence[str], *, allows: bool) -> frozenset[str]:
         """The actions that a rule covers; a glob that allows leaves out those of risk critical (THREAT_MODEL 24)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -148,3 +149,33 @@ def start(node: Node) -> int:
             return start(node.condition)
         case _:
             return node.at
+
+
+def below(node: Node) -> Iterator[Node]:
+    """The nodes directly under a node, in the order of the text."""
+    match node:
+        case Select():
+            yield node.base
+        case Index():
+            yield from (node.base, node.index)
+        case Items():
+            yield from node.items
+        case Apply():
+            yield from node.args
+        case Has():
+            yield node.field
+        case Loop():
+            yield from (node.base, node.body)
+        case Unary():
+            yield node.value
+        case Logic():
+            yield from node.parts
+        case Compare():
+            yield from (node.left, node.right)
+        case Arithmetic():
+            yield node.first
+            yield from (part for _, part, _ in node.steps)
+        case Choose():
+            yield from (node.condition, node.yes, node.no)
+        case Constant() | Name():
+            return

@@ -155,11 +155,9 @@ LATER = [
     "keys rotate",
     "connectors import openapi x.yaml",
     "connectors accept x",
-    "policy explain x.json",
     "policy replay",
     "policy publish",
     "policy test --mutate",
-    "policy check --strict policies.toml",
     "policy test --allow-uncovered",
     "db restored",
     "serve --publish",
@@ -332,25 +330,26 @@ expect = { effect = "allow", rules = ["reads"], errors = [] }
 
 def test_policy_test(ready: Service) -> None:
     ready.write("tests-good.toml", files.POLICIES + TESTS)
-    good = ready.command("policy", "test", str(ready.folder / "tests-good.toml"))
+    some = ("--min-coverage", "10")  # not every rule is seen both ways: the default asks for all
+    good = ready.command("policy", "test", str(ready.folder / "tests-good.toml"), *some)
     assert good.returncode == 0, good.stdout + good.stderr
     for name in ("mail is asked", "forbidden words", "reads are free"):
         assert name in good.stdout
     assert re.search(r"\d+ ?%", good.stdout), "coverage"
-    below = ready.command("policy", "test", str(ready.folder / "tests-good.toml"), "--min-coverage", "100")
+    below = ready.command("policy", "test", str(ready.folder / "tests-good.toml"))
     assert below.returncode == 1, "some rules were never seen matching and not"
     ready.write(
         "tests-bad.toml", files.POLICIES + TESTS.replace('effect = "deny", rules = ["never"]', 'effect = "allow"')
     )
-    bad = ready.command("policy", "test", str(ready.folder / "tests-bad.toml"))
+    bad = ready.command("policy", "test", str(ready.folder / "tests-bad.toml"), *some)
     assert bad.returncode == 1
     assert "forbidden words" in bad.stdout + bad.stderr
     ready.write("policies.toml", files.POLICIES + TESTS)
-    default = ready.command("policy", "test")
+    default = ready.command("policy", "test", *some)
     ready.write("policies.toml", files.POLICIES)
     assert default.returncode == 0, default.stdout + default.stderr
     assert "mail is asked" in default.stdout
-    as_json = ready.command("policy", "test", str(ready.folder / "tests-good.toml"), "--json")
+    as_json = ready.command("policy", "test", str(ready.folder / "tests-good.toml"), *some, "--json")
     assert as_json.returncode == 0
     json.loads(as_json.stdout)
 

@@ -37,6 +37,7 @@ unknown_to = ["user:ana@example.com"]
 id = "read"
 match = ["mailhub.list_messages", "mailhub.read_mail", "mailhub.note_again"]
 effect = "allow"
+ignores = ["text"]
 
 [[rule]]
 id = "send"

@@ -275,7 +275,6 @@ def test_every_pattern_of_a_match_has_to_fit() -> None:
         (rule("a b", "deny", "pay.list"), "2: id: 'a b' is not 1 to 100 of A-Z a-z 0-9 . _ -"),
         (rule("a", "deny", "pay.list") * 2, "6: id: there is another rule 'a'"),
         (rule("a", "deny", "pay.list", wen="true"), "5: unknown key 'wen' in [rule[0]] (did you mean 'when'?)"),
-        (rule("a", "deny", "pay.list", ignores="x"), "5: unknown key 'ignores' in [rule[0]]"),
         (rule("a", "deny", "pay.list").replace('id = "a"\n', ""), "1: missing key 'id' in [rule[0]]"),
         ("[[rule]]\nx = \n", "2:"),
     ],
