@@ -65,6 +65,9 @@ class Own:
             while True:
                 opened = await self.get(agent, execution_id)
                 left = until - loop.time()
+                if self.waits.stopped(agent) and opened.execution.state == "paused":
+                    await self.dispatcher.advance(execution_id)  # it ends now, and the wait with it
+                    return await self.get(agent, execution_id)
                 if left <= 0 or self.waits.ended or not _open(opened.execution, paused):
                     return opened
                 await self.waits.pause(event, left)
