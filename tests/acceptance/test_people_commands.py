@@ -76,7 +76,6 @@ LATER = [
     ("[users]\n", '[users]\nissuer = "corp"\n', "issuer"),
     ("[users]\n", '[users]\napp_url = "https://a.example/x"\n', "app_url"),
     ("[vault]\n", "[retention]\n[vault]\n", "retention"),
-    ("[vault]\n", '[admins.olga]\nrole = "viewer"\n[vault]\n', "admins"),
     ("[vault]\n", '[issuers.corp]\nissuer = "https://a.example"\n[vault]\n', "issuers"),
     ("asks_per", "asks_by", "asks_by_person_hour"),
     ('groups = ["finance"]\n', 'groups = ["finance"]\nphone = "1"\n', "phone"),
