@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.browser import Browser
 from tests.integration.attacks.meddler import Meddler
-from tests.integration.operators.conftest import admin, command, facts
-from tests.integration.service.kit import OTHER, Kit
+from tests.integration.operators.conftest import ADMINS, admin, command, facts
+from tests.integration.service.kit import OTHER, Kit, kit
 
 SEND = {"to": ["x@y.example"], "subject": "hi"}
 ALICE = "alice@example.com"
@@ -233,3 +234,38 @@ async def test_one_replica_cuts_and_the_other_sends_nothing_more(replicas: tuple
         assert (await waiting).json["error"]["code"] == "revoked"
     await admin(two, "agents/mailbot/restore")
     assert (await one.execute("note", params={"text": "x"})).status == 202
+
+
+async def test_a_user_is_cut_on_all_replicas_with_links_and_calls(replicas: tuple[Kit, Kit]) -> None:
+    one, two = replicas
+    paused = (await two.execute("send_message", params=SEND)).json["id"]
+    waits = await two.execute("list_messages", token=OTHER)
+    link = waits.json["waiting_for"][0]["url"]
+    came = await admin(one, "revoke", {"user": ALICE})
+    assert came.json["cut"] == {"grants": 1, "consents": 1, "sessions": 0, "executions": 2, "passes": 0}
+    async with two.session.get(link) as page:
+        assert page.status == 404
+    assert (await two.ended(paused))["error"]["code"] == "revoked"
+    again = await two.execute("note", params={"text": "x"})
+    assert (again.status, [item["kind"] for item in again.json["waiting_for"]]) == (202, ["consent"])
+    assert (await admin(two, "revoke", {"connector": "mailhub"})).status == 200
+    assert (await one.execute("note", params={"text": "x"})).json["code"] == "revoked"
+    assert (await one.ended(again.json["id"]))["error"]["code"] == "revoked"
+    await admin(two, "connectors/mailhub/restore")
+    assert (await one.execute("note", params={"text": "x"})).status == 202
+
+
+async def test_the_command_tells_webhooks(tmp_path: Path) -> None:
+    hook = '[webhooks.ops]\nurl = "http://127.0.0.1:9/"\nsecret = "whsec_' + "QUJD" * 11 + '"\n'
+    async with kit(tmp_path, config=ADMINS + hook) as found:
+        async with found.running():
+            await found.connected()
+        ran = await command(found, "revoke", "agent", "mailbot", "--reason", "odd")
+        assert ran.code == 0, ran.err
+        async with found.running():
+            assert found.service is not None
+            found.clock.offset += 7_200_000
+            rows = [row for row in await found.service.store.outbox_due() if row.kind == "event"]
+            told = {kind for row in rows for kind in ("agent.suspended", "grant.revoked") if kind in row.payload}
+            assert told == {"agent.suspended", "grant.revoked"}
+            assert not [row for row in rows if ALICE in row.payload or "odd" in row.payload]
