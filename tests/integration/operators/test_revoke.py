@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jit_auth.model import Audit, Insert, Pass, Session, Unit
 from tests.fakes.browser import Browser
 from tests.integration.attacks.meddler import Meddler
 from tests.integration.operators.conftest import ADMINS, admin, command, facts
@@ -269,3 +270,27 @@ async def test_the_command_tells_webhooks(tmp_path: Path) -> None:
             told = {kind for row in rows for kind in ("agent.suspended", "grant.revoked") if kind in row.payload}
             assert told == {"agent.suspended", "grant.revoked"}
             assert not [row for row in rows if ALICE in row.payload or "odd" in row.payload]
+
+
+async def test_sessions_and_approvals_for_a_while_are_cut(world: Kit) -> None:
+    assert world.service is not None
+    store = world.service.store
+    now, far = store.now(), store.now() + 3_600_000
+    session = Session(id="ses_1", person=ALICE, how="oidc", issuer="corp", at=now, used=now, until=far)
+
+    def standing(letter: str) -> Pass:
+        return Pass(
+            id="pas_0" + letter * 25, digest="sha256:d", agent="mailbot", chain=("mailbot",), user=ALICE,
+            action="mailhub.send_message", voters=("ana@example.com",), uses=3, until=far, created=now,
+        )  # fmt: skip
+
+    rows = (Insert(session), Insert(standing("a")), Insert(standing("b")))
+    await store.apply(Unit(None, rows, Audit(actor="engine", what=({"do": "test"},))))
+    one = await admin(world, "revoke", {"grant": standing("a").id, "reason": "too long"}, role="operator")
+    assert (one.status, one.json["cut"]["passes"]) == (200, 1)
+    assert [each.id for each in await store.passes()] == [standing("b").id]
+    assert (await admin(world, "revoke", {"grant": standing("a").id})).json["cut"]["passes"] == 0
+    cut = (await admin(world, "revoke", {"user": ALICE})).json["cut"]
+    assert (cut["sessions"], cut["passes"]) == (1, 1)
+    assert await store.own.sessions(ALICE) == ()
+    assert await store.passes() == ()
