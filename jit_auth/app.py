@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -39,6 +39,8 @@ from jit_auth.engine.claims import Claims
 from jit_auth.engine.connect import Connects
 from jit_auth.engine.consents import Consents
 from jit_auth.engine.copies import Copies
+from jit_auth.engine.cuts import Cuts
+from jit_auth.engine.halts import Halts
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.mine import Mines
@@ -69,6 +71,7 @@ from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
 from jit_auth.web import approve, connect
+from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
 from jit_auth.web.codes import CodePages
 from jit_auth.web.confirm import Confirm
@@ -92,6 +95,8 @@ log = logging.getLogger(__name__)
 
 MOST_SKEW = 5_000
 """Milliseconds that this machine's clock may differ from the database's before it is not ready."""
+CUT_AT_ONCE = 100
+"""Executions that end at once with what they hung on."""
 
 
 @dataclass
@@ -106,9 +111,20 @@ class Service:
     """It was told to stop: calls under way end, no new ones should come."""
 
 
-def load_bundle(settings: Settings) -> Bundle:
-    """Everything that decides, from the files that the settings name. Raises Faults."""
-    catalog = load_catalog(
+def announce(store: Store, settings: Settings) -> Callable[[str], str]:
+    """Have the store write the events of each unit with it; gives what makes ids."""
+    entropy = Entropy(10)
+
+    def make_id(prefix: str) -> str:
+        return new_id(prefix, store.now(), entropy.take())
+
+    store.outbox = Announcer(settings.webhooks, make_id, store.now, settings.server.environment)
+    return make_id
+
+
+def catalog_of(settings: Settings) -> Catalog:
+    """All that can be called, from the files that the settings name. Raises Faults."""
+    return load_catalog(
         settings.connectors.paths,
         settings.providers,
         public_url=settings.server.public_url,
@@ -116,6 +132,11 @@ def load_bundle(settings: Settings) -> Bundle:
         kinds=tuple(KINDS),
         config=settings.document,
     )
+
+
+def load_bundle(settings: Settings) -> Bundle:
+    """Everything that decides, from the files that the settings name. Raises Faults."""
+    catalog = catalog_of(settings)
     actions = {name: operation.action for name, operation in catalog.actions.items()}
     policy = load_policy(
         policy_texts(settings),
@@ -201,12 +222,7 @@ async def build(
         )
         stack.push_async_callback(store.close)
         limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
-        entropy = Entropy(10)
-
-        def make_id(prefix: str) -> str:
-            return new_id(prefix, store.now(), entropy.take())
-
-        store.outbox = Announcer(settings.webhooks, make_id, store.now, environment)
+        make_id = announce(store, settings)
         await store.publish(bundle.hash, "engine")
         loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
         await store.apply(Unit(None, (), Audit(actor="engine", what=(loaded,))))
@@ -278,10 +294,19 @@ async def build(
 
         dispatcher.moved = moved
 
-        bearers = Bearers(
-            settings.agents,
-            {digest: f"token-{number}" for number, digest in enumerate(settings.server.admin_token_sha256, 1)},
-        )
+        bearers = Bearers(settings.agents, settings.admins.values())
+
+        def stopped(agent: str) -> bool:
+            return ("agent", agent) in memory.belief.stops
+
+        async def settle(executions: Sequence[str]) -> None:
+            await memory.reread()
+            for execution_id in executions[:CUT_AT_ONCE]:  # the worker ends the others, which are due
+                dispatcher.spawn(dispatcher.advance(execution_id))
+            worker.wake()
+
+        waits.stopped = stopped
+        cuts = Cuts(store, egress, settings.agents, bundle.catalog.connectors, bundle.catalog.providers, settle)
         execute = Execute(engine, bearers)
         pages = Pages(public_url, environment)
         sessions = Sessions(store, Mac(vault.derive("sessions")), approvals.gone)
@@ -311,7 +336,8 @@ async def build(
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
-            *Streams(engine, bearers, environment, lambda agent: ("agent", agent) in memory.belief.stops).routes(),
+            *Streams(engine, bearers, environment, stopped).routes(),
+            *Administration(cuts, Halts(store), settings.people, bearers).routes(),
             *approve.routes(engine, pages, visits, engine, passkeys),
             *connect.routes(engine, pages, visits),
             *by_code,

@@ -11,7 +11,8 @@
     │   │                            signin_refused, bad_id_token, unverified_email, foreign_domain,
     │   │                            other_subject, left
     │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible,
-    │   │                            other_person, sign_in_required, passkey_required, bad_form_token, unknown_nonce
+    │   │                            other_person, sign_in_required, passkey_required, bad_form_token, unknown_nonce,
+    │   │                            role_required
     │   ├── PasskeyRefused    403    passkey_refused, passkey_replayed, passkey_unknown, passkey_unverified,
     │   │                            passkey_expired, passkey_too_young, no_passkey, no_passkeys_here, sign_in_again
     │   ├── CodeRefused       403    wrong_code, code_expired, code_spent, no_code

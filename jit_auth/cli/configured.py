@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -12,6 +13,7 @@ from jit_auth.channels import CHANNELS
 from jit_auth.cli.options import config_path
 from jit_auth.config.load import load
 from jit_auth.config.settings import Settings
+from jit_auth.engine.cuts import Author
 from jit_auth.errors import JitAuthError
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.place import file_of
@@ -27,6 +29,15 @@ CHANNEL_TABLES = {channel.name: channel.settings for channel in CHANNELS.values(
 def settings_of(args: argparse.Namespace, *, secrets: bool = True) -> Settings:
     """The settings that the command was given. Raises Faults."""
     return load(config_path(args), channels=CHANNEL_TABLES, secrets=secrets)
+
+
+def author_of(args: argparse.Namespace) -> Author:
+    """Who runs this command and why, as it goes on record: the operating system's word for who."""
+    try:
+        system = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        system = str(os.getuid())
+    return Author("operator", args.reason.strip(), system)
 
 
 def with_store(settings: Settings, work: Callable[[Store, Vault], Awaitable[T]]) -> T:

@@ -16,6 +16,7 @@ from msgspec.structs import asdict, replace
 
 from jit_auth.config import settings as made
 from jit_auth.config import tables, urls
+from jit_auth.config.admins import judge_admins
 from jit_auth.config.channels import gather_channels
 from jit_auth.config.database import judge_url, sqlite_path
 from jit_auth.config.limits import judge_limits
@@ -72,6 +73,14 @@ class Resolver:
             storage=self._storage(file.storage),
             vault=self._vault(file.vault),
             agents=self._agents(file.agents, people, loopback),
+            admins=(
+                admins := judge_admins(
+                    file.admins,
+                    server.admin_token_sha256,
+                    {table.secret_sha256 for table in file.agents.values()},
+                    self._fault,
+                )
+            ),
             users=judge_users(
                 file.users,
                 file.issuers,
@@ -79,7 +88,10 @@ class Resolver:
                 self._secret,
                 self._fault,
                 beyond=None if loopback else self._beyond(host),
-                taken={*(table.secret_sha256 for table in file.agents.values()), *server.admin_token_sha256},
+                taken={
+                    *(table.secret_sha256 for table in file.agents.values()),
+                    *(admin.secret_sha256 for admin in admins.values()),
+                },
             ),
             issuers=judge_issuers(file.issuers, self._secret, self._fault),
             people=people,

@@ -60,6 +60,17 @@ class Agent(Struct, frozen=True, kw_only=True):
     return_urls: tuple[str, ...]
 
 
+Role = Literal["viewer", "operator", "security"]
+
+
+class Admin(Struct, frozen=True, kw_only=True):
+    """Who administers, by a bearer token. Never decides, consents or executes (THREAT_MODEL 35)."""
+
+    name: str
+    secret_sha256: str
+    role: Role
+
+
 Verify = Literal["oidc", "email", "app", "none"]
 
 
@@ -117,6 +128,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     server: Server
     storage: Storage
     vault: VaultKeys
+    admins: dict[str, Admin]
+    """With those that `[server] admin_tokens` makes: `token-1` and so on, of role security."""
     agents: dict[str, Agent]
     users: Users
     issuers: dict[str, Issuer]

@@ -55,6 +55,11 @@ class AgentTable(Struct, frozen=True, kw_only=True):
     return_urls: tuple[str, ...] = ()
 
 
+class AdminTable(Struct, frozen=True, kw_only=True):
+    secret_sha256: str
+    role: Literal["viewer", "operator", "security"]
+
+
 class UsersTable(Struct, frozen=True, kw_only=True):
     verify: Literal["oidc", "email", "app", "none"] = "none"
     issuer: str | None = None
@@ -100,6 +105,7 @@ class File(Struct, frozen=True, kw_only=True):
     vault: VaultTable
     server: ServerTable = ServerTable()
     storage: StorageTable = StorageTable()
+    admins: dict[str, AdminTable] = {}
     agents: dict[str, AgentTable] = {}
     users: UsersTable = UsersTable()
     issuers: dict[str, IssuerTable] = {}

@@ -89,6 +89,10 @@ def _grant(fact: Fact) -> Iterator[Event]:
     yield Event(fact["do"], None, {"grant": fact["grant"], "provider": fact["provider"]})
 
 
+def _agent(fact: Fact) -> Iterator[Event]:
+    yield Event(fact["do"], None, {"agent": fact["agent"]})
+
+
 def _loaded(fact: Fact) -> Iterator[Event]:
     yield Event("config.loaded", None, {"bundle": fact["bundle"]})
     if "policy" in fact:
@@ -111,6 +115,8 @@ _PROJECTIONS: dict[str, Callable[[Fact], Iterator[Event]]] = {
     "grant.broken": _grant,
     "grant.recovered": _grant,
     "grant.revoked": _grant,
+    "agent.suspended": _agent,
+    "agent.restored": _agent,
     "config.loaded": _loaded,
 }
 TYPES = (
@@ -126,6 +132,8 @@ TYPES = (
     "grant.broken",
     "grant.recovered",
     "grant.revoked",
+    "agent.suspended",
+    "agent.restored",
     "config.loaded",
     "policy.loaded",
 )

@@ -74,5 +74,5 @@ def _since(view: View) -> Millis:
 def _patience(view: View) -> Millis:
     """Until when an outage is retried: 60 s, or, where people approved, as long as their approval may be used."""
     if view.decision.wants and view.execution.met is not None:
-        return min(view.execution.expires, view.execution.met + view.send_within)
-    return min(view.execution.expires, _since(view) + RETRY_FOR)
+        return min(view.expires, view.late(view.execution.met))
+    return min(view.expires, _since(view) + RETRY_FOR)

@@ -13,6 +13,7 @@ from jit_auth.core.nudge import next_nudge, nudge
 from jit_auth.core.outcome import after, over, unanswered
 from jit_auth.core.quorum import enough
 from jit_auth.core.scopes import Lack
+from jit_auth.core.standstill import until
 from jit_auth.core.view import Asking, Came, End, Send, Step, View, Wait
 from jit_auth.model import Ask, Want
 
@@ -75,7 +76,7 @@ def _ended(view: View) -> Step | None:
     execution = view.execution
     if view.barred is not None:
         return over(view, End("denied", view.barred))
-    if view.now >= execution.expires:
+    if view.now >= view.expires:
         return over(view, End("expired", endings.EXPIRED))
     if view.decision.effect == "deny":
         return over(view, End("denied", endings.denied_by_policy(view.decision)))
@@ -102,7 +103,7 @@ def _answered_no(view: View) -> End | None:
         if ask.state == "denied":
             vote = next((v for v in view.votes if v.ask == ask.id and v.verdict == "deny"), None)
             return End("denied", endings.denied_by(vote))
-        if ask.state == "open" and view.now >= ask.expires:
+        if ask.state == "open" and view.now >= view.ends(ask):
             return End("expired", endings.EXPIRED)
     return None
 
@@ -126,8 +127,8 @@ def _owed(view: View) -> Step:
             return unanswered(view, "People would have to be asked before it may be repeated.")
         return Asking(consents, approval, tuple(old), why or "")
     if kept or not met:
-        waiting = [ask.expires for ask in open_asks if ask not in old]
-        return Wait(min([view.execution.expires, *waiting]), tuple(old))
+        waiting = [view.ends(ask) for ask in open_asks if ask not in old]
+        return Wait(min([view.expires, *waiting]), tuple(old))
     if met and current is not None and current.state == "open" and current not in old:
         old.append(current)
     return _send(view, current, tuple(old))
@@ -158,15 +159,16 @@ def _approval(view: View, current: Ask | None) -> tuple[bool, str | None]:
     if view.lacks:
         # Asked again only when all else is met: until then nobody is bothered twice.
         return True, None
-    late = view.execution.met is not None and view.now >= view.execution.met + view.send_within
-    if view.now >= _runs_out(current, wants) or (late and view.execution.trouble_since is None):
+    late = view.execution.met is not None and view.now >= view.late(view.execution.met)
+    if view.now >= _runs_out(view, current, wants) or (late and view.execution.trouble_since is None):
         return False, "The approval ran out before the call could be made."
     return True, None
 
 
-def _runs_out(current: Ask, wants: tuple[Want, ...]) -> int:
+def _runs_out(view: View, current: Ask, wants: tuple[Want, ...]) -> int:
     """When a round's votes are too old: by what was promised then, or by the present rules, if they are stricter."""
-    return min(current.expires, current.created + min(want.expires for want in wants))
+    promised = min(current.expires, current.created + min(want.expires for want in wants))
+    return until(promised, current.created, view.spans)
 
 
 def _send(view: View, current: Ask | None, settled: tuple[Ask, ...]) -> Step:
@@ -175,10 +177,10 @@ def _send(view: View, current: Ask | None, settled: tuple[Ask, ...]) -> Step:
     pausing = execution.trouble_since is not None and execution.deadline is None
     if pausing and execution.due is not None and execution.due > view.now:
         return Wait(execution.due, settled)
-    not_after = execution.expires
+    not_after = view.expires
     if current is not None and view.decision.wants:
         met = view.now if execution.met is None else execution.met
-        not_after = min(not_after, _runs_out(current, view.decision.wants), met + view.send_within)
+        not_after = min(not_after, _runs_out(view, current, view.decision.wants), view.late(met))
     spends = view.standing if current is None and view.decision.wants else None
     if spends is not None:
         not_after = min(not_after, spends.until)

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from jit_auth.core.scopes import Lack
+from jit_auth.core.standstill import Span, until
 from jit_auth.model import (
     Ask,
     Crowd,
@@ -83,6 +84,21 @@ class View(Struct, frozen=True):
     """Read where people would be asked."""
     cooldown: Millis = 0
     """How long after a person's denial the same request is denied at once; 0: never."""
+    spans: tuple[Span, ...] = ()
+    """When everything was halted."""
+
+    @property
+    def expires(self) -> Millis:
+        """When the execution runs out."""
+        return until(self.execution.expires, self.execution.created, self.spans)
+
+    def ends(self, ask: Ask) -> Millis:
+        """When a question runs out."""
+        return until(ask.expires, ask.created, self.spans)
+
+    def late(self, since: Millis) -> Millis:
+        """When what was met at `since` may no longer be sent."""
+        return until(since + self.send_within, since, self.spans)
 
 
 class Send(Struct, frozen=True):

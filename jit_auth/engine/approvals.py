@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from msgspec.structs import replace
 
+from jit_auth.core.ids import born
 from jit_auth.core.links import genuine, row_of
 from jit_auth.credentials import KINDS
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
@@ -160,7 +161,7 @@ class Approvals:
     async def _link(self, ticket: str) -> Card:
         """The copy whose link it is: of a question, open or not, or of a gathered message. Raises NotFound, Gone."""
         card = await self.card(ticket)
-        if self.store.now() >= card.expires:
+        if self.store.now() >= self.memory.belief.until(card.expires, born(card.id) or 0):
             raise Gone("This link has run out.", code="expired")
         return card
 
@@ -278,7 +279,8 @@ class Approvals:
         if execution.state == "cancelled":
             raise Gone("The agent withdrew this request.", code="cancelled")
         waits = execution.state == "paused"
-        if ask.state == "expired" or (self.store.now() >= ask.expires and (ask.state == "open" or waits)):
+        ends = self.memory.belief.until(ask.expires, ask.created)
+        if ask.state == "expired" or (self.store.now() >= ends and (ask.state == "open" or waits)):
             raise Gone("This request ran out before it was decided.", code="expired")
 
     async def _mark(self, person: str, ask: Ask, opened: Opened, judged: Judged, choice: Choice) -> Mark:

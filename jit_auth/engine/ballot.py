@@ -108,7 +108,7 @@ class Ballot:
                     execution=execution.id,
                 )
             )
-        not_after = min(mark.ask.expires for mark in marks)
+        not_after = min(belief.until(mark.ask.expires, mark.ask.created) for mark in marks)
         at = At(belief.epoch, self.circle.bundle.hash, tuple(people), not_after=not_after)
         return Unit(at, tuple(ops), records[0], tuple(records[1:]))
 

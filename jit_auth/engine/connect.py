@@ -91,7 +91,9 @@ class Connects:
                 "trip": False,
             }
             subjects = self._subjects(ask, operation, grant)
-            at = At(self.memory.belief.epoch, self.bundle.hash, subjects, not_after=ask.expires)
+            belief = self.memory.belief
+            ends = belief.until(ask.expires, ask.created)
+            at = At(belief.epoch, self.bundle.hash, subjects, not_after=ends)
             if not isinstance(await store.apply(Unit(at, tuple(ops), _audit(ask, (fact,)))), Stale):
                 self.memory.forget(grant.user, grant.provider)
                 name = grant.account_name or grant.account or None

@@ -241,7 +241,8 @@ class Consents:
         execution = found[1]
         if execution.state == "cancelled":
             raise Gone("The agent withdrew this request.", code="cancelled")
-        if ask.state == "expired" or (ask.state == "open" and self.store.now() >= ask.expires):
+        ends = self.memory.belief.until(ask.expires, ask.created)
+        if ask.state == "expired" or (ask.state == "open" and self.store.now() >= ends):
             raise Gone("This request ran out before it was answered.", code="expired")
         if ask.state != "open":
             raise Conflict("This was answered already.", code="already_finished", hint="There is nothing left to do.")

@@ -100,8 +100,9 @@ class Judge:
         votes: tuple[Vote, ...] = (),
         *,
         held: bool = False,
+        fresh: bool = False,
     ) -> Judged:
-        """Everything that `next_step` depends on, by the present rules and rows."""
+        """Everything that `next_step` depends on, by the present rules and rows. `fresh`: the stops were just read."""
         belief = self._memory.belief
         now = self._store.now()
         operation = self.bundle.operation(execution.action)
@@ -117,6 +118,10 @@ class Judge:
         if grant is not None:
             subjects.append(("grant", grant.id))
         barred = self._bar(execution, operation, belief, subjects)
+        if barred is not None and belief.stops and not fresh:
+            # A stop that was lifted elsewhere refuses nothing: memory only ever speeds a yes.
+            await self._memory.reread()
+            return await self.judge(execution, asks, votes, held=held, fresh=True)
         try:
             if execution.version:
                 operation.validate(execution.params)
@@ -170,6 +175,7 @@ class Judge:
             standing=standing,
             crowd=crowd,
             cooldown=self._cooldown,
+            spans=belief.spans,
         )
         at = At(belief.epoch, self.bundle.hash, tuple(subjects))
         shadow, reads = self.bundle.policy.shadow(call), self.bundle.reads[execution.action]
@@ -242,6 +248,8 @@ class Judge:
         for subject in subjects if belief.stops else ():
             if subject in belief.stops:
                 return Trouble("revoked", f"This {subject[0]} was stopped.", "An operator can say why.", by="admin")
+        if belief.stops and belief.cut(execution):
+            return Trouble("revoked", "The user's access was revoked.", "A new call asks them anew.", by="admin")
         if belief.stops and any(
             ("own", f"{agent}/{execution.user}") in belief.stops for agent in ("*", *execution.chain)
         ):

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from jit_auth.model import Consent, Grant, Stop
+from jit_auth.core.standstill import Span, spans_of, until
+from jit_auth.model import Consent, Execution, Grant, Millis, Stop
 from jit_auth.storage.store import Store
 
 KEPT = 50_000
@@ -47,10 +48,21 @@ class Belief:
     bundle: str
     stops: Mapping[tuple[str, str], Stop]
     known: dict[tuple[str, str], Holding] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()
+    """When everything was halted: deadlines stood still."""
 
     @property
     def halted(self) -> bool:
         return ("all", "") in self.stops
+
+    def cut(self, execution: Execution) -> bool:
+        """Whether it was begun before its user was cut off."""
+        found = self.stops.get(("cut", execution.user)) if execution.user is not None else None
+        return found is not None and execution.created <= found.at
+
+    def until(self, deadline: Millis, since: Millis) -> Millis:
+        """When a deadline is over that has run since `since`."""
+        return until(deadline, since, self.spans)
 
 
 class Memory:
@@ -65,7 +77,7 @@ class Memory:
         """Swap in a new belief: the epoch first, then the stops, in one snapshot; holdings are read when needed."""
         epoch, bundle, stops = await self._store.stops()
         active = {(stop.kind, stop.id): stop for stop in stops if stop.active}
-        self.belief = Belief(epoch, bundle, active)
+        self.belief = Belief(epoch, bundle, active, spans=spans_of(stops))
         return self.belief
 
     async def holding(self, user: str, provider: str, *, fresh: bool = False) -> Holding:

@@ -167,14 +167,14 @@ class Mines:
         mine = [
             (ask, execution)
             for ask, execution in found.values()
-            if now < ask.expires
+            if now < self.memory.belief.until(ask.expires, ask.created)
             and execution.state == ("unknown" if ask.kind == "outcome" else "paused")
             and person in self.circle.voters(execution, ask)
         ]
         done = await self.store.own.voted(person, [ask.id for ask, _ in mine])
         waiting = [self._made(ask, execution, f"/approvals/{ask.id}") for ask, execution in mine if ask.id not in done]
         for ask, execution in await self.store.own.consents(person, MOST_WAITING + 1):
-            if now < ask.expires and execution.state == "paused":
+            if now < self.memory.belief.until(ask.expires, ask.created) and execution.state == "paused":
                 waiting.append(self._made(ask, execution, self.consents.link(ask)))
         return tuple(sorted(waiting, key=lambda each: each.expires))
 

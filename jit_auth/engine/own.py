@@ -61,12 +61,21 @@ class Own:
         until = loop.time() + seconds
         # A call in flight is no wait: it ends by itself, and counts against nothing.
         event = self.waits.enter(agent, execution_id, counted=opened.execution.state == "paused")
+        stopped = False
         try:
             while True:
                 opened = await self.get(agent, execution_id)
                 left = until - loop.time()
                 if left <= 0 or self.waits.ended or not _open(opened.execution, paused):
                     return opened
+                if opened.execution.state == "paused" and self.waits.stopped(agent):
+                    if stopped:
+                        return opened
+                    stopped = True  # its calls end now, and its waits with them
+                    await self.dispatcher.advance(execution_id)
+                    if _open((await self.get(agent, execution_id)).execution, paused):
+                        await self.waits.pause(event, left)  # another task is at it
+                    continue
                 await self.waits.pause(event, left)
         finally:
             self.waits.leave(execution_id, event)

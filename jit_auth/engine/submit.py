@@ -187,7 +187,7 @@ class Submit:
         return operation
 
     async def _draft(self, call: Call, operation: Operation) -> Execution:
-        if self._memory.belief.halted:
+        if self._memory.belief.halted and (await self._memory.reread()).halted:
             raise Unavailable(
                 "Everything is halted by an operator.", code="halted", hint="Try again when it is resumed."
             )

@@ -113,7 +113,7 @@ class Writer:
         view, execution = judged.view, judged.execution
         ops: list[Op] = [Change(ask, {"state": "superseded"}) for ask in step.old]
         facts = _admission(judged)
-        deadlines = [execution.expires]
+        deadlines = [view.expires]
         asks = [self._consent(judged, lack) for lack in step.consents]
         if step.round:
             asks.append(self._round(judged, step))
@@ -121,7 +121,7 @@ class Writer:
         told = {ask.provider for ask in view.asks if ask.kind == "consent"}
         for ask in asks:
             ops.append(Insert(ask))
-            deadlines.append(ask.expires)
+            deadlines.append(view.ends(ask))
             facts.append(
                 {
                     "do": "ask",
@@ -136,7 +136,7 @@ class Writer:
                 ops += self._copies.round(execution, ask, view.decision.via, view.now)
             elif ask.provider not in told:
                 ops += self._copies.consent(ask, view.now)
-        deadlines += [ask.expires for ask in view.asks if ask.state == "open" and ask not in step.old]
+        deadlines += [view.ends(ask) for ask in view.asks if ask.state == "open" and ask not in step.old]
         rounds = [ask for ask in (*view.asks, *asks) if ask.kind == "approval" and ask not in step.old]
         nudges = [next_nudge(ask, view.decision.remind) for ask in rounds if ask.state == "open"]
         deadlines += [at for at in nudges if at is not None]
@@ -154,7 +154,7 @@ class Writer:
         }
         if not execution.version:
             to["open_key"] = open_key(execution, view.digest)
-        at = msgspec.structs.replace(judged.at, not_after=execution.expires)
+        at = msgspec.structs.replace(judged.at, not_after=view.expires)
         return self._write(judged, at, to, facts, ops=ops, idem=idem)
 
     def nudging(self, judged: Judged, step: Nudge) -> Written:
@@ -171,7 +171,7 @@ class Writer:
             facts.append({"do": "escalate", "ask": ask.id, "to": [name for more in step.escalate for name in more.to]})
         more = self._copies.escalated(execution, ask, step.escalate, view.decision.via, view.now)
         ops: list[Op] = [Change(ask, to), *more, Touch(ask.id, view.now)]
-        deadlines = [execution.expires, *(one.expires for one in view.asks if one.state == "open")]
+        deadlines = [view.expires, *(view.ends(one) for one in view.asks if one.state == "open")]
         again = next_nudge(new, view.decision.remind)
         due = min([*deadlines, again]) if again is not None else min(deadlines)
         return self._write(judged, judged.at, {"due": due}, facts, ops=ops)

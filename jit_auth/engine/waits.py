@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 from jit_auth.errors import TooMany
 
@@ -23,6 +24,8 @@ class Waits:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._agents: defaultdict[str, int] = defaultdict(int)
         self._counted: dict[asyncio.Event, str] = {}
+        self.stopped: Callable[[str], bool] = lambda agent: False
+        """Whether an agent was stopped: it waits for nothing any more."""
         self.ended = False
         """Nobody waits any more: the service is draining."""
 

@@ -14,7 +14,8 @@ from jit_auth.model.signin import Challenge, Code, Linked, Passkey, Session
 class Stop(Struct, frozen=True, kw_only=True):
     """A kill switch that was thrown: `kind` is agent, user, provider, connector, grant, all (id ""), or own: an agent
     that a user stopped for themselves (id `AGENT/PERSON`; `*` for all agents). With no agent (`/PERSON`) nothing is
-    barred: the user has taken something back, and what was decided in their name before it is decided anew."""
+    barred: the user has taken something back, and what was decided in their name before it is decided anew. `cut` (id
+    PERSON) bars what was begun in their name up to `at`, and nothing that begins later."""
 
     kind: str
     id: str
@@ -22,6 +23,10 @@ class Stop(Struct, frozen=True, kw_only=True):
     active: bool
     who: str
     why: str = ""
+    at: Millis = 0
+    """When it was thrown."""
+    spans: tuple[tuple[Millis, Millis], ...] = ()
+    """Of `all`: when everything was halted before, each (from, until): deadlines stood still meanwhile."""
 
 
 class Idem(Struct, frozen=True, kw_only=True):
@@ -111,6 +116,17 @@ class Withdraw(Struct, frozen=True):
     agent: str
 
 
+class Cut(Struct, frozen=True):
+    """An operator cuts a user, an agent or a connector off: paused executions become due, to be ended. Of a user the
+    consents, sessions, mailed codes and links go with it, as of all replicas at once: links are MACs over an expiry,
+    which moves by a millisecond. Beside a `Raise` it misses none, as `Withdraw`."""
+
+    due: Millis
+    user: str | None = None
+    agent: str | None = None
+    connector: str | None = None
+
+
 class Raise(Struct, frozen=True):
     """Raise the epoch by one, with the stops that it is raised for (and a new bundle, where that is the reason)."""
 
@@ -118,7 +134,7 @@ class Raise(Struct, frozen=True):
     bundle: str | None = None
 
 
-Op = Insert | Change | Delete | Touch | Wake | Rouse | Withdraw | Raise
+Op = Insert | Change | Delete | Touch | Wake | Rouse | Withdraw | Cut | Raise
 
 
 class At(Struct, frozen=True):

@@ -12,6 +12,7 @@ from jit_auth.model import (
     Applied,
     At,
     Change,
+    Cut,
     Delete,
     Execution,
     Idem,
@@ -29,6 +30,7 @@ from jit_auth.model import (
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.codec import Codec, TableCodec
 from jit_auth.storage.compiled import Compiler, Text, Write
+from jit_auth.storage.cuts import CutTexts
 from jit_auth.storage.facts import ENGINE, Line
 from jit_auth.storage.judge import Which
 from jit_auth.storage.people import People
@@ -78,6 +80,7 @@ class Builder:
     def __init__(self, compiler: Compiler, codec: Codec, people: People) -> None:
         self._codec = codec
         self._people = people
+        self._cut = CutTexts(compiler)
         self._deletes: dict[type[Any], Write] = {
             kind: compiler.delete(table.shape.table, table.shape.key, table.shape.versioned)
             for kind, table in codec.tables.items()
@@ -150,6 +153,9 @@ class Builder:
             elif isinstance(op, Withdraw):
                 person = self._people.known(op.user).pid
                 job.loose.append((self._withdraw, self._withdraw.args(person=person, agent=op.agent)))
+            elif isinstance(op, Cut):
+                whose = None if op.user is None else self._people.known(op.user).pid
+                job.loose += self._cut.statements(op, whose)
             elif isinstance(op, Raise):
                 if job.raising is not None:
                     raise TypeError("a unit raises the epoch once")
@@ -197,7 +203,12 @@ class Builder:
             raise TypeError("an erased person cannot be stopped")
         stop_id = before + (holder.pid if person else "")
         why = holder.key.seal(
-            pack.encode(stop.why), table="stop", row=f"{stop.kind}/{stop_id}", column="why", user=holder.pid, number=1
+            pack.encode((stop.why, stop.at, stop.spans)),
+            table="stop",
+            row=f"{stop.kind}/{stop_id}",
+            column="why",
+            user=holder.pid,
+            number=1,
         )
         return {"kind": stop.kind, "id": stop_id, "active": stop.active, "who": facts.actor(stop.who, self._people),
                 "why": why}  # fmt: skip
@@ -205,7 +216,7 @@ class Builder:
 
 def stop_parts(kind: str, stop_id: str) -> tuple[str, str]:
     """What of a stop's id names no person, and the person (or pseudonym), if any."""
-    if kind == "user":
+    if kind in ("user", "cut"):
         return "", stop_id
     agent, slash, person = stop_id.partition("/")
     return (agent + slash, person) if kind == "own" else (stop_id, "")

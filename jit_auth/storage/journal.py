@@ -34,11 +34,11 @@ Moved = tuple[int, bytes]
 
 
 def thrown(rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], int]:
-    """(kind, id) to the epoch of its stop. One that a user threw for themselves counts as one of the user's: what was
-    decided in their name before it is decided anew, and only then found to be stopped or not."""
+    """(kind, id) to the epoch of its stop. One that a user threw for themselves counts as one of the user's, and so
+    does a cut: what was decided in their name before it is decided anew, and only then found to be stopped or not."""
     found: dict[tuple[str, str], int] = {}
     for kind, name, epoch in rows:
-        subject = ("user", name.partition("/")[2]) if kind == "own" else (kind, name)
+        subject = ("user", name.partition("/")[2]) if kind == "own" else ("user" if kind == "cut" else kind, name)
         found[subject] = max(epoch, found.get(subject, 0))
     return found
 

@@ -40,6 +40,9 @@ from jit_auth.storage.rows import AGENT
 R = TypeVar("R")
 Situation = tuple[int, str, tuple[Stop, ...]]
 Holdings = tuple[tuple[Grant, ...], tuple[Consent, ...]]
+Said = str | tuple[str, Millis, tuple[tuple[Millis, Millis], ...]]
+"""What is sealed with a stop: why (alone, in older rows), when, and the spans before."""
+_SAID = msgspec.json.Decoder(Said)
 
 
 class Reads:
@@ -146,6 +149,11 @@ class Reads:
         ((epoch, bundle),), rows = await self._reader.fetch((self._epoch, ()), (self._stops, ()))
         return epoch, bundle, await self._stop_records(rows)
 
+    async def epoch(self) -> tuple[int, str]:
+        """Epoch and bundle alone."""
+        ((found,),) = await self._reader.fetch((self._epoch, ()))
+        return found[0], found[1]
+
     async def due(self, now: Millis, process: str, limit: int) -> tuple[str, ...]:
         """Executions to look at: due, and in no other living process's hands. Longest due first."""
         (rows,) = await self._reader.fetch((self._due, self._due.args(now=now, process=process, most=limit)))
@@ -191,17 +199,17 @@ def _stop(row: Sequence[Any], people: dict[str, Person], engine: Person | None) 
     kind, stop_id, epoch, active, who, why = row
     before, pid = stop_parts(kind, stop_id)
     holder = people[pid] if pid else engine
-    said = ""
+    said: Said = ""
     if holder is not None and holder.key is not None:
         place = f"{kind}/{stop_id}"
-        said = pack.decode(
-            holder.key.open(why, table="stop", row=place, column="why", user=holder.pid), msgspec.json.Decoder(str)
-        )
+        said = pack.decode(holder.key.open(why, table="stop", row=place, column="why", user=holder.pid), _SAID)
     if who.startswith(PERSON):
         who = PERSON + people[who.removeprefix(PERSON)].id
+    told, at, spans = (said, 0, ()) if isinstance(said, str) else said
     return Stop(
-        kind=kind, id=before + (people[pid].id if pid else ""), epoch=epoch, active=bool(active), who=who, why=said
-    )
+        kind=kind, id=before + (people[pid].id if pid else ""), epoch=epoch, active=bool(active), who=who, why=told,
+        at=at, spans=spans,
+    )  # fmt: skip
 
 
 def _due() -> Select[Any]:

@@ -45,6 +45,7 @@ from jit_auth.storage.circles import Circles
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
+from jit_auth.storage.cuts import CutReads
 from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
 from jit_auth.storage.journal import Head, Texts
@@ -89,6 +90,8 @@ class Store:
         self._lists = Lists(compiler, self._codec, self._people, reader)
         self.own = OwnReads(compiler, self._codec, self._people, reader)
         """What one person may see of their own."""
+        self.cuts = CutReads(compiler, self._codec, self._people, reader)
+        """What a kill switch has to find."""
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
         self._house = House(compiler, reader, journal, process, ",".join(vault.ids))
@@ -256,6 +259,10 @@ class Store:
         situation = await self._reads.stops()
         self._told(situation[0], situation[1])
         return situation
+
+    async def look(self) -> None:
+        """Learn the newest epoch and bundle, and nothing else: cheap enough for every second."""
+        self._told(*await self._reads.epoch())
 
     async def reveal(self, row: Grant | Outbox) -> Token:
         """The token of a row that was read, in the clear. Raises VaultError where it was altered, moved or erased."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 
-from jit_auth.config.settings import Agent
-from jit_auth.errors import Unauthenticated
+from jit_auth.config.settings import Admin, Agent, Role
+from jit_auth.errors import Forbidden, Unauthenticated
+
+ROLES: tuple[Role, ...] = ("viewer", "operator", "security")
+"""Each may do what those before it may."""
 
 
 class Bearers:
     """Maps tokens to agents and operators by their SHA-256: the tokens themselves are nowhere."""
 
-    def __init__(self, agents: Mapping[str, Agent], admins: Mapping[str, str]) -> None:
+    def __init__(self, agents: Mapping[str, Agent], admins: Iterable[Admin]) -> None:
         self._agents = {agent.secret_sha256: agent for agent in agents.values()}
-        self._admins = dict(admins)
+        self._admins = {admin.secret_sha256: admin for admin in admins}
 
     def agent(self, request: web.Request) -> Agent:
         """The agent of this request. Raises Unauthenticated."""
@@ -25,12 +28,18 @@ class Bearers:
             raise _who()
         return found
 
-    def admin(self, request: web.Request) -> str:
-        """`admin:NAME` of this request. Raises Unauthenticated, for agents too."""
-        name = self._admins.get(_hash(request))
-        if name is None:
+    def admin(self, request: web.Request, role: Role) -> str:
+        """`admin:NAME` of this request. Raises Unauthenticated, for agents too; Forbidden (`role_required`)."""
+        found = self._admins.get(_hash(request))
+        if found is None:
             raise _who()
-        return f"admin:{name}"
+        if ROLES.index(found.role) < ROLES.index(role):
+            raise Forbidden(
+                f"This takes an admin of role {role}.",
+                code="role_required",
+                hint=f"{found.name} is of role {found.role} ([admins]). Nothing was done.",
+            )
+        return f"admin:{found.name}"
 
 
 def _hash(request: web.Request) -> str:

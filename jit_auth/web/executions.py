@@ -89,7 +89,7 @@ class Executions:
 
     async def resolve(self, request: web.Request) -> web.Response:
         """An operator says what became of a call of unknown outcome. An agent's token is not enough."""
-        who = self._bearers.admin(request)
+        who = self._bearers.admin(request, "operator")
         parameters(request, ())
         body = parse_json(await read_body(request))
         only(body, ("outcome", "note"), "member")

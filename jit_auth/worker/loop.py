@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 LEASE = 5.0
 TICK = 1.0
 SWEEP = 60.0
+WATCH = 1.0
+"""How soon a stop that others have thrown is believed here where nobody calls: streams and waits end by it."""
 AT_ONCE = 32
 """Executions taken up at a time; what waits behind them is rows, not memory."""
 
@@ -53,6 +55,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(LEASE, self._renew))
             group.create_task(self._every(SWEEP, self._store.sweep))
+            group.create_task(self._every(WATCH, self._watch))
             for work, wake in zip((self._due, self._shows.turn, self._owed.turn), self._wakes, strict=True):
                 group.create_task(self._turns(work, wake))
 
@@ -107,5 +110,12 @@ class Worker:
     async def _renew(self) -> None:
         """Keep the lease, and notice a newer epoch even where nobody calls."""
         await self._store.renew()
+        await self._believe()
+
+    async def _watch(self) -> None:
+        await self._store.look()
+        await self._believe()
+
+    async def _believe(self) -> None:
         if self._store.epoch != self._memory.belief.epoch:
             await self._memory.reread()

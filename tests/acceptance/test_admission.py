@@ -333,10 +333,8 @@ def test_methods_paths_and_media(service: Service) -> None:
         "/.well-known/jwks.json",
         "/slack/interactions",
         "/admin/audit",
-        "/admin/halt",
         "/admin/access",
         "/admin/explain",
-        "/admin/agents/mailbot/suspend",
         "/executions/exe_x/claim",
     ]
     for path in later:

@@ -149,9 +149,6 @@ def test_connectors_check(own: Own, world: World) -> None:
 LATER = [
     "access agent mailbot",
     "access user a",
-    "revoke agent mailbot",
-    "halt --reason x",
-    "resume --reason x",
     "keys rotate",
     "connectors import openapi x.yaml",
     "connectors accept x",
@@ -176,6 +173,12 @@ LATER = [
     "audit",
     "check --nonsense",
     "agent revoke x",
+    "revoke",
+    "revoke agent",
+    "revoke agents mailbot",
+    "revoke user",
+    "halt --because x",
+    "resume",
     "connectors show",
 ]
 

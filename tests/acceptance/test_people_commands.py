@@ -73,11 +73,8 @@ def test_dead_links_say_what_to_do(office: Office, word: str, person: str) -> No
 
 
 LATER = [
-    ("[users]\n", '[users]\nissuer = "corp"\n', "issuer"),
-    ("[users]\n", '[users]\napp_url = "https://a.example/x"\n', "app_url"),
     ("[vault]\n", "[retention]\n[vault]\n", "retention"),
-    ("[vault]\n", '[admins.olga]\nrole = "viewer"\n[vault]\n', "admins"),
-    ("[vault]\n", '[issuers.corp]\nissuer = "https://a.example"\n[vault]\n', "issuers"),
+    ("[server]\n", '[server]\nmetrics_listen = "127.0.0.1:9"\n', "metrics_listen"),
     ("asks_per", "asks_by", "asks_by_person_hour"),
     ('groups = ["finance"]\n', 'groups = ["finance"]\nphone = "1"\n', "phone"),
 ]

@@ -211,7 +211,6 @@ def test_what_later_stages_bring_is_refused(busy: Office, word: str, person: str
     ):
         assert busy.service.agent.get(path).status == 404, path
     for words in (
-        ["revoke", "agent", "x"],
         ["halt"],
         ["access", "agent", "x"],
         ["keys", "rotate"],

@@ -108,8 +108,18 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
     [
         ("[sevrer]\n", "3: unknown key 'sevrer' (did you mean 'server'?)"),
         ("[server]\nlisten_on = ''\n", "4: unknown key 'listen_on' in [server] (did you mean 'listen'?)"),
-        *[(f"[{name}]\n", f"3: unknown key '{name.split('.')[0]}'") for name in (
-            "admins.olga", "retention")],
+        ("[retention]\n", "3: unknown key 'retention'"),
+        ("[admins.olga]\nrole = 'operator'\n", "3: missing key 'secret_sha256' in [admins.olga]"),
+        (f"[admins.olga]\nsecret_sha256 = '{SHA}'\n", "3: missing key 'role' in [admins.olga]"),
+        (f"[admins.olga]\nsecret_sha256 = '{SHA}'\nrole = 'root'\n", "5: "),
+        ("[admins.olga]\nsecret_sha256 = 'x'\nrole = 'viewer'\n", "4: admins.olga.secret_sha256: expected 64"),
+        (f"[admins.'o l']\nsecret_sha256 = '{SHA}'\nrole = 'viewer'\n", "3: 'o l' is no name of an admin"),
+        (AGENT + f"[admins.olga]\nsecret_sha256 = '{SHA}'\nrole = 'viewer'\n",
+         "6: admins.olga.secret_sha256 is an agent's, too"),
+        ("".join(f"[admins.{name}]\nsecret_sha256 = '{SHA}'\nrole = 'viewer'\n" for name in "ab"),
+         "7: the admins a and b share a secret"),
+        (f"[server]\nadmin_tokens = ['x']\n[admins.token-1]\nsecret_sha256 = '{SHA}'\nrole = 'viewer'\n",
+         "5: token-1 is the name of one of [server] admin_tokens"),
         *[(AGENT + f"{key} = 1\n", f"5: unknown key '{key}' in [agents.a]") for key in (
             "jwks", "oidc", "mtls", "connections")],
         ("[providers.x]\nsecret = 'x'\n", "4: unknown key 'secret' in [providers.x]"),
@@ -327,7 +337,8 @@ def test_the_example_shows_every_key_with_a_comment() -> None:
     lines = EXAMPLE.read_text().split("\n")
     document = read("config.example.toml", EXAMPLE.read_text())
     sections: dict[tuple[str, ...], type[msgspec.Struct]] = {
-        ("server",): tables.ServerTable, ("storage",): tables.StorageTable, ("vault",): tables.VaultTable,
+        ("server",): tables.ServerTable, ("admins", "olga"): tables.AdminTable,
+        ("storage",): tables.StorageTable, ("vault",): tables.VaultTable,
         ("agents", "mailbot"): tables.AgentTable, ("users",): tables.UsersTable,
         ("people", "ana@example.com"): PersonTable, ("connectors",): tables.ConnectorsTable,
         ("policies",): tables.PoliciesTable, ("limits",): tables.LimitsTable,

@@ -92,6 +92,10 @@ CASES: list[tuple[list[dict[str, Any]], list[tuple[str, str | None, dict[str, st
         for did in ("grant.created", "grant.scopes_changed", "grant.broken", "grant.recovered", "grant.revoked")
     ),
     (
+        [{"do": "agent.suspended", "agent": "mailbot"}, {"do": "agent.restored", "agent": "mailbot"}],
+        [("agent.suspended", None, {"agent": "mailbot"}), ("agent.restored", None, {"agent": "mailbot"})],
+    ),
+    (
         [{"do": "config.loaded", "bundle": "sha256:b", "policy": "sha256:p"}],
         [("config.loaded", None, {"bundle": "sha256:b"}), ("policy.loaded", None, {"policy": "sha256:p"})],
     ),
