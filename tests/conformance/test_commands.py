@@ -65,7 +65,13 @@ def test_a_whole_record_is_exit_0_and_a_broken_one_exit_1(filled: Path, capsys: 
     assert main(["audit", "verify", "-c", str(filled)]) == 0
     assert capsys.readouterr().out == "3 rows of 1 writers: whole\n"
     assert main(["audit", "verify", "--json", "-c", str(filled)]) == 0
-    assert json.loads(capsys.readouterr().out) == {"ok": True, "rows": 3, "writers": 1, "breaks": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "ok": True,
+        "rows": 3,
+        "writers": 1,
+        "breaks": [],
+        "passkeys": {"signed": 0, "unproven": []},
+    }
     connection = sqlite3.connect(filled.parent / "jit-auth.db")
     with connection:
         connection.execute("UPDATE audit SET actor = 'engine' WHERE seq = 1")
