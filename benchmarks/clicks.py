@@ -78,7 +78,7 @@ async def measure(rate: int, seconds: int) -> tuple[list[float], float, float]:
             known(made)
             with (folder / "serve.log").open("w") as log:
                 command = [sys.executable, "-m", "jit_auth", "serve", "-c", str(folder / "config.toml")]
-                process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)  # noqa: ASYNC220 - once
+                process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)  # noqa: ASYNC220 - once, before anything is timed
             try:
                 await until_ready(made, process)
                 messages = await asked(made, slack, rate * seconds)
@@ -88,7 +88,7 @@ async def measure(rate: int, seconds: int) -> tuple[list[float], float, float]:
                 bad = [answer for answer in answers if answer.trouble]
                 assert not bad, f"{len(bad)} presses were not taken: {bad[0]}"
                 async with asyncio.timeout(120):
-                    while len(made.mail.messages) - before < len(messages):  # noqa: ASYNC110 - the API tells nobody
+                    while len(made.mail.messages) - before < len(messages):  # noqa: ASYNC110 - the fake API wakes nobody
                         await asyncio.sleep(0.02)
                 return [answer.seconds for answer in answers], sent, time.perf_counter() - begun
             finally:
