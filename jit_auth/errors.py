@@ -246,9 +246,11 @@ class Later(ChannelError):
 
     code = "channel_away"
 
-    def __init__(self, message: str, after: int | None = None) -> None:
+    def __init__(self, message: str, after: int | None = None, *, maybe: bool = False) -> None:
         super().__init__(message)
         self.after = after
+        self.maybe = maybe
+        """It may have been posted all the same: its answer was lost."""
 
 
 class Never(ChannelError):

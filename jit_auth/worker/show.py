@@ -38,6 +38,9 @@ CLAIM: Millis = 60_000
 """How long a process may take to show one copy before another one does."""
 HERE: Millis = 10_000
 """How long a line of the terminal waits for the process that made its request."""
+MAYBE = "maybe"
+"""The `ref` of a copy that may have been posted, by an attempt whose answer was lost or whose process died: the channel
+looks for it, and it goes into no gathered message, or its buttons would stay."""
 AT_ONCE = 8
 """Copies shown at a time: a channel that is slow must not hold up the others."""
 
@@ -108,7 +111,8 @@ class Shows:
         if self._begins(row):
             if not card.open and card.fresh:
                 return await self._put(row, {"due": None, "shown": version}, "over")  # never begin with what is over
-            if card.open and await self.gathers.left(row.person, row.via) <= 0:
+            surely_new = card.fresh or row.tries > 0  # else a process may have died while it posted
+            if card.open and surely_new and await self.gathers.left(row.person, row.via) <= 0:
                 return await self._gather(row)
         if not local:
             claim: dict[str, Any] = {"process": self.store.process, "due": now + CLAIM}
@@ -120,7 +124,10 @@ class Shows:
         except Later as later:
             pause = later.after if later.after is not None else min(LONGEST_PAUSE, FIRST_PAUSE << min(row.tries, 10))
             log.warning("%s: %s; tried again", row.via, later.message)
-            await self._put(row, {"due": self.store.now() + pause, "tries": row.tries + 1}, "later")
+            to: dict[str, Any] = {"due": self.store.now() + pause, "tries": row.tries + 1}
+            if row.ref is None and not local and (later.maybe or not (card.fresh or row.tries)):
+                to["ref"] = MAYBE
+            await self._put(row, to, "later")
             return False
         except Never as never:
             await self._instead(row, never)

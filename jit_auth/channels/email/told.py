@@ -37,7 +37,7 @@ class Told(Struct, frozen=True):
 
 def told(ref: str | None) -> Told:
     """What a ref says. One that cannot be read says that the question was asked: a doubtful copy asks nobody twice."""
-    if ref is None or ref == "none":
+    if ref is None or ref in ("none", "maybe"):  # sent once more it is the same mail, by its Message-ID
         return Told()
     found = _REF.fullmatch(ref)
     if found is None:

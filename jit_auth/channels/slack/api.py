@@ -96,7 +96,7 @@ class Slack:
             raise self._refusal(method, place, error) from None
         except (aiohttp.ClientError, OSError, TimeoutError, SlackClientError, ValueError) as error:
             word = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-            raise Later(f"Slack cannot be reached ({method}): {word}") from None
+            raise Later(f"Slack cannot be reached ({method}): {word}", maybe=True) from None
         data = answer.data
         if not isinstance(data, dict):
             raise Later(f"Slack answers {method} with something odd")
@@ -114,7 +114,9 @@ class Slack:
             self._quiet[place] = self.now() + pause
             return Later("Slack asked for a pause", pause)
         if status >= 500 or not isinstance(word, str) or word in _PASSING:
-            return Later(f"Slack is in trouble ({method}): {visible(str(word or status), one_line=True)}")
+            return Later(
+                f"Slack is in trouble ({method}): {visible(str(word or status), one_line=True)}", maybe=status >= 500
+            )
         return SlackFault(method, word, _more(data))
 
 

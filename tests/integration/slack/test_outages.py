@@ -314,3 +314,18 @@ async def test_an_answer_goes_by_the_press_itself_where_the_channel_is_closed(of
     await office.click(message, "approve", "U0EVE")
     await office.slack.until(lambda slack: slack.count("response_url") == 2)
     assert await office.undecided(asked)
+
+
+async def test_a_copy_that_may_have_been_posted_is_not_gathered_and_its_buttons_go(resting: Office) -> None:
+    path = resting.kit.folder / "config.toml"
+    path.write_text(path.read_text() + "\n[limits]\nasks_per_person_hour = 1\n")
+    async with resting.running():
+        resting.slack.fail("chat.postMessage", "lost")
+        asked = await resting.ask("send_again", subject="numbers")
+        (message,) = await resting.posted("numbers")
+        await resting.ask("send_again", subject="others")  # the hour is full by now
+        await resting.pass_and_turn(3_000)
+        await resting.kit.decide(await resting.link(asked, "ana@example.com"))
+        await resting.pass_and_turn(3_000)
+        await resting.shows(message, "Approved by ana@example.com")
+        assert resting.names(message) == []
