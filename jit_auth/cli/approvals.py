@@ -127,10 +127,10 @@ def _open(opened: Opened, named: Ask | None) -> Ask:
 
 
 def _own(cards: Iterable[Card], ask: Ask, person: str) -> Card:
-    """The person's own copy of a question, whatever the channel. Raises JitAuthError."""
-    for card in cards:
-        if card.ask == ask.id:
-            return card
+    """The person's own copy of a question: the one that was sent to them before the terminal's. Raises JitAuthError."""
+    own = sorted((card for card in cards if card.ask == ask.id), key=lambda card: (card.via == "terminal", card.id))
+    if own:
+        return own[0]
     raise JitAuthError(
         f"{person} has no link of their own for {ask.id}.",
         hint="Only who may decide has one, and a request to a group may be shown in the group's channel alone: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,8 @@ from jit_auth.storage.store import Store
 
 MOST_SCOPES = 20
 """Scopes that a refusal may name."""
+TRIES = 5
+"""Writes of one piece of news to a grant whose row moves."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,12 @@ class Attempts:
 
     async def _change(self, grant: Grant, to: dict[str, Any], fact: dict[str, Any]) -> None:
         """Record what a provider told of a grant; a row that moved meanwhile is newer than the news."""
-        current = await self.store.grant(grant.id)
-        if current is None or current.state != "live" or current.token != grant.token:
-            return
-        unit = Unit(None, (Change(current, to),), Audit(actor="engine", what=(fact,), user=grant.user))
-        if isinstance(await self.store.apply(unit), Stale):
-            await asyncio.sleep(0)
+        for _ in range(TRIES):
+            current = await self.store.grant(grant.id)
+            if current is None or current.state != "live" or current.token != grant.token:
+                break
+            unit = Unit(None, (Change(current, to),), Audit(actor="engine", what=(fact,), user=grant.user))
+            # Stale: somebody else wrote the row in between, a refresh that begins, say; the news is still news.
+            if not isinstance(await self.store.apply(unit), Stale):
+                break
         self.memory.forget(grant.user, grant.provider)
