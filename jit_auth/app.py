@@ -15,6 +15,7 @@ from aiohttp import web
 from jit_auth.catalog.globs import match
 from jit_auth.catalog.load import Catalog, Operation
 from jit_auth.catalog.load import load as load_catalog
+from jit_auth.catalog.provider import public
 from jit_auth.channels import CHANNELS, Port, Tools
 from jit_auth.channels.email import EmailPort
 from jit_auth.channels.terminal import stdout
@@ -26,6 +27,7 @@ from jit_auth.core.ids import new_id
 from jit_auth.core.mac import Mac
 from jit_auth.core.reach import Reach
 from jit_auth.credentials import KINDS
+from jit_auth.credentials.supplied import unsupplied
 from jit_auth.egress import Egress
 from jit_auth.engine import Engine
 from jit_auth.engine.advance import Dispatcher
@@ -52,7 +54,7 @@ from jit_auth.engine.undo import Undo
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
 from jit_auth.engine.withdrawals import Withdrawals
-from jit_auth.errors import ChannelError
+from jit_auth.errors import ChannelError, Faults
 from jit_auth.model import Audit, Execution, Unit
 from jit_auth.oauth.flow import Flows
 from jit_auth.oauth.held import Held
@@ -129,7 +131,7 @@ def catalog_of(settings: Settings) -> Catalog:
         settings.providers,
         public_url=settings.server.public_url,
         allow_private=settings.connectors.allow_private_hosts,
-        kinds=tuple(KINDS),
+        kinds=KINDS,
         config=settings.document,
     )
 
@@ -137,6 +139,8 @@ def catalog_of(settings: Settings) -> Catalog:
 def load_bundle(settings: Settings) -> Bundle:
     """Everything that decides, from the files that the settings name. Raises Faults."""
     catalog = catalog_of(settings)
+    if faults := unsupplied(catalog, settings.agents, settings.document):
+        raise Faults(faults)
     actions = {name: operation.action for name, operation in catalog.actions.items()}
     policy = load_policy(
         policy_texts(settings),
@@ -186,7 +190,7 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
 
 def _touch(operation: Operation, policy: Policy) -> str:
     """What decides one action, as one hash: its rules, and the action and provider as they are defined."""
-    provider = msgspec.to_builtins(operation.provider) | {"client_secret": None}
+    provider = public(operation.provider)
     action = msgspec.to_builtins(operation.action)
     return sha256_text(canonical([policy.hash_of(operation.action.name), action, provider]))
 

@@ -35,8 +35,13 @@ Path = tuple[str | int, ...]
 Fault = Callable[[Path, str], None]
 
 
-def action_of(connector: str, name: str, table: ActionTable, provider: Provider, fault: Fault) -> Action | None:
-    """The action, or None where `fault` (path below the action, message) was told of something wrong."""
+def action_of(
+    connector: str, name: str, table: ActionTable, provider: Provider, connects: bool, fault: Fault
+) -> Action | None:
+    """The action, or None where `fault` (path below the action, message) was told of something wrong.
+
+    `connects`: users connect accounts at its provider, and so grant scopes.
+    """
     wrong = False
 
     def tell(path: Path, message: str) -> None:
@@ -53,7 +58,7 @@ def action_of(connector: str, name: str, table: ActionTable, provider: Provider,
         tell(("timeout",), 'timeout: expected a duration such as "30s", at most 10m')
     _judge_headers(table, tell)
     retry = _retry(table, tell)
-    _judge_scopes(table, provider, tell)
+    _judge_scopes(table, provider, connects, tell)
     params = tuple(
         param
         for key, given in table.params.items()
@@ -115,13 +120,13 @@ def _judge_headers(table: ActionTable, tell: Fault) -> None:
             tell(("expose_headers", number), f"expose_headers: {header} is never given to agents")
 
 
-def _judge_scopes(table: ActionTable, provider: Provider, tell: Fault) -> None:
-    if provider.kind == "oauth2" and table.scopes is UNSET and table.any_scopes is UNSET:
+def _judge_scopes(table: ActionTable, provider: Provider, connects: bool, tell: Fault) -> None:
+    if connects and table.scopes is UNSET and table.any_scopes is UNSET:
         tell((), "missing key 'scopes' (or any_scopes); an empty list says that none is needed")
     for key, scopes in (("scopes", table.scopes), ("any_scopes", table.any_scopes)):
         if scopes is UNSET:
             continue
-        if scopes and provider.kind != "oauth2":
+        if scopes and not connects:
             tell((key,), f"{key}: a provider of kind {provider.kind} has no scopes")
         for number, scope in enumerate(scopes):
             if why := scope_fault(scope):

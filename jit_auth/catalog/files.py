@@ -30,6 +30,10 @@ class Found(Generic[T]):
     document: Document
     table: T
 
+    @property
+    def folder(self) -> Path:
+        return self.entry / self.id
+
 
 @dataclass(frozen=True)
 class Files:

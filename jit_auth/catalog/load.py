@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 
 from jit_auth.catalog.action import action_of
+from jit_auth.catalog.authorities import authorities
 from jit_auth.catalog.files import Files, Found, find, shipped_path
 from jit_auth.catalog.hosts import url_fault
+from jit_auth.catalog.kinds import ProviderKind
 from jit_auth.catalog.provider import ID, judge, merge, public
 from jit_auth.catalog.tables import ConnectorTable
 from jit_auth.catalog.validate import Validate
-from jit_auth.config.provider import ProviderTable
+from jit_auth.config.provider import ProviderTable, written
 from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.request import Build, prepare
 from jit_auth.core.target import TEMPLATE, base_of, path_of
@@ -58,6 +60,8 @@ class Catalog:
     public_url: str
     documents: Mapping[str, Document]
     """Per connector the file it comes from: for faults that only others can find."""
+    shipped: frozenset[str] = frozenset()
+    """The connectors that came with the program: whether they are set up is this deployment's choice."""
 
     def redirect_uri(self, provider: str) -> str:
         """The one redirect URI of a provider, exactly as to be registered there (THREAT_MODEL 6)."""
@@ -71,13 +75,13 @@ def load(
     public_url: str,
     allow_private: Sequence[str],
     shipped: bool = True,
-    kinds: Collection[str],
+    kinds: Mapping[str, ProviderKind],
     config: Document | None = None,
 ) -> Catalog:
     """Load the shipped connectors (unless `shipped` is False) and those below `paths`. Raises Faults.
 
-    `clients`: [providers.X] with secrets resolved. `kinds`: the credential kinds there are. `config`: config.toml,
-    so that faults of an override point into it.
+    `clients`: [providers.X] with secrets resolved. `kinds`: the credential kinds there are, by name. `config`:
+    config.toml, so that faults of an override point into it.
     """
     faults: list[Fault] = []
     if config is not None:
@@ -103,6 +107,7 @@ def load(
         hash=_hash(connectors, loader.providers),
         public_url=public_url,
         documents={found.id: found.document for found in files.connectors},
+        shipped=frozenset(found.id for found in files.connectors if found.entry == shipped_path()),
     )
 
 
@@ -133,7 +138,7 @@ class _Loader:
         files: Files,
         clients: Mapping[str, Mapping[str, Any]],
         allow_private: Sequence[str],
-        kinds: Collection[str],
+        kinds: Mapping[str, ProviderKind],
         config: Document,
         faults: list[Fault],
     ) -> None:
@@ -149,7 +154,7 @@ class _Loader:
     def connectors(self) -> list[Connector]:
         """All connectors, sorted by id; fills `providers`."""
         for found in self._files.providers:
-            self._provider(found.id, found.table, found.document, (), None)
+            self._provider(found.id, found.table, found, (), None)
         made = [self._connector(found) for found in sorted(self._files.connectors, key=lambda found: found.id)]
         known = {*self._shared, *(f.id for f in self._files.connectors if isinstance(f.table.provider, ProviderTable))}
         for name in self._clients:
@@ -159,21 +164,31 @@ class _Loader:
         return [connector for connector in made if connector is not None]
 
     def _provider(
-        self, name: str, table: ProviderTable, document: Document, at: tuple[str, ...], base_url: str | None
+        self, name: str, table: ProviderTable, found: Found[Any], at: tuple[str, ...], base_url: str | None
     ) -> Provider:
         client = self._clients.get(name, {})
-        provider = merge(name, table, client, base_url)
+        fields = {**written(table), **client}
+        keys = tuple(fields)
 
         def fault(path: tuple[str, ...], message: str) -> None:
             if path and path[0] in client:
                 self._faults.append(self._config.fault(("providers", name, *path), f"providers.{name}.{message}"))
             else:
-                self._faults.append(document.fault((*at, *path), message))
+                self._faults.append(found.document.fault((*at, *path), message))
 
         if not ID.fullmatch(name):
             fault((), f"{name!r} is no id of a provider: lower-case letters, digits, - and _, at most 48")
-        judge(provider, self._allow_private, self._kinds, fault)
-        self.providers[name] = provider
+        if (file := fields.pop("ca_file", None)) is not None:
+            try:
+                fields["ca"] = authorities(found.folder / file)
+            except ValueError as error:
+                fault(("ca_file",), f"ca_file: {error}")
+        provider = self.providers[name] = merge(name, fields, base_url)
+        kind = self._kinds.get(provider.kind)
+        if kind is None:
+            fault(("kind",), f"unknown kind {provider.kind!r}{did_you_mean(provider.kind, self._kinds)}")
+        else:
+            judge(provider, keys, kind, self._allow_private, fault)
         return provider
 
     def _connector(self, found: Found[ConnectorTable]) -> Connector | None:
@@ -190,8 +205,9 @@ class _Loader:
         if why := url_fault(TEMPLATE.sub("x", table.base_url), self._allow_private):
             fault(("base_url",), f"base_url: {why}")
         provider = self._provider_of(found, fault)
-        if provider is None:
+        if provider is None or provider.kind not in self._kinds:
             return None
+        connects = self._kinds[provider.kind].connects
         connector = Connector(
             id=found.id,
             name=table.name or found.id,
@@ -207,10 +223,12 @@ class _Loader:
         else:
             if unknown := sorted(fields - ACCOUNT_FIELDS):
                 fault(("base_url",), f"base_url: an account has no field {unknown[0]!r}, only id and name")
+            elif fields and not connects:
+                fault(("base_url",), f"base_url: with a provider of kind {provider.kind} there are no accounts")
         made: list[Action] = []
         for name, action_table in table.actions.items():
             at = ("actions", name)
-            action = action_of(found.id, name, action_table, provider, _below(fault, at))
+            action = action_of(found.id, name, action_table, provider, connects, _below(fault, at))
             if action is None:
                 continue
             try:
@@ -230,7 +248,7 @@ class _Loader:
         if isinstance(given, ProviderTable):
             if found.id in self._shared:
                 fault(("provider",), f"a shared provider is called {found.id!r} too: they would share a redirect URI")
-            return self._provider(found.id, given, found.document, ("provider",), found.table.base_url)
+            return self._provider(found.id, given, found, ("provider",), found.table.base_url)
         shared = self._shared.get(given)
         if shared is None:
             fault(("provider",), f"unknown provider {given!r}{did_you_mean(given, self._shared)}")

@@ -73,7 +73,7 @@ def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> 
         consequence=words.CONSEQUENCE[action.effect].format(provider=provider),
         method=page.request.method,
         host=host_shown(urlsplit(page.request.url).netloc),
-        account=words.account(execution, page.connects),
+        account=words.account(execution, connects=page.connects, shared=bool(page.places) and not page.connects),
         fields=fields(action, execution.params),
         **_asker(execution),
         reasons=tuple(visible(reason) for reason in execution.decision.reasons),

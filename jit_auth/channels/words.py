@@ -85,8 +85,10 @@ def offered(longest: Millis | None) -> tuple[Millis, ...]:
     return () if not longest else (*(some for some in _OFFERED if some < longest), longest)
 
 
-def account(execution: Execution, connects: bool) -> str:
-    """The account that the call goes to."""
+def account(execution: Execution, *, connects: bool, shared: bool) -> str:
+    """The account that the call goes to. `shared`: no user's, but one that the deployment has for all."""
+    if shared:
+        return "No user's: it is done with a credential that this service holds for everybody."
     if not connects:
         return "None: this provider knows no accounts of users."
     if execution.account is None:

@@ -21,6 +21,7 @@ from jit_auth.config.load import policy_texts
 from jit_auth.config.settings import Settings
 from jit_auth.core.toml import did_you_mean
 from jit_auth.credentials import KINDS
+from jit_auth.credentials.supplied import unsupplied
 from jit_auth.errors import Fault, Faults, JitAuthError
 from jit_auth.policy.rules import load as load_policy
 from jit_auth.storage.clock import Clock
@@ -74,9 +75,10 @@ def _content(settings: Settings, warnings: list[str]) -> Iterator[Fault]:
             settings.providers,
             public_url=settings.server.public_url,
             allow_private=settings.connectors.allow_private_hosts,
-            kinds=tuple(KINDS),
+            kinds=KINDS,
             config=settings.document,
         )
+        yield from unsupplied(catalog, settings.agents, settings.document)
         warnings.extend(_agents(settings, catalog))
         warnings.extend(str(fault) for name in catalog.connectors for fault in unreadable(catalog, name))
         actions = {name: operation.action for name, operation in catalog.actions.items()}

@@ -70,11 +70,17 @@ def run_show(args: argparse.Namespace) -> int:
         ("base URL", connector.base_url or "-"),
         ("provider", f"{provider.id} ({provider.kind})"),
     ]
-    if provider.kind == "oauth2":
+    kind = KINDS[provider.kind]
+    if kind.connects:
         lines += [
             ("redirect URI", brief["redirect_uri"]),
             ("client", provider.client_id or f"none yet: set client_id and client_secret in [providers.{provider.id}]"),
         ]
+    elif kind.keys:
+        # Secrets are not resolved here: what was written is "".
+        lack = [key for key in ("username", "secret") if key in kind.keys and getattr(provider, key) is None]
+        told = f"none yet: set {' and '.join(lack)} in [providers.{provider.id}]" if lack else "one for all users"
+        lines.append(("credential", told))
     lines.append(("hosts", ", ".join(provider.hosts)))
     print(table([(f"  {name}", value) for name, value in lines]))
     if brief["scopes"]:
@@ -110,7 +116,7 @@ def _judged(args: argparse.Namespace) -> tuple[list[Fault], list[str]]:
             {},
             public_url=_PUBLIC_URL,
             allow_private=settings.connectors.allow_private_hosts if settings else (),
-            kinds=tuple(KINDS),
+            kinds=KINDS,
         )
     except Faults as wrong:
         return [fault for fault in wrong.faults if _below(Path(fault.file), path)], []
@@ -141,13 +147,13 @@ def _settings(args: argparse.Namespace) -> Settings | None:
 def _catalog(args: argparse.Namespace) -> Catalog:
     settings = _settings(args)
     if settings is None:
-        return load([], {}, public_url=_PUBLIC_URL, allow_private=(), kinds=tuple(KINDS))
+        return load([], {}, public_url=_PUBLIC_URL, allow_private=(), kinds=KINDS)
     return load(
         settings.connectors.paths,
         settings.providers,
         public_url=settings.server.public_url,
         allow_private=settings.connectors.allow_private_hosts,
-        kinds=tuple(KINDS),
+        kinds=KINDS,
         config=settings.document,
     )
 
@@ -162,7 +168,7 @@ def _brief(catalog: Catalog, connector: Connector) -> dict[str, Any]:
         "base_url": connector.base_url,
         "provider": provider.id,
         "kind": provider.kind,
-        "redirect_uri": catalog.redirect_uri(provider.id) if provider.kind == "oauth2" else None,
+        "redirect_uri": catalog.redirect_uri(provider.id) if KINDS[provider.kind].connects else None,
         "client_id": provider.client_id,
         "hosts": list(provider.hosts),
         "scopes": list(dict.fromkeys((*provider.base_scopes, *scopes))),

@@ -211,7 +211,7 @@ def _loaded(args: argparse.Namespace, *, strict: bool = False) -> tuple[Policy, 
         settings.providers if settings else {},
         public_url=settings.server.public_url if settings else _PUBLIC_URL,
         allow_private=settings.connectors.allow_private_hosts if settings else (),
-        kinds=tuple(KINDS),
+        kinds=KINDS,
         config=settings.document if settings else None,
     )
     actions = {name: operation.action for name, operation in catalog.actions.items()}

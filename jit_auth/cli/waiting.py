@@ -35,7 +35,7 @@ class Titles:
                 settings.providers,
                 public_url=settings.server.public_url,
                 allow_private=settings.connectors.allow_private_hosts,
-                kinds=tuple(KINDS),
+                kinds=KINDS,
                 config=settings.document,
             )
         except Faults as wrong:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict
 
 from jit_auth.config.secret import Secret
 from jit_auth.model import Inject
@@ -38,6 +39,8 @@ class ProviderTable(Struct, frozen=True, kw_only=True):
     account_name: str | UnsetType = UNSET
     broken_errors: tuple[str, ...] | UnsetType = UNSET
     inject: Inject | UnsetType = UNSET
+    ca_file: str | UnsetType = UNSET
+    """PEM, relative to the file that names it."""
 
 
 class SharedProviderTable(ProviderTable, frozen=True, kw_only=True):
@@ -47,7 +50,14 @@ class SharedProviderTable(ProviderTable, frozen=True, kw_only=True):
 
 
 class ClientTable(ProviderTable, frozen=True, kw_only=True):
-    """[providers.X]: this deployment's OAuth client, and what it overrides."""
+    """[providers.X]: this deployment's OAuth client or shared credential, and what it overrides."""
 
     client_id: str | UnsetType = UNSET
     client_secret: Secret | UnsetType = UNSET
+    secret: Secret | UnsetType = UNSET
+    username: str | UnsetType = UNSET
+
+
+def written(table: ProviderTable) -> dict[str, Any]:
+    """The keys that a table has, with their values."""
+    return {key: value for key, value in asdict(table).items() if value is not UNSET}

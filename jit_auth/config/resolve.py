@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import UNSET, Struct
-from msgspec.structs import asdict, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jit_auth.config import settings as made
 from jit_auth.config import tables, urls
@@ -21,7 +21,7 @@ from jit_auth.config.channels import gather_channels
 from jit_auth.config.database import judge_url, sqlite_path
 from jit_auth.config.limits import judge_limits
 from jit_auth.config.people import People, gather
-from jit_auth.config.provider import ClientTable
+from jit_auth.config.provider import ClientTable, written
 from jit_auth.config.secret import Secret, Secrets, is_address
 from jit_auth.config.signin import judge_issuers, judge_users
 from jit_auth.config.signing import signing_key
@@ -268,9 +268,12 @@ class Resolver:
         return tuple(dict.fromkeys(found))
 
     def _provider(self, name: str, table: ClientTable) -> dict[str, Any]:
-        given = {key: value for key, value in asdict(table).items() if value is not UNSET}
-        if "client_secret" in given:
-            given["client_secret"] = self._secret(given["client_secret"], ("providers", name, "client_secret"))
+        given = written(table)
+        for key in ("client_secret", "secret"):
+            if key in given:
+                given[key] = self._secret(given[key], ("providers", name, key))
+        if "ca_file" in given:
+            given["ca_file"] = str(self._base / given["ca_file"])
         return given
 
     def _connectors(self, connectors: tables.ConnectorsTable) -> made.Connectors:

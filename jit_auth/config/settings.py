@@ -135,7 +135,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     issuers: dict[str, Issuer]
     people: People
     providers: dict[str, dict[str, Any]]
-    """Per provider what [providers.X] sets, with `client_secret` resolved: the catalog's `clients`."""
+    """Per provider what [providers.X] sets, secrets resolved and `ca_file` absolute: the catalog's `clients`."""
     connectors: Connectors
     policies: Policies
     limits: Limits

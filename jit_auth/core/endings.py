@@ -81,7 +81,9 @@ def request_refused(came: Came) -> Trouble:
 
 
 def misconfigured(message: str) -> Trouble:
-    return Trouble("provider_misconfigured", message, "An operator must correct the provider's client.")
+    return Trouble(
+        "provider_misconfigured", message, "An operator must correct the provider's client or secret in config.toml."
+    )
 
 
 def unavailable(message: str, hint: str = "Nothing was sent. Try again later.") -> Trouble:

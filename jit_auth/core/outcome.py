@@ -22,7 +22,7 @@ def after(view: View, came: Came) -> Step:
         case "refused":
             return over(view, End("failed", endings.request_refused(came)))
         case "misconfigured":
-            return over(view, End("failed", endings.misconfigured(came.message)))
+            return over(view, End("failed", endings.misconfigured(came.message), came.result))
         case "unauthorized":
             if came.fresh and not execution.refreshed and (came.surely_not or view.retry != "never"):
                 return Wait(view.now, after=came)

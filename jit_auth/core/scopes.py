@@ -60,8 +60,6 @@ def lack(
     The agent needs a consent of its own for the same scopes: what was given to
     other agents does not count for it.
     """
-    if provider.kind != "oauth2":
-        return None
     if grant is None or not usable(grant, now):
         return Lack(provider.id, lacking(action, extra, frozenset()), False)
     missing = lacking(action, extra, expand(grant.scopes, provider.implies))

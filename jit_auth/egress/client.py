@@ -40,11 +40,11 @@ class Egress:
         """`allow_private`: [connectors] allow_private_hosts. `resolve`: a name's addresses. Reads no environment."""
         self._private = Private(allow_private)
         self._resolver = Resolver(resolve)
-        self._ssl = ssl_context
+        self._contexts: dict[str, ssl.SSLContext] = {} if ssl_context is None else {"": ssl_context}
         self._pool = Pool()
         self._writer = Writer()
         self._pinned: dict[tuple[str, str, int, tuple[str, ...]], tuple[str, ...] | None] = {}
-        self._keys: dict[tuple[str, str, int, tuple[str, ...]], tuple[Key, ...]] = {}
+        self._keys: dict[tuple[str, str, int, tuple[str, ...], str], tuple[Key, ...]] = {}
         self._closed = False
 
     async def send(
@@ -57,13 +57,14 @@ class Egress:
         fresh: bool = False,
         on_left: Callable[[], None] | None = None,
         connect_by: float | None = None,
+        ca: str = "",
     ) -> Reply:
         """Send one request, once, and give its answer.
 
         `hosts`: the only ones it may go to (exact or `*.domain`). `timeout`: milliseconds from the first byte written
         to the whole answer. `fresh`: only on a connection that is new or was idle for less than a second. `on_left` is
         called just before the first byte is written. `connect_by`: the loop's time (monotonic seconds) after which
-        nothing may be written any more.
+        nothing may be written any more. `ca`: authorities (PEM) that may vouch for the host, beside the system's.
 
         Raises AddressRefused (the host, its addresses, or the request's form), NeverLeft (no byte was written: DNS,
         connect, TLS, `connect_by`) or Lost (written, and no whole answer). A body over `max_body`, in a coding that
@@ -77,7 +78,7 @@ class Egress:
         deadline = now + CONNECT if connect_by is None else min(connect_by, now + CONNECT)
         if addresses is None:
             addresses = self._resolver.known(target.host, now) or await self._resolve(target.host, deadline)
-        keys = self._judge(target, addresses)
+        keys = self._judge(target, addresses, ca)
         connection = self._idle(keys, fresh, loop.time())
         if connection is None:
             connection = await self._connect(loop, keys, deadline)
@@ -107,7 +108,7 @@ class Egress:
         if addresses is None:
             now = loop.time()
             addresses = self._resolver.known(target.host, now) or await self._resolve(target.host, now + CONNECT)
-        self._judge(target, addresses)
+        self._judge(target, addresses, "")
 
     async def close(self) -> None:
         """Close all connections; requests on their way are lost."""
@@ -133,10 +134,10 @@ class Egress:
         found = self._pinned[plan] = None if address is None else (str(address),)
         return found
 
-    def _judge(self, target: Target, addresses: tuple[str, ...]) -> tuple[Key, ...]:
+    def _judge(self, target: Target, addresses: tuple[str, ...], ca: str) -> tuple[Key, ...]:
         """The connections' keys for those of the addresses that may be gone to. Depends on nothing but its input."""
         scheme, host, port, _, _ = target
-        plan = (scheme, host, port, addresses)
+        plan = (scheme, host, port, addresses, ca)
         try:
             return self._keys[plan]
         except KeyError:
@@ -144,7 +145,7 @@ class Egress:
         good = judge(scheme, host, addresses, self._private)
         if len(self._keys) >= _REMEMBERED:
             self._keys.clear()
-        keys = self._keys[plan] = tuple(Key(scheme, host, port, address) for address in good[:_ADDRESSES])
+        keys = self._keys[plan] = tuple(Key(scheme, host, port, address, ca) for address in good[:_ADDRESSES])
         return keys
 
     async def _resolve(self, host: str, deadline: float) -> tuple[str, ...]:
@@ -184,9 +185,6 @@ class Egress:
 
     async def _open(self, loop: asyncio.AbstractEventLoop, key: Key) -> Connection:
         secure = key.scheme == "https"
-        if secure and self._ssl is None:
-            self._ssl = ssl.create_default_context()
-            self._ssl.set_alpn_protocols(["http/1.1"])
         if self._closed:
             raise NeverLeft(_CLOSING)
         connection = Connection(key, self._pool.free, self._pool.gone)
@@ -194,13 +192,25 @@ class Egress:
             lambda: connection,
             key.address,
             key.port,
-            ssl=self._ssl if secure else None,
+            ssl=self._context(key.ca) if secure else None,
             server_hostname=key.host if secure else None,
         )
         self._pool.add(connection)
         if not connection.open:
             raise ConnectionResetError(errno.ECONNRESET, "closed before a byte was written")
         return connection
+
+    def _context(self, ca: str) -> ssl.SSLContext:
+        """What a certificate is checked by: the system's authorities, and those of `ca` for whoever named them."""
+        known = self._contexts.get(ca)
+        if known is not None:
+            return known
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        if ca:
+            context.load_verify_locations(cadata=ca)
+        self._contexts[ca] = context
+        return context
 
 
 def _why(failure: Exception | None) -> str:

@@ -29,6 +29,8 @@ class Key(NamedTuple):
     host: str
     port: int
     address: str
+    ca: str = ""
+    """The authorities (PEM) that could vouch for it beside the system's: who trusts fewer never gets it."""
 
 
 class _Faulty(Exception):

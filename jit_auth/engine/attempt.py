@@ -8,10 +8,11 @@ from typing import Any
 
 from jit_auth.core.view import Came, Kind
 from jit_auth.credentials import KINDS
+from jit_auth.credentials.supplied import lacks
 from jit_auth.engine.judge import Judged
 from jit_auth.engine.memory import Memory
 from jit_auth.errors import Away, Broken, Misconfigured, StorageError, VaultError
-from jit_auth.model import Audit, Change, Grant, Missed, Stale, Unit
+from jit_auth.model import Audit, Change, Grant, Missed, Reply, Stale, Unit
 from jit_auth.oauth.refresh import Refresher
 from jit_auth.send.reply import classify, reduce
 from jit_auth.send.sender import Sender
@@ -19,6 +20,8 @@ from jit_auth.storage.store import Store
 
 MOST_SCOPES = 20
 """Scopes that a refusal may name."""
+REFUSED = (401, 403)
+"""How an API says that a credential is none, or may not do this."""
 TRIES = 5
 """Writes of one piece of news to a grant whose row moves."""
 
@@ -42,9 +45,12 @@ class Attempts:
         return kind.due(judged.grant, judged.view.now)
 
     async def ready(self, judged: Judged) -> Came | None:
-        """All that is slow before a connection, or refuses it (names, addresses), before the intent. None: go on."""
+        """All that is slow before a connection, or refuses it (no shared credential, names, addresses), before the
+        intent. None: go on."""
         if judged.request is None or judged.operation is None:
             return None
+        if (lack := lacks(judged.operation.provider)) is not None:
+            return Came("misconfigured", message=lack.message, code=lack.code)
         missed = await self.sender.ready(judged.request, judged.operation.provider)
         if missed is None:
             return None
@@ -87,13 +93,20 @@ class Attempts:
             token = await self.store.reveal(judged.grant) if judged.grant is not None else None
         except (VaultError, StorageError) as error:
             return Came("never_left", message=error.message)
-        secret = kind.open(operation.provider, token)
+        try:
+            secret = kind.open(operation.provider, token)
+            final = kind.apply(operation.provider, request, secret, judged.view.now)
+        except Misconfigured as fault:
+            return Came("misconfigured", message=fault.message, code=fault.code)
         traces = kind.traces(secret)
-        final = kind.apply(operation.provider, request, secret, judged.view.now)
         reply = await self.sender.attempt(final, operation.action, operation.provider, traces, window=self.window)
         outcome = classify(reply, operation.action)
         result = None if isinstance(reply, Missed) else reduce(reply, operation.action, traces)
         message, code = (reply.message, reply.code) if isinstance(reply, Missed) else ("", "")
+        if traces and not kind.connects and isinstance(reply, Reply) and reply.status in REFUSED:
+            # Nobody has to consent, and to send it again changes nothing: the deployment's own credential is refused.
+            said = f"The API refused this deployment's credential for {operation.provider.id} ({reply.status})."
+            return Came("misconfigured", result, said)
         if outcome.kind == "unauthorized":
             surely_not = outcome.invalid_token or operation.action.unauthorized_is_unexecuted
             fresh = False

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from jit_auth.catalog.load import Operation
 from jit_auth.core.links import genuine, row_of, ticket
 from jit_auth.core.scopes import expand, lacking
+from jit_auth.credentials import KINDS
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
 from jit_auth.engine.apps import Apps
 from jit_auth.engine.bundle import Bundle
@@ -151,7 +152,7 @@ class Consents:
     async def finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished | Onward:
         """The provider sent the browser back. Raises FlowRefused, Away, Misconfigured: no execution was changed."""
         provider = self.bundle.catalog.providers.get(provider_id)
-        if provider is None or provider.kind != "oauth2":
+        if provider is None or not KINDS[provider.kind].connects:
             raise NotFound("There is no such provider.")
         apps = self.apps
         try:

@@ -221,7 +221,7 @@ class Judge:
     async def _grant(self, execution: Execution, operation: Operation, now: Millis) -> tuple[Grant | None, Lack | None]:
         """The grant to use and what it lacks; the rows are read before a lack is believed."""
         provider = operation.provider
-        if provider.kind != "oauth2" or execution.user is None:
+        if not KINDS[provider.kind].connects or execution.user is None:
             return None, None
         agent = execution.chain[0]
         grant: Grant | None = None

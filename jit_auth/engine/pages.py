@@ -37,7 +37,7 @@ class ApprovalPage(Struct, frozen=True, kw_only=True):
     votes: tuple[Vote, ...] = ()
     """All votes of this round so far, oldest first."""
     connects: bool = True
-    """Whether the provider has accounts that users connect (False: kind none)."""
+    """Whether the provider has accounts that users connect; without, and with `places`: a credential for all."""
     eligible: tuple[str, ...] = ()
     """All whose vote would count now, sorted."""
     recent: tuple[Execution, ...] = ()

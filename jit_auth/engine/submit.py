@@ -16,6 +16,7 @@ from jit_auth.core.digest import canonical
 from jit_auth.core.step import next_step
 from jit_auth.core.urls import within
 from jit_auth.core.view import Asking
+from jit_auth.credentials import KINDS
 from jit_auth.engine.advance import Dispatcher, Joined, Taken
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.judge import Judge, Judged
@@ -171,7 +172,7 @@ class Submit:
         if operation is None:
             raise NotFound(f"There is no action {call.action!r}.", code="unknown_action")
         if call.user is None:
-            if operation.provider.kind == "oauth2":
+            if KINDS[operation.provider.kind].connects:
                 raise Unprocessable(
                     "This action needs `user`: for whom is it done?",
                     code="invalid_params",
@@ -197,7 +198,7 @@ class Submit:
         if call.return_url is not None and not _within(call.return_url, call.agent.return_urls):
             raise _invalid("/return_url", "is none of this agent's return_urls")
         grant = None
-        if operation.provider.kind == "oauth2" and call.user is not None:
+        if KINDS[operation.provider.kind].connects and call.user is not None:
             grant = await self._account(call.user, operation.provider.id, call.account)
         elif call.account is not None:
             raise _unknown_account(call.account, Holding())

@@ -17,12 +17,15 @@ class Inject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the credential goes: a header with a value, or one query parameter."""
 
     header: str | None = None
-    value: str = "Bearer {token}"
+    value: str = ""
+    """With the credential's placeholder; "": as the kind has it by default (`Bearer {token}`)."""
     query: str | None = None
 
 
 class Provider(Struct, frozen=True, kw_only=True):
-    """One authorization server (or none), as data. URLs are absolute; `hosts` are the only ones its secrets reach.
+    """One authorization server (or none, or a key for all users), as data.
+
+    URLs are absolute; `hosts` are the only ones its secrets reach.
 
     Sources of the terms: RFC 6749 (endpoints), RFC 9207 (`issuer` as expected `iss`), RFC 7009 (revocation).
     """
@@ -56,10 +59,15 @@ class Provider(Struct, frozen=True, kw_only=True):
     inject: Inject = Inject(header="Authorization")
     client_id: str | None = None
     client_secret: str | None = None
+    secret: str | None = None
+    """What this deployment proves itself with, for all users (`api_key`, `basic`)."""
+    username: str | None = None
+    ca: str = ""
+    """PEM of the authorities that may vouch for its hosts, beside the system's."""
     connectors: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Provider({self.id!r})"  # it holds a client secret
+        return f"Provider({self.id!r})"  # it holds secrets
 
     __str__ = __repr__
 

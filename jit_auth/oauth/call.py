@@ -23,7 +23,9 @@ async def call(egress: Egress, request: Request, provider: Provider) -> Reply:
     code `address_refused`).
     """
     try:
-        reply = await egress.send(request, hosts=provider.hosts, timeout=TIMEOUT, max_body=MAX_BODY, fresh=True)
+        reply = await egress.send(
+            request, hosts=provider.hosts, timeout=TIMEOUT, max_body=MAX_BODY, fresh=True, ca=provider.ca
+        )
     except AddressRefused as error:
         raise Misconfigured(error.message, code=error.code, hint=error.hint) from error
     except NeverLeft as error:

@@ -62,6 +62,7 @@ class Sender:
                     fresh=action.retry == "never",
                     on_left=left,
                     connect_by=connect_by,
+                    ca=provider.ca,
                 )
             except AddressRefused as error:
                 # Of a redirect: it is not followed, and stays the answer.

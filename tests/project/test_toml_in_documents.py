@@ -28,7 +28,7 @@ VAULT = '\n[vault]\nkeys = [{ id = "k", env = "K" }]\n'
 
 def catalog(paths: list[Path], shipped: bool = False) -> Catalog:
     return load_catalog(
-        paths, {}, public_url="http://127.0.0.1:8080", allow_private=["127.0.0.1"], shipped=shipped, kinds=tuple(KINDS)
+        paths, {}, public_url="http://127.0.0.1:8080", allow_private=["127.0.0.1"], shipped=shipped, kinds=KINDS
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jit_auth.catalog.load import Catalog, load
+from jit_auth.credentials import KINDS
 from jit_auth.errors import Faults
 
 PROVIDER = """
@@ -51,7 +52,7 @@ def load_from(
         public_url="http://127.0.0.1:8080",
         allow_private=allow,
         shipped=shipped,
-        kinds=("oauth2", "none"),
+        kinds=KINDS,
     )
 
 

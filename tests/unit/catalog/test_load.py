@@ -10,6 +10,7 @@ import pytest
 from jit_auth.catalog import match
 from jit_auth.catalog.formats import describe
 from jit_auth.core.toml import read
+from jit_auth.credentials import KINDS
 from jit_auth.errors import Faults
 from tests.unit.catalog.kit import ACTION, HEAD, PROVIDER, faults, load_from, mailhub, write
 
@@ -226,10 +227,12 @@ def test_a_sensitive_parameter_is_in_no_summary(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("provider", "told"),
     [
-        ("[provider]\nkind = 'api_key'\n", "6: unknown kind 'api_key'"),
+        ("[provider]\nkind = 'service_account'\n", "6: unknown kind 'service_account'"),
+        ("[provider]\nkind = 'client_credentials'\n", "6: unknown kind 'client_credentials'"),
+        ("[provider]\nkind = 'mcp'\n", "6: unknown kind 'mcp'"),
         ("[provider]\nkind = 'oauth'\n", "6: unknown kind 'oauth' (did you mean 'oauth2'?)"),
         ("[provider]\n", "5: missing key 'authorize_url' (or issuer, whose metadata names it)"),
-        ("[provider]\nca_file = 'x'\n", "6: unknown key 'ca_file' in [provider]"),
+        ("[provider]\nkey_file = 'x'\n", "6: unknown key 'key_file' in [provider]"),
         ("[provider]\nclient_secret = 'x'\n", "6: unknown key 'client_secret' in [provider]"),
         (PROVIDER + "token_auth = 'basic'\n", "9: provider.token_auth: invalid enum value 'basic'"),
         (PROVIDER.replace("https://auth", "http://auth", 1), "7: authorize_url: https is required"),
@@ -301,7 +304,7 @@ def test_a_provider_of_kind_none_has_no_secrets(tmp_path: Path) -> None:
     catalog = mailhub(tmp_path, provider="[provider]\nkind = 'none'\n", action=action)
     assert catalog.providers["mailhub"].hosts == ("api.mailhub.example",)
     told = faults(tmp_path, provider="[provider]\nkind = 'none'\ntoken_url = 'https://x.example'\n")
-    assert any("of kind none has no endpoints" in text for text in told)
+    assert any("token_url: means nothing to a provider of kind none" in text for text in told)
     assert any("of kind none has no scopes" in text for text in told)
 
 
@@ -378,7 +381,7 @@ def test_faults_of_an_override_point_into_the_configuration(tmp_path: Path, clie
     write(tmp_path, HEAD + PROVIDER + ACTION)
     config = read("c.toml", "[providers.mailhub]\nclient_id = 'x'\ntoken_url = 'y'\n")
     with pytest.raises(Faults) as wrong:
-        load([tmp_path], {"mailhub": client}, public_url="", allow_private=(), shipped=False, kinds=("oauth2",),
+        load([tmp_path], {"mailhub": client}, public_url="", allow_private=(), shipped=False, kinds=KINDS,
              config=config)  # fmt: skip
     assert str(wrong.value.faults[0]).startswith(told)
 

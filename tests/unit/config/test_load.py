@@ -122,8 +122,7 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
          "5: token-1 is the name of one of [server] admin_tokens"),
         *[(AGENT + f"{key} = 1\n", f"5: unknown key '{key}' in [agents.a]") for key in (
             "jwks", "oidc", "mtls", "connections")],
-        ("[providers.x]\nsecret = 'x'\n", "4: unknown key 'secret' in [providers.x]"),
-        ("[providers.x]\nusername = 'x'\n", "4: unknown key 'username' in [providers.x]"),
+        ("[providers.x]\nkey_file = 'x'\n", "4: unknown key 'key_file' in [providers.x]"),
         ("[server]\nmetrics_listen = 'x'\n", "4: unknown key 'metrics_listen' in [server]"),
         ("[server]\nlisten = 'x'\n", "4: server.listen: expected HOST:PORT"),
         ("[server]\nlisten = '::1:8080'\n", "4: server.listen: expected HOST:PORT"),

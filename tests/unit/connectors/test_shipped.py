@@ -19,7 +19,7 @@ from jit_auth.model import Action
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "connectors"
-CATALOG: Catalog = load([], {}, public_url="http://127.0.0.1:8080", allow_private=(), kinds=tuple(KINDS))
+CATALOG: Catalog = load([], {}, public_url="http://127.0.0.1:8080", allow_private=(), kinds=KINDS)
 ACTIONS = [operation.action for operation in CATALOG.actions.values()]
 SOURCE = re.compile(r"^# source: https://(docs\.github\.com|docs\.slack\.dev|developers\.google\.com)/\S+$")
 
