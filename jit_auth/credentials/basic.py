@@ -33,13 +33,18 @@ def _open(provider: Provider, _token: Token | None) -> Secret:
 def _apply(provider: Provider, request: Request, secret: Secret, _now: Millis) -> Request:
     if ":" not in secret.shared:
         raise Misconfigured(f"The secret of {provider.id} cannot be sent.")
-    return put(request, _PLACE, f"Basic {b64encode(secret.shared.encode()).decode()}")
+    return put(request, _PLACE, f"Basic {_coded(secret).decode()}")
+
+
+def _coded(secret: Secret) -> bytes:
+    return b64encode(secret.shared.encode())
 
 
 def _traces(secret: Secret) -> tuple[bytes, ...]:
-    # The pair too: in its base64 the password's first and last letters mix with what stands beside them.
+    # The pair too: in its base64 the password's ends mix with what stands beside them. And that base64 itself: it is
+    # what goes over the wire, so an echo may code it once more.
     _, _, password = secret.shared.partition(":")
-    return (secret.shared.encode(), password.encode()) if password else ()
+    return (secret.shared.encode(), password.encode(), _coded(secret)) if password else ()
 
 
 BASIC = Kind(

@@ -18,7 +18,10 @@ REQUEST = Request("POST", "https://api.example/a%2Fb?x=%2e%2e&y", (("accept", "a
 
 def test_the_map_names_each_kind_by_its_own_name() -> None:
     assert {name: kind.connects for name, kind in KINDS.items()} == {
-        "oauth2": True, "api_key": False, "basic": False, "none": False
+        "oauth2": True,
+        "api_key": False,
+        "basic": False,
+        "none": False,
     }
     assert all(kind.name == name for name, kind in KINDS.items())
 
