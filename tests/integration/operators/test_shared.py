@@ -20,7 +20,7 @@ from jit_auth.oauth.call import call
 from tests.fakes.authority import Authority
 from tests.fakes.own_api import OwnApi
 from tests.integration.operators.conftest import ADMINS, admin
-from tests.integration.service.kit import ADMIN, POLICIES, Answer, Kit, kit
+from tests.integration.service.kit import POLICIES, Answer, Kit, kit
 
 CLERK = "jat_agt_" + "d" * 43
 KEY = "own-Key/n3ver+seen=="
@@ -188,7 +188,7 @@ async def test_the_key_goes_to_its_place_alone(desk: Desk) -> None:
     await desk.execute("search.list", params={"q": "a&key=b"})
     await desk.execute("ledger.list")
     await desk.execute("billing.note")
-    assert desk.search.seen[0].query_string == "q=a%26key%3Db&key=own-Key%2Fn3ver%2Bseen%3D%3D"
+    assert desk.search.seen[0].raw_path == "/list?q=a%26key%3Db&key=own-Key%2Fn3ver%2Bseen%3D%3D"
     assert "authorization" not in desk.search.seen[0].headers
     assert desk.ledger.seen[0].headers["Authorization"] == f"Basic {PAIR}"
     assert desk.billing.seen[0].headers["X-Api-Key"] == KEY
@@ -251,9 +251,6 @@ async def test_equal_calls_for_nobody_join_and_keys_hold(
         assert len({first.json["id"], other.json["id"], named.json["id"]}) == 3
         listed = await desk.get("/executions?status=paused")
         assert [item["user"] for item in listed["items"]] == ["alice@example.com", None, None]
-        found = await admin(desk.kit, "revoke", {"agent": "clerk", "reason": "over"})
-        assert found.status == 200
-        assert (await desk.kit.call("GET", "/executions", token=CLERK)).status in (401, 403)
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -286,7 +283,7 @@ async def test_another_secret_changes_no_digest(tmp_path: Path) -> None:
 
 async def test_an_authority_counts_for_whoever_names_it(desk: Desk) -> None:
     """The same server: one connector names its authority, the other does not and sends it nothing."""
-    assert (await desk.execute("billing.list")).json["status"] == "succeeded"
+    assert (await desk.execute("billing.note")).json["status"] == "succeeded"
     answer = await desk.execute("abroad.list", prefer="wait=0")
     assert (answer.status, answer.json["status"]) == (202, "executing")
     withdrawn = await desk.kit.call("GET", f"/executions/{answer.json['id']}", token=CLERK)
@@ -311,5 +308,4 @@ async def test_a_stopped_connector_sends_nothing(desk: Desk) -> None:
     assert (await admin(desk.kit, "revoke", {"connector": "billing", "reason": "leak"})).status == 200
     answer = await desk.execute("billing.note")
     assert (answer.status, answer.json["code"]) == (403, "revoked")
-    assert (await desk.kit.call("GET", "/readyz", token=ADMIN)).status == 200
     assert desk.billing.seen == []
