@@ -16,7 +16,7 @@ from jit_auth.core.mail import misdeclared
 from jit_auth.core.request import forbidden
 from jit_auth.core.target import TEMPLATE
 from jit_auth.core.toml import did_you_mean
-from jit_auth.model import Action, In, Inject, Param, Provider, Shown
+from jit_auth.model import Action, In, Param, Provider, Shown
 from jit_auth.policy.strings import milliseconds
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -57,7 +57,7 @@ def action_of(
     if not timeout or timeout > _LONGEST:
         tell(("timeout",), 'timeout: expected a duration such as "30s", at most 10m')
     _judge_headers(table, tell)
-    retry = _retry(table, tell)
+    retry = _retry(table, provider, tell)
     _judge_scopes(table, provider, connects, tell)
     params = tuple(
         param
@@ -96,14 +96,14 @@ def action_of(
     )
 
 
-def _retry(table: ActionTable, tell: Fault) -> str:
+def _retry(table: ActionTable, provider: Provider, tell: Fault) -> str:
     """What may be done again when nobody knows whether it happened; never looser than the method and effect allow."""
     retry = table.retry or ("safe" if table.method in ("GET", "HEAD") else "never")
     if retry.startswith("key:"):
         name = retry[4:]
         if not _TOKEN.fullmatch(name):
             tell(("retry",), f"retry: {name!r} is no header name")
-        elif why := forbidden(name, "header", Inject(), "never"):
+        elif why := forbidden(name, "header", provider.inject, "never"):
             tell(("retry",), f"retry: {name!r} {why}")
     elif retry not in ("safe", "idempotent", "never"):
         tell(("retry",), f"retry: expected safe, idempotent, never or key:HEADER, not {retry!r}")

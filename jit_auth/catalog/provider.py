@@ -20,7 +20,10 @@ ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,46}[a-z0-9])?")
 _SENDS_SECRETS = ("issuer", "token_url", "refresh_url", "revoke_url", "userinfo_url")
 _URLS = (*_SENDS_SECRETS, "authorize_url")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NO_PLACE = frozenset({"host", "content-length", "transfer-encoding"})
+_NO_PLACE = frozenset({
+    "host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive", "proxy-connection",
+    "upgrade", "te", "trailer", "expect", "accept-encoding",
+})  # fmt: skip
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, 3.3
 
 

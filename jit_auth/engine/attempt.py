@@ -6,13 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from jit_auth.core.view import Came, Kind
 from jit_auth.credentials import KINDS
 from jit_auth.credentials.supplied import lacks
 from jit_auth.engine.judge import Judged
 from jit_auth.engine.memory import Memory
 from jit_auth.errors import Away, Broken, Misconfigured, StorageError, VaultError
-from jit_auth.model import Audit, Change, Grant, Missed, Reply, Stale, Unit
+from jit_auth.model import Audit, Change, Grant, Missed, Reply, Request, Stale, Unit
 from jit_auth.oauth.refresh import Refresher
 from jit_auth.send.reply import classify, reduce
 from jit_auth.send.sender import Sender
@@ -99,7 +101,16 @@ class Attempts:
         except Misconfigured as fault:
             return Came("misconfigured", message=fault.message, code=fault.code)
         traces = kind.traces(secret)
-        reply = await self.sender.attempt(final, operation.action, operation.provider, traces, window=self.window)
+
+        def onward(hop: Request) -> Request:
+            try:
+                return kind.apply(operation.provider, replace(hop, headers=request.headers), secret, judged.view.now)
+            except Misconfigured:  # its place is taken: the redirect repeated what it was asked with
+                return hop
+
+        reply = await self.sender.attempt(
+            final, operation.action, operation.provider, traces, window=self.window, onward=onward
+        )
         outcome = classify(reply, operation.action)
         result = None if isinstance(reply, Missed) else reduce(reply, operation.action, traces)
         message, code = (reply.message, reply.code) if isinstance(reply, Missed) else ("", "")

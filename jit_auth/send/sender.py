@@ -6,7 +6,7 @@ Redirects: GET only, same origin, at most 3. Never raises for what a network doe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urldefrag, urljoin
 
 from jit_auth.egress import Egress
@@ -34,12 +34,20 @@ class Sender:
         return None
 
     async def attempt(
-        self, request: Request, action: Action, provider: Provider, traces: Sequence[bytes], *, window: float
+        self,
+        request: Request,
+        action: Action,
+        provider: Provider,
+        traces: Sequence[bytes],
+        *,
+        window: float,
+        onward: Callable[[Request], Request] = lambda hop: hop,
     ) -> Reply | Missed:
         """Send `request`, whose credential is in its place, once; the intent is durable.
 
         `window`: seconds within which the first byte must be written, else nothing is. `traces`: what must not show in
-        a message. The whole, redirects included, takes at most the action's timeout from the first byte on.
+        a message. `onward`: puts the credential on what a redirect asks for, which has the first one's headers and a
+        URL of its own. The whole, redirects included, takes at most the action's timeout from the first byte on.
         """
         loop = asyncio.get_running_loop()
         left_at: float | None = None
@@ -69,14 +77,14 @@ class Sender:
                 return reply or _missed(error, traces, left=False)
             except EgressError as error:
                 return _missed(error, traces, left=left_at is not None)
-            onward = _onward(request, answer) if follow else None
-            if onward is None or left_at is None:
+            hop = _onward(request, answer) if follow else None
+            if hop is None or left_at is None:
                 return answer
             connect_by = left_at + action.timeout / 1000
             millis = int((connect_by - loop.time()) * 1000)
             if millis <= 0:
                 return Missed(True, Lost.code, "No whole answer came in time.")
-            request, reply, follow = onward, answer, follow - 1
+            request, reply, follow = onward(hop), answer, follow - 1
 
 
 def _onward(request: Request, reply: Reply) -> Request | None:

@@ -14,12 +14,14 @@ from tests.fakes.serving import serving
 
 
 class OwnApi:
-    """Any method and path. `expects` is (header or query parameter, value); `statuses` are given first, one each."""
+    """Any method and path. `expects` is (header or query parameter, value); `statuses` come first, one each; a path
+    in `moves` is a redirect."""
 
     def __init__(self, expects: tuple[str, str]) -> None:
         self.expects = expects
         self.url = ""
         self.statuses: list[int] = []
+        self.moves: dict[str, str] = {}
         self.seen: list[web.Request] = []
 
     @asynccontextmanager
@@ -32,6 +34,8 @@ class OwnApi:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.seen.append(request)
+        if (there := self.moves.get(request.path)) is not None:
+            return web.Response(status=302, headers={"Location": there})
         name, value = self.expects
         known = value in (request.headers.get(name), request.query.get(name))
         status = self.statuses.pop(0) if self.statuses else 200 if known else 401

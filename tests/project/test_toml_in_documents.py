@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tomllib
+from base64 import b64encode
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 import pytest
 
+from jit_auth.app import load_bundle
 from jit_auth.catalog.load import Catalog
 from jit_auth.catalog.load import load as load_catalog
 from jit_auth.catalog.tables import ActionTable, ConnectorTable
 from jit_auth.cli.configured import CHANNEL_TABLES
-from jit_auth.config.provider import ProviderTable
+from jit_auth.config.load import load
+from jit_auth.config.provider import ClientTable, ProviderTable
 from jit_auth.config.tables import File
 from jit_auth.core.toml import convert, read
 from jit_auth.credentials import KINDS
@@ -36,12 +40,13 @@ def catalog(paths: list[Path], shipped: bool = False) -> Catalog:
 def test_toml_block_loads(path: Path, line: int, text: str, tmp_path: Path) -> None:
     name = f"{shown(path)}:{line}"
     if "base_url" in text:
-        folder = tmp_path / "mailhub"
-        folder.mkdir()
-        (folder / "connector.toml").write_text(text)
+        write(tmp_path, text)
         assert catalog([tmp_path]).actions
     elif text.lstrip().startswith("format = 1"):
-        actions = {full: operation.action for full, operation in catalog([MAILHUB]).actions.items()}
+        for other, _, beside in TOML:
+            if other == path and "base_url" in beside and tomllib.loads(beside)["id"] != "mailhub":
+                write(tmp_path, beside)
+        actions = {full: operation.action for full, operation in catalog([MAILHUB, tmp_path]).actions.items()}
         # Strict: what is shown must be good beyond loopback too.
         load_policy([(name, text)], actions, PEOPLE, vias=(*CHANNEL_TABLES, "page"), strict=True)
     else:
@@ -49,6 +54,29 @@ def test_toml_block_loads(path: Path, line: int, text: str, tmp_path: Path) -> N
         for channel, table in convert(document, File).channels.items():
             assert channel in CHANNEL_TABLES
             convert(document, CHANNEL_TABLES[channel], at=("channels", channel), value=table)
+
+
+def write(folder: Path, connector: str) -> None:
+    """A connector's file in a folder of its name."""
+    place = folder / str(tomllib.loads(connector)["id"])
+    place.mkdir(exist_ok=True)
+    (place / "connector.toml").write_text(connector)
+
+
+def test_ones_own_api_in_ten_lines(tmp_path: Path) -> None:
+    """What a stranger copies: connector, configuration and rules of one section are a whole deployment."""
+    path = ROOT / "docs" / "connectors.md"
+    section = path.read_text().partition("## Your own API in ten lines")[2].partition("\n## ")[0]
+    connector, config, policies = [text for page, _, text in TOML if page == path and text in section]
+    (tmp_path / "connectors").mkdir()
+    write(tmp_path / "connectors", connector)
+    (tmp_path / "policies.toml").write_text(policies)
+    people = '\n[policies]\npaths = ["policies.toml"]\n[people."ana@example.com"]\n[people."bo@example.com"]\n'
+    (tmp_path / "config.toml").write_text(config + VAULT + people)
+    environ = {"BILLING_KEY": "a-key-of-theirs", "K": b64encode(b"k" * 32).decode()}
+    bundle = load_bundle(load(tmp_path / "config.toml", channels=CHANNEL_TABLES, environ=environ))
+    assert bundle.allowed["clerk"] == {"billing.refund"}
+    assert bundle.catalog.providers["billing"].secret == "a-key-of-theirs"
 
 
 def keys(struct: type[msgspec.Struct]) -> list[str]:
@@ -65,7 +93,7 @@ def keys(struct: type[msgspec.Struct]) -> list[str]:
 @pytest.mark.parametrize(
     ("page", "struct"),
     [("configuration.md", File), ("connectors.md", ConnectorTable), ("connectors.md", ActionTable),
-     ("connectors.md", ProviderTable)],
+     ("connectors.md", ProviderTable), ("configuration.md", ClientTable)],
 )  # fmt: skip
 def test_every_key_is_documented(page: str, struct: type[msgspec.Struct]) -> None:
     text = (ROOT / "docs" / page).read_text() + (ROOT / "docs" / "connectors.md").read_text()

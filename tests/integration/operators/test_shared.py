@@ -195,6 +195,23 @@ async def test_the_key_goes_to_its_place_alone(desk: Desk) -> None:
     assert (desk.billing.seen[0].method, desk.billing.seen[0].path) == ("POST", "/note")
 
 
+@pytest.mark.parametrize("there", ["/end?x=1", "end", "/end?key=own-Key%2Fn3ver%2Bseen%3D%3D"])
+async def test_a_key_follows_to_the_same_origin(desk: Desk, there: str) -> None:
+    desk.search.moves, desk.ledger.moves = {"/list": there}, {"/list": "/end"}
+    for action in ("search.list", "ledger.list"):
+        answer = await desk.execute(action)
+        assert (answer.json["status"], answer.json["result"]["status"]) == ("succeeded", 200)
+        assert "own-Key" not in str(answer.json)
+    assert desk.search.seen[0].raw_path.count("key=") == 1
+
+
+async def test_a_key_does_not_follow_elsewhere(desk: Desk) -> None:
+    desk.search.moves = {"/list": f"{desk.ledger.url}/list"}
+    answer = await desk.execute("search.list")
+    assert (answer.json["status"], answer.json["result"]["status"]) == ("succeeded", 302)
+    assert desk.ledger.seen == []
+
+
 async def test_an_approver_sees_whose_credential_it_is_and_nobody_consents(desk: Desk) -> None:
     answer = await desk.execute("billing.pay")
     assert answer.status == 202

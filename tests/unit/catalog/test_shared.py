@@ -51,6 +51,7 @@ def test_a_key_goes_where_the_data_says(tmp_path: Path, inject: str, place: tupl
         (KEY + "inject = { query = '' }\n", "7: inject: a query parameter"),
         (KEY + "inject = { header = 'X-Key', query = 'key' }\n", "7: inject: a credential goes to one place"),
         (KEY + "inject = { header = 'Content-Length' }\n", "7: inject: 'Content-Length' is not a place"),
+        (KEY + "inject = { header = 'Upgrade' }\n", "7: inject: 'Upgrade' is not a place"),
         (BASIC + "inject = { header = 'X-Key' }\n", "7: inject: means nothing to a provider of kind basic"),
         (KEY + "token_url = 'https://api.mailhub.example/t'\n", "7: token_url: means nothing to a provider of kind"),
         (KEY + "base_scopes = ['a']\n", "7: base_scopes: means nothing"),
@@ -62,6 +63,11 @@ def test_a_key_goes_where_the_data_says(tmp_path: Path, inject: str, place: tupl
 )
 def test_faults(tmp_path: Path, provider: str, told: str) -> None:
     assert [text for text in faults(tmp_path, provider=provider, action=PLAIN) if text.startswith(told)]
+
+
+def test_an_idempotency_header_is_not_the_key_s(tmp_path: Path) -> None:
+    told = faults(tmp_path, provider=KEY + "inject = { header = 'X-Key' }\n", action=PLAIN + "retry = 'key:X-Key'\n")
+    assert any("'X-Key' is the name that carries the credential" in text for text in told)
 
 
 def test_there_are_no_scopes_and_no_accounts(tmp_path: Path) -> None:
