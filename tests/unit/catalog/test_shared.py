@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from jit_auth.catalog.load import Catalog
+from jit_auth.catalog.kinds import ProviderKind
+from jit_auth.catalog.load import Catalog, load
 from jit_auth.catalog.provider import public
 from jit_auth.config.settings import Agent
 from jit_auth.core.toml import read
+from jit_auth.credentials import KINDS
 from jit_auth.credentials.supplied import unsupplied
 from jit_auth.errors import Faults
 from tests.fakes.authority import Authority
@@ -94,9 +96,6 @@ def test_there_are_no_scopes_and_no_accounts(tmp_path: Path) -> None:
     ],
 )
 def test_faults_of_the_configuration(tmp_path: Path, provider: str, client: dict[str, str], told: str) -> None:
-    from jit_auth.catalog.load import load
-    from jit_auth.credentials import KINDS
-
     write(tmp_path, HEAD + provider + PLAIN)
     config = read(
         "c.toml",
@@ -155,6 +154,18 @@ def test_a_file_without_authorities_is_a_fault(tmp_path: Path, content: str, tol
     write(tmp_path, content, file="ca.pem")
     found = faults(tmp_path, provider=KEY + "ca_file = 'ca.pem'\n", action=PLAIN)
     assert [text for text in found if text.startswith("7: ca_file: ") and told in text]
+
+
+def test_a_kind_is_a_value_that_the_catalog_is_handed(tmp_path: Path) -> None:
+    told: list[str] = []
+    seal = ProviderKind(
+        name="seal", connects=False, keys=frozenset({"secret"}), judge=lambda provider, _fault: told.append(provider.id)
+    )
+    write(tmp_path, HEAD + "[provider]\nkind = 'seal'\n" + PLAIN)
+    found = load(
+        [tmp_path], {"mailhub": SECRET}, public_url="", allow_private=(), shipped=False, kinds={**KINDS, "seal": seal}
+    )
+    assert (found.providers["mailhub"].kind, told) == ("seal", ["mailhub"])
 
 
 def agent(*actions: str) -> Agent:
