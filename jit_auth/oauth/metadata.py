@@ -31,7 +31,7 @@ class Discovery:
     def __init__(self, egress: Egress, now: Callable[[], Millis]) -> None:
         self._egress = egress
         self._now = now
-        self._known: dict[tuple[str, tuple[str, ...]], tuple[Millis, Mapping[str, Any] | None]] = {}
+        self._known: dict[tuple[str, tuple[str, ...], str], tuple[Millis, Mapping[str, Any] | None]] = {}
 
     async def complete(self, provider: Provider) -> Provider:
         """The provider with its endpoints. Those of the metadata fill in where authorize or token URL is left out.
@@ -75,7 +75,8 @@ class Discovery:
 
     async def _metadata(self, provider: Provider) -> Mapping[str, Any] | None:
         issuer = provider.issuer or ""
-        key, now = (issuer, provider.hosts), self._now()
+        # What one provider's own authority vouched for is not another's.
+        key, now = (issuer, provider.hosts, provider.ca), self._now()
         if key in self._known and self._known[key][0] > now:
             return self._known[key][1]
         found = await self._fetch(issuer, provider)

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from jit_auth.egress import Egress
 from jit_auth.errors import Away
 from jit_auth.model import Provider, Request
 from jit_auth.oauth.call import call
+from jit_auth.oauth.metadata import Discovery
 from tests.fakes.authority import Authority
 from tests.fakes.own_api import OwnApi
 from tests.integration.operators.conftest import ADMINS, admin
@@ -315,8 +317,14 @@ async def test_endpoints_of_a_provider_are_vouched_for_too(desk: Desk) -> None:
     try:
         reply = await call(egress, request, Provider(id="corp", hosts=("127.0.0.1",), ca=pem))
         assert reply.status == 401
+        bare = Provider(id="corp", hosts=("127.0.0.1",), issuer=desk.billing.url)
         with pytest.raises(Away):
-            await call(egress, request, Provider(id="corp", hosts=("127.0.0.1",)))
+            await call(egress, request, bare)
+        # Metadata that one provider's authority vouched for is not taken for another that trusts fewer.
+        discovery = Discovery(egress, lambda: 0)
+        assert not await discovery.promises_iss(replace(bare, ca=pem))
+        with pytest.raises(Away):
+            await discovery.promises_iss(bare)
     finally:
         await egress.close()
 
