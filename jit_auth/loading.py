@@ -14,6 +14,7 @@ from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.reach import Reach
 from jit_auth.credentials import KINDS
 from jit_auth.engine.bundle import Bundle, bundle_hash
+from jit_auth.model import Action
 from jit_auth.policy.rules import Policy
 from jit_auth.policy.rules import load as load_policy
 
@@ -77,6 +78,9 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
         touch={name: _touch(operation, policy) for name, operation in catalog.actions.items()},
         hash=bundle_hash(content),
         left=frozenset(settings.people.left),
+        reach=_reach(settings),
+        readers=_readers(catalog),
+        bearers={agent.secret_sha256: agent for agent in settings.agents.values()},
     )
 
 
@@ -87,7 +91,7 @@ def _touch(operation: Operation, policy: Policy) -> str:
     return sha256_text(canonical([policy.hash_of(operation.action.name), action, provider]))
 
 
-def reach_of(settings: Settings) -> Reach:
+def _reach(settings: Settings) -> Reach:
     """How people are reached: by each configured channel, and on loopback by the terminal."""
     ways = [
         channel.way(settings.channels.get(name), settings.people)
@@ -95,3 +99,12 @@ def reach_of(settings: Settings) -> Reach:
         if name in settings.channels or (channel.settings is None and settings.loopback)
     ]
     return Reach(tuple(ways))
+
+
+def _readers(catalog: Catalog) -> dict[str, tuple[Action, ...]]:
+    """Per channel the actions whose results can hold its messages."""
+    found: dict[str, tuple[Action, ...]] = {}
+    for operation in catalog.actions.values():
+        for channel in operation.action.reads:
+            found[channel] = (*found.get(channel, ()), operation.action)
+    return found
