@@ -10,7 +10,6 @@ from typing import get_args
 import msgspec
 import pytest
 
-from jit_auth.app import load_bundle
 from jit_auth.catalog.load import Catalog
 from jit_auth.catalog.load import load as load_catalog
 from jit_auth.catalog.tables import ActionTable, ConnectorTable
@@ -20,6 +19,7 @@ from jit_auth.config.provider import ClientTable, ProviderTable
 from jit_auth.config.tables import File
 from jit_auth.core.toml import convert, read
 from jit_auth.credentials import KINDS
+from jit_auth.loading import load_bundle
 from jit_auth.policy.facts import FACTS
 from jit_auth.policy.rules import load as load_policy
 from tests.project.test_documents import TOML
