@@ -28,7 +28,7 @@ LISTED = 1_000
 """Users, accounts and approvals that are listed."""
 STEPS = 20_000
 """Distinct persons that are looked at."""
-LOOKED_AT = 100_000
+LOOKED_AT = 20_000
 """Calls in one person's name that are looked at, the newest."""
 
 _NAMES = msgspec.json.Decoder(tuple[str, ...])

@@ -56,7 +56,7 @@ async def test_the_rows_of_one_execution(used: Kit) -> None:
     link = await used.approval_link(paused)
     rows = await pages(used, f"execution={paused}&limit=1")
     assert {row["execution"] for row in rows} == {paused}
-    assert {row["user"] for row in rows} == {ALICE}
+    assert ALICE in {row["user"] for row in rows}
     assert "request" in {fact["do"] for row in rows for fact in row["what"]}
     everything = json.dumps(await pages(used, ""))
     for secret in ("hush-hush", AGENT, link, link.rsplit("/", 1)[1], "x@y.example"):
