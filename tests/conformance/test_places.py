@@ -286,6 +286,7 @@ BEFORE_PEOPLE = (
     "DROP TABLE tally", "DROP INDEX execution_paused", "DROP INDEX audit_told",
     "ALTER TABLE audit DROP COLUMN told", "DROP TABLE session", "DROP TABLE identity", "DROP TABLE code",
     "DROP TABLE passkey", "DROP TABLE challenge", "DROP INDEX execution_person", "DROP INDEX ask_open",
+    "DROP INDEX execution_used", "DROP INDEX audit_at",
     "CREATE INDEX ask_open ON ask (agent, person, provider) WHERE state = 'open'",
     "UPDATE alembic_version SET version_num = '0001'",
 )  # fmt: skip
