@@ -67,6 +67,7 @@ from jit_auth.web.codes import CodePages
 from jit_auth.web.confirm import Confirm
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
+from jit_auth.web.inspect import Inspection
 from jit_auth.web.me import Me
 from jit_auth.web.pages import Pages
 from jit_auth.web.passkeys import Passkeys
@@ -251,6 +252,7 @@ async def build(
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, stopped).routes(),
             *Administration(cuts, Halts(store), current, bearers).routes(),
+            *Inspection(store, current, bearers).routes(),
             *approve.routes(engine, pages, visits, engine, passkeys),
             *connect.routes(engine, pages, visits),
             *by_code,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import binascii
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import bindparam, literal_column, select
+from sqlalchemy import and_, bindparam, literal_column, or_, select
 
 from jit_auth.core import chain
 from jit_auth.core.chain import Break, Link
+from jit_auth.core.ids import born
 from jit_auth.core.mac import Mac
-from jit_auth.errors import VaultError
-from jit_auth.model import Millis
+from jit_auth.core.times import rfc3339
+from jit_auth.errors import BadRequest, VaultError
+from jit_auth.model import Millis, Page
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import PERSON
@@ -20,6 +25,8 @@ from jit_auth.storage.journal import CHAIN
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader, Rows
 from jit_auth.vault import Vault
+
+_PLACE = re.compile(r"([0-9]{1,15})/([ -~]{1,100})-([0-9]{1,15})")
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -32,6 +39,18 @@ class Entry(Struct, frozen=True, kw_only=True):
     agent: str | None
     execution: str | None
     what: tuple[dict[str, Any], ...]
+
+    def data(self) -> dict[str, Any]:
+        """The row as it is exported."""
+        return {
+            "id": self.id,
+            "at": rfc3339(self.at),
+            "actor": self.actor,
+            "user": self.user,
+            "agent": self.agent,
+            "execution": self.execution,
+            "what": list(self.what),
+        }
 
 
 class Verified(Struct, frozen=True):
@@ -125,6 +144,35 @@ class Record:
                 for entry in await self._entries(rows):
                     yield entry
 
+    async def page(self, *, since: Millis | None, execution: str | None, limit: int, cursor: str | None) -> Page:
+        """Rows newest first, `since` included; an execution's from its beginning on. Raises BadRequest (`bad_query`).
+
+        It runs on a connection of its own: an old execution may be far back, and nobody else waits behind it.
+        """
+        audit = tables.audit
+        where: list[Any] = []
+        values: dict[str, Any] = {"most": limit + 1}
+        first = max((at for at in (since, born(execution or "")) if at is not None), default=None)
+        if first is not None:
+            where.append(audit.c.at >= bindparam("since"))
+            values["since"] = first
+        if execution is not None:
+            where.append(audit.c.execution == bindparam("execution"))
+            values["execution"] = execution
+        if cursor is not None:
+            at, writer, seq = _read_cursor(cursor)
+            same = and_(audit.c.writer == bindparam("writer"), audit.c.seq < bindparam("seq"))
+            earlier = or_(audit.c.at < bindparam("at"), audit.c.writer < bindparam("writer"), same)
+            where += [audit.c.at <= bindparam("at"), earlier]
+            values |= {"at": at, "writer": writer, "seq": seq}
+        newest = (audit.c.at.desc(), audit.c.writer.desc(), audit.c.seq.desc())
+        statement = select(*self._columns).where(*where).order_by(*newest).limit(bindparam("most"))
+        text = self._compiler.text(statement)
+        async with self._reader.snapshot() as snapshot:
+            rows = await snapshot.fetch((text, text.args(**values)))
+        items = await self._entries(rows[:limit])
+        return Page(items, _cursor(items[-1]) if len(rows) > limit else None)
+
     async def naming(self, word: str) -> tuple[Entry, ...]:
         """The rows whose facts hold a word of ours, in order of time: for what is seldom. Raises StorageError."""
         (rows,) = await self._reader.fetch((self._naming, self._naming.args(like=f"%{word}%")))
@@ -175,6 +223,21 @@ class Record:
             )
             for (writer, seq, at, actor, person, agent, execution, _), what in decoded
         )  # fmt: skip
+
+
+def _cursor(last: Entry) -> str:
+    return urlsafe_b64encode(f"{last.at}/{last.id}".encode()).rstrip(b"=").decode()
+
+
+def _read_cursor(cursor: str) -> tuple[Millis, str, int]:
+    """The (at, writer, seq) after which a page begins. It only positions: it opens nothing."""
+    try:
+        found = _PLACE.fullmatch(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii"))
+    except (binascii.Error, ValueError):
+        found = None
+    if found is None:
+        raise BadRequest("This is no cursor of a list.", code="bad_query", hint="Take `next` of the page before.")
+    return int(found[1]), found[2], int(found[3])
 
 
 def _links(rows: Iterable[tuple[Any, ...]]) -> Iterator[Link]:

@@ -40,6 +40,7 @@ from jit_auth.model import (
     Unit,
 )
 from jit_auth.storage import tables
+from jit_auth.storage.access import AccessReads
 from jit_auth.storage.audit import Entry, Record
 from jit_auth.storage.circles import Circles
 from jit_auth.storage.clock import Clock
@@ -92,6 +93,8 @@ class Store:
         """What one person may see of their own."""
         self.cuts = CutReads(compiler, self._codec, self._people, reader)
         """What a kill switch has to find."""
+        self.access = AccessReads(compiler, self._codec, self._people, reader)
+        """What an agent or a user can reach, and has used."""
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
         self._house = House(compiler, reader, journal, process, ",".join(vault.ids))

@@ -50,8 +50,16 @@ Index(
     sqlite_where=execution.c.due.is_not(None), postgresql_where=execution.c.due.is_not(None),
 )  # fmt: skip
 Index("execution_agent", execution.c.agent, execution.c.id)
-# What agents did in a person's name.
-Index("execution_person", execution.c.person, execution.c.id)
+# What agents did in a person's name, and by which agent and action: answered without reading a row.
+Index(
+    "execution_person", execution.c.person, execution.c.id, execution.c.agent, execution.c.action, execution.c.attempt
+)
+# What an agent has used: one step per action, however many calls there were.
+_sent = execution.c.attempt > literal_column("0")
+Index(
+    "execution_used", execution.c.agent, execution.c.action, execution.c.id,
+    sqlite_where=_sent, postgresql_where=_sent,
+)  # fmt: skip
 # How many of an agent's wait for people.
 _paused = execution.c.state == literal_column("'paused'")
 Index("execution_paused", execution.c.agent, sqlite_where=_paused, postgresql_where=_paused)
@@ -203,5 +211,8 @@ audit = Table(
 # What streams of an execution tell. Most calls need nobody, and their rows would only make this long.
 _told = audit.c.told.is_(literal_column("true"))
 Index("audit_told", audit.c.execution, sqlite_where=_told, postgresql_where=_told)
+
+# The record read by time, newest first.
+Index("audit_at", audit.c.at)
 
 stamp = Table("alembic_version", metadata, Column("version_num", Text, primary_key=True))

@@ -147,8 +147,9 @@ def test_connectors_check(own: Own, world: World) -> None:
 
 
 LATER = [
-    "access agent mailbot",
-    "access user a",
+    "access",
+    "access agent",
+    "access mailbot",
     "keys rotate",
     "connectors import openapi x.yaml",
     "connectors accept x",
@@ -206,6 +207,25 @@ def test_db_migrate(own: Own) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     service.start()
     assert service.agent.execute("echo.say", "a@example.com", params={"text": "x"}).status == 200
+
+
+def test_access_says_what_was_used_and_what_never(own: Own) -> None:
+    service = own()
+    service.start()
+    assert service.agent.execute("echo.say", "a@example.com", params={"text": "x"}).status == 200
+    service.stop()
+    config = tomllib.loads((service.folder / "config.toml").read_text())
+    name = next(iter(config["agents"]))
+    done = service.command("access", "agent", name, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [each["name"] for each in report["actions"] if each["last_use"]] == ["echo.say"]
+    assert tomllib.loads(report["narrower"])["actions"] == ["echo.say"]
+    assert [each["user"] for each in report["users"]["acted_for"]] == ["a@example.com"]
+    done = service.command("access", "user", "A@Example.com")
+    assert done.returncode == 0, done.stderr
+    assert "echo.say" in done.stdout
+    assert service.command("access", "user", "nobody@example.com").returncode == 1
 
 
 EXPRESSIONS = [

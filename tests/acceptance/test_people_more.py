@@ -203,18 +203,13 @@ def test_what_later_stages_bring_is_refused(busy: Office, word: str, person: str
         "/connections",
         "/metrics",
         "/openapi.json",
-        "/admin/audit",
         "/mcp",
         "/me",
         "/signin",
         "/console",
     ):
         assert busy.service.agent.get(path).status == 404, path
-    for words in (
-        ["access", "agent", "x"],
-        ["keys", "rotate"],
-    ):
-        assert busy.service.command(*words).returncode == 2, words
+    assert busy.service.command("keys", "rotate").returncode == 2
     found = busy.service.agent.execute("desk.free", person, params={"text": word}).json
     assert not {"metadata", "task", "released"} & set(found)
     busy.service.write("policies-new.toml", POLICIES.replace("params.count > 100", "history.same_action_1h > 1"))
