@@ -8,13 +8,16 @@ WORKERS ?= 2
 AUTO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test check attack audit sbom format clean
 
 help:
 	@echo "make demo          the whole way, on this machine: an agent asks, people decide, the call is sent once"
 	@echo "make demo AUTO=1   the same, and the demo plays the people too"
 	@echo "make test          all tests (about five minutes on two cores)"
 	@echo "make check         lint, format, types, import contracts"
+	@echo "make attack        the tests of every attack that THREAT_MODEL.md and docs/security.md name"
+	@echo "make audit         known advisories against what is installed (asks the network)"
+	@echo "make sbom          a CycloneDX bill of materials of what the service is made of: build/sbom.json"
 	@echo "make format        let ruff format the tree"
 	@echo "make clean         remove .venv and caches"
 
@@ -30,6 +33,16 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/mypy examples
 	$(BIN)/lint-imports
+
+# What is named is all over the tree, so that all of it is collected.
+attack: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n $(WORKERS) -m attack
+
+audit: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.attack.supply audit
+
+sbom: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.attack.supply sbom
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .

@@ -1,5 +1,18 @@
-"""What all tests share: a PostgreSQL server for the session, started when a test first asks for it."""
+"""What all tests share: a PostgreSQL server, started when a test first asks for it; the mark `attack`."""
 
+from __future__ import annotations
+
+import pytest
+
+from tests.attack.register import named
 from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what THREAT_MODEL.md and docs/security.md name, and all of tests/attack: `-m attack` runs exactly those."""
+    attacks = named()
+    for item in items:
+        if item.path.parent.name == "attack" or (isinstance(item, pytest.Function) and item.originalname in attacks):
+            item.add_marker(pytest.mark.attack)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,14 @@ def test_pictures_are_small_and_each_is_used() -> None:
     assert kept == sorted({source for path in PAGES for source, _ in pictures(path)})
 
 
-def known_tests() -> set[str]:
-    return {
+@cache
+def known_tests() -> frozenset[str]:
+    return frozenset(
         node.name
         for path in files(".py", under="tests")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-    }
+    )
 
 
 def threats() -> list[list[str]]:
