@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from jit_auth.catalog.globs import match
@@ -12,6 +13,7 @@ from jit_auth.config.people import People
 from jit_auth.config.settings import Agent
 from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.model import Millis
+from jit_auth.policy.facts import FACTS
 from jit_auth.policy.rules import Policy
 
 
@@ -37,6 +39,21 @@ class Bundle:
     hash: str
     left: frozenset[str] = frozenset()
     """People who have left."""
+
+    @cached_property
+    def history(self) -> Mapping[str, tuple[str, ...]]:
+        """Per action what its rules read of `history`: the fields' names. An action without such rules is not here."""
+        of_history = {name: name.partition(".")[2] for name, fact in FACTS.items() if fact.needs == "history"}
+        found = {
+            action: tuple([of_history[name] for name in read if name in of_history])
+            for action, read in self.reads.items()
+        }
+        return {action: names for action, names in found.items() if names}
+
+    @cached_property
+    def writes(self) -> tuple[str, ...]:
+        """The actions that are no reads."""
+        return tuple(sorted([name for name, one in self.catalog.actions.items() if one.action.effect != "read"]))
 
     def operation(self, name: str) -> Operation | None:
         """The action of that full name, or None."""
