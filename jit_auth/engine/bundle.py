@@ -13,7 +13,7 @@ from jit_auth.config.people import People
 from jit_auth.config.settings import Agent
 from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.model import Millis
-from jit_auth.policy.facts import FACTS
+from jit_auth.policy.facts import history_of
 from jit_auth.policy.rules import Policy
 
 
@@ -43,17 +43,13 @@ class Bundle:
     @cached_property
     def history(self) -> Mapping[str, tuple[str, ...]]:
         """Per action what its rules read of `history`: the fields' names. An action without such rules is not here."""
-        of_history = {name: name.partition(".")[2] for name, fact in FACTS.items() if fact.needs == "history"}
-        found = {
-            action: tuple([of_history[name] for name in read if name in of_history])
-            for action, read in self.reads.items()
-        }
+        found = {action: history_of(reads) for action, reads in self.reads.items()}
         return {action: names for action, names in found.items() if names}
 
     @cached_property
     def writes(self) -> tuple[str, ...]:
         """The actions that are no reads."""
-        return tuple(sorted([name for name, one in self.catalog.actions.items() if one.action.effect != "read"]))
+        return writes_of(self.catalog)
 
     def operation(self, name: str) -> Operation | None:
         """The action of that full name, or None."""
@@ -68,6 +64,11 @@ class Bundle:
         """Whether an agent may act for this user."""
         known = self.agents.get(agent)
         return known is not None and ("*" in known.users or user in known.users) and user not in self.left
+
+
+def writes_of(catalog: Catalog) -> tuple[str, ...]:
+    """The full names of all actions that are no reads."""
+    return tuple(sorted([name for name, one in catalog.actions.items() if one.action.effect != "read"]))
 
 
 def bundle_hash(parts: Mapping[str, Any]) -> str:

@@ -137,7 +137,7 @@ class Judge:
             gone = Trouble("revoked", fault.message, fault.hint, by="policy")
             view = View(execution, _NOTHING, (), None, (), now, "never", False, 0, asks, votes, gone, held=held)
             return Judged(view, At(belief.epoch, self.bundle.hash, tuple(subjects)), operation)
-        past = past_of(execution, self.bundle)
+        past = past_of(execution, self.bundle.history.get(execution.action, ()), lambda: self.bundle.writes)
         history = None if past is None else await self._store.history(past)
         call = self._call(execution, operation, now, history)
         decision = self.bundle.policy.decide(call)

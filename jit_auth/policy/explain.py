@@ -74,7 +74,7 @@ def explain_execution(
 ) -> Explanation:
     """A stored execution by today's rules: its facts and labels as they are on record, at the time it was asked.
 
-    `history` as it was then, where today's rules read it (`engine.past`).
+    `history` as it was then, where today's rules read it (`past_of`, `Store.history`).
     """
     user = execution.user
     call = Call(

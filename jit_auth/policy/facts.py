@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
-from jit_auth.model import Action, Effect, History, Millis, Risk
+from jit_auth.model import MOST_COUNTED, Action, Effect, History, Millis, Risk
 from jit_auth.policy.types import BOOL, INT, STRING, Type, list_of
 from jit_auth.policy.values import Bad, text
 
@@ -51,6 +51,8 @@ class Fact:
     doc: str = ""
     values: tuple[str, ...] = ()
     """All that it can be, where these are few: a comparison with anything else is a slip."""
+    most: int | None = None
+    """What is more reads as this: a comparison with it, or with more, does not say what it seems to."""
 
 
 def local(call: Call, zone: tzinfo) -> datetime:
@@ -85,7 +87,8 @@ def _of_history(name: str, type_: Type, default: Any, doc: str) -> Fact:
             raise Bad(f"history.{name}: nothing was counted")
         return getattr(call.history, name)
 
-    return Fact(f"history.{name}", type_, default, read, needs="history", doc=doc)
+    most = MOST_COUNTED if type_ == INT else None
+    return Fact(f"history.{name}", type_, default, read, needs="history", doc=doc, most=most)
 
 
 def _depth(call: Call, zone: tzinfo) -> int:
@@ -125,6 +128,12 @@ _ALL = (
     _of_history("first_seen", BOOL, False,
                 "whether none has succeeded for this user that a person approved, or that is a day old"),
 )  # fmt: skip
+
+
+def history_of(reads: Iterable[str]) -> tuple[str, ...]:
+    """What of `history` is among these names of facts: fields of `History`."""
+    return tuple([name.partition(".")[2] for name in reads if name in FACTS and FACTS[name].needs == "history"])
+
 
 FACTS: Mapping[str, Fact] = MappingProxyType({fact.name: fact for fact in _ALL})
 """All but `params.*`, whose types are those of the actions that a rule matches."""
