@@ -120,7 +120,7 @@ def test_parts_of_a_record() -> None:
     ("text", "message"),
     [
         ("[test_base]\nhistory = { same_action_1d = 0 }\n", "unknown fact 'history.same_action_1d' (did you mean"),
-        ("[test_base]\nhistory = { first_seen = 0 }\n", "history.first_seen: neither true nor false"),
+        (case(set="history = { first_seen = 0 }"), "history.first_seen: neither true nor false"),
         ("[test_base]\nhistory = 3\n", "unknown fact 'history' (there are: params.NAME, account"),
         ("[test_base]\nlabels = []\n", "labels: they follow from the [[label]]s"),
         ("[test_base]\ntask = { private = true }\n", "unknown fact 'task'"),
