@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from jit_auth.model import Execution, History, Past
 
+_ATTEMPTS = ("same_action_1h", "same_action_24h", "agent_action_1h", "agent_writes_1h")
+
 
 def past_of(execution: Execution, names: tuple[str, ...], writes: Callable[[], tuple[str, ...]]) -> Past | None:
     """For a new call all that are admitted, for an execution those before it (see `Past`). `names`: what the rules for
@@ -21,5 +23,12 @@ def past_of(execution: Execution, names: tuple[str, ...], writes: Callable[[], t
         writes=writes() if "agent_writes_1h" in names else (),
         id=execution.id if admitted else None,
         at=execution.created if admitted else None,
-        least=execution.history or History(),
+        known=execution.history or {},
     )
+
+
+def admitted_with(past: Past | None, history: History | None) -> dict[str, int] | None:
+    """What a new execution keeps of the history that it is admitted with."""
+    if past is None or history is None:
+        return None
+    return {name: getattr(history, name) for name in past.names if name in _ATTEMPTS} or None

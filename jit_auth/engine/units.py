@@ -18,6 +18,7 @@ from jit_auth.core.step import ALLOWED
 from jit_auth.core.view import Asking, End, Nudge, Send, Wait
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.judge import Judged, tally_key
+from jit_auth.engine.past import admitted_with
 from jit_auth.model import (
     Ask,
     At,
@@ -307,7 +308,7 @@ class Writer:
             raise AssertionError(f"no transition from {came_from} to {state}")
         to["updated"] = judged.view.now
         if not execution.version and judged.history is not None:
-            to["history"] = judged.history
+            to["history"] = admitted_with(judged.at.past, judged.history)
         new = msgspec.structs.replace(execution, version=execution.version + 1, **to)
         rows: list[Op] = [Change(execution, to)] if execution.version else [Insert(new)]
         if idem is not None:

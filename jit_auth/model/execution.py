@@ -147,8 +147,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     """Where the agent wants its events; one of its `callback_urls`, normalised and judged at admission."""
     standing: str | None = None
     """The pass ("approve for a while") that it was sent under."""
-    history: History | None = None
-    """What was counted before it when it was admitted; None where no rule read it."""
+    history: dict[str, int] | None = None
+    """The numbers of attempts before it that it was admitted with (`Past.known`); None where no rule read them."""
     result: Result | None = None
     error: Trouble | None = None
     created: Millis

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -15,9 +16,9 @@ MOST_COUNTED = 10_000
 class Past(Struct, frozen=True, kw_only=True):
     """Which attempts count for one call.
 
-    For a call that is not admitted yet: all that are, up to an hour or a day ago. For one that is: those before it, as
-    of the moment it was admitted, so that its own later attempts, and calls that came after it, change nothing about
-    it; and never fewer than it was admitted with, since two that are admitted at once come in any order.
+    For a call that is not admitted yet: all that are, up to an hour or a day ago. Once it is, their number stays what
+    it was (`known`): calls that came after it change nothing about it. A number that no rule read then is that of
+    the rows before its own.
     """
 
     agent: str
@@ -32,7 +33,7 @@ class Past(Struct, frozen=True, kw_only=True):
     """Of an execution that is admitted."""
     at: Millis | None = None
     """When it was."""
-    least: History = History()
-    """What it was admitted with."""
+    known: Mapping[str, int] = MappingProxyType({})
+    """Numbers of attempts that it was admitted with. Denials and `first_seen` are read anew."""
     holds: Callable[[History], bool] | None = None
     """Whether the decision would be the same with this history. Asked inside the transaction, so it does no I/O."""

@@ -35,14 +35,15 @@ Key = tuple[str, ...]
 
 
 class Bound:
-    """A `Past` as the tables know it. `denies`: its unit is a denial."""
+    """A `Past` as the tables know it. `denies`: its unit is a denial; `asked`: what has to be counted."""
 
-    __slots__ = ("denies", "past", "person")
+    __slots__ = ("asked", "denies", "past", "person")
 
     def __init__(self, past: Past, person: str, *, denies: bool = False) -> None:
         self.past = past
         self.person = person
         self.denies = denies
+        self.asked = tuple([name for name in past.names if name not in past.known])
 
 
 def holder(past: Past) -> str:
@@ -119,21 +120,18 @@ class Counts:
         )
 
     def queries(self, bound: Bound, now: Millis) -> tuple[Query, ...]:
-        """What counts all that the decision reads."""
-        return tuple([self.query(name, bound, now) for name in bound.past.names])
+        """What counts all that the decision reads and that is not known."""
+        return tuple([self.query(name, bound, now) for name in bound.asked])
 
 
-def history(bound: Bound, found: Iterable[Any], added: Mapping[Key, int] | None = None) -> History:
+def history(bound: Bound, found: Iterable[Any], added: Counter[Key] | None = None) -> History:
     """The history that these answers to `queries` make, with what is not in the tables yet."""
-    past, values = bound.past, dict[str, Any]()
-    for name, value in zip(past.names, found, strict=True):
-        more = (added or {}).get(_key(name, bound), 0)
-        if name == "first_seen":
-            values[name] = bool(value)
-        elif name == "denied_24h" or past.id is None:
-            values[name] = value + more
-        else:  # what a batch adds comes after it
-            values[name] = max(value, getattr(past.least, name))
+    past = bound.past
+    values: dict[str, Any] = {name: past.known[name] for name in past.names if name in past.known}
+    for name, value in zip(bound.asked, found, strict=True):
+        # What a batch adds to attempts comes after whatever is admitted already.
+        more = added[_key(name, bound)] if added and (past.id is None or name == "denied_24h") else 0
+        values[name] = bool(value) if name == "first_seen" else value + more
     return History(**values)
 
 

@@ -309,9 +309,14 @@ class Store:
     async def history(self, past: Past, now: Millis | None = None) -> History:
         """What was attempted before, as far as `past` reads it; `now`: as of then. A deciding unit names the same
         `past` in its `At`, and is `Stale("history")` where counting again gives another decision."""
-        person = await self._people.find(holder(past))
-        bound = Bound(past, "" if person is None else person.pid)
-        answers = await self._reader.fetch(*self._counts.queries(bound, self.now() if now is None else now))
+        try:
+            pid = self._people.known(holder(past)).pid
+        except Unknown as unknown:
+            person = await self._people.find(unknown.id)
+            pid = "" if person is None else person.pid  # who is nobody yet has attempted nothing
+        bound = Bound(past, pid)
+        queries = self._counts.queries(bound, self.now() if now is None else now)
+        answers = await self._reader.fetch(*queries) if queries else ()
         return history(bound, (rows[0][0] for rows in answers))
 
     async def open_asks(self, kind: str | None = None, limit: int = 200) -> tuple[tuple[Ask, Execution], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jit_auth.core.ids import new_id
-from jit_auth.engine.past import past_of
+from jit_auth.engine.past import admitted_with, past_of
 from jit_auth.model import Decision, Execution, History, Past
 from jit_auth.policy.cases import run
 from jit_auth.policy.explain import explain, explain_execution
@@ -92,7 +92,7 @@ def test_explain_shows_the_values() -> None:
     assert [(part.text, part.value) for part in one.when.parts[0].parts if part.text.startswith("history")] == [
         ("history.same_action_1h", 21)
     ]
-    row = execution(history=History(same_action_1h=3))
+    row = execution(history={"same_action_1h": 3})
     assert explain_execution(made, row, ACTIONS["demo.everything"], BUSY).rules[0].outcome == "winner"
     (one,) = explain_execution(made, row, ACTIONS["demo.everything"]).rules
     assert (one.outcome, one.error) == ("winner", "history.first_seen: nothing was counted")
@@ -112,12 +112,16 @@ def test_which_attempts_count() -> None:
         return ("pay.wipe",)
 
     assert past_of(execution(), (), writes) is None
-    row = execution(history=History(same_action_1h=3))
+    row = execution(history={"same_action_1h": 3})
     assert past_of(row, ("same_action_1h",), writes) == Past(
         agent="bot", user="alice@example.com", action="demo.everything", names=("same_action_1h",), id=row.id, at=NOW,
-        least=History(same_action_1h=3),
+        known={"same_action_1h": 3},
     )  # fmt: skip
     new = past_of(execution(version=0, user=None), ("agent_writes_1h",), writes)
     assert new == Past(
         agent="bot", user=None, action="demo.everything", names=("agent_writes_1h",), writes=("pay.wipe",)
     )
+    assert admitted_with(new, BUSY) == {"agent_writes_1h": 50}
+    # Denials may come at any time: they are no part of it.
+    assert admitted_with(past_of(row, ("denied_24h", "first_seen"), writes), BUSY) is None
+    assert admitted_with(None, None) is None
