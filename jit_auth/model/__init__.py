@@ -10,6 +10,7 @@ from jit_auth.model.execution import (
     Decision,
     Escalate,
     Execution,
+    History,
     Millis,
     Opened,
     Pass,
@@ -21,6 +22,7 @@ from jit_auth.model.execution import (
     Want,
 )
 from jit_auth.model.grant import Consent, Flow, Grant, Token
+from jit_auth.model.history import MOST_COUNTED, Past
 from jit_auth.model.record import (
     Applied,
     At,
@@ -49,6 +51,7 @@ from jit_auth.model.signin import Challenge, Code, Linked, Passkey, Session, Sig
 from jit_auth.model.wire import Missed, Place, Reply, Request, Result
 
 __all__ = [
+    "MOST_COUNTED",
     "OPEN",
     "Action",
     "Applied",
@@ -73,6 +76,7 @@ __all__ = [
     "Execution",
     "Flow",
     "Grant",
+    "History",
     "Idem",
     "In",
     "Inject",
@@ -87,6 +91,7 @@ __all__ = [
     "Param",
     "Pass",
     "Passkey",
+    "Past",
     "Place",
     "Provider",
     "Raise",

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from jit_auth.model.execution import Ask, Card, Execution, Millis, Pass, Tally, Vote
 from jit_auth.model.grant import Consent, Flow, Grant, Token
+from jit_auth.model.history import Past
 from jit_auth.model.signin import Challenge, Code, Linked, Passkey, Session
 
 
@@ -142,7 +143,7 @@ class At(Struct, frozen=True):
 
     `subjects` are (kind, id) pairs: its agents, user, provider, connector, grant. Stale if one of them, or all, was
     stopped after `epoch`, or the bundle published is not `bundle`. `not_after` is judged by the database's clock.
-    `send` demands that this process's lease holds (intents).
+    `send` demands that this process's lease holds (intents). `past` is counted again, where rules read history.
     """
 
     epoch: int
@@ -150,6 +151,7 @@ class At(Struct, frozen=True):
     subjects: tuple[tuple[str, str], ...]
     not_after: Millis | None = None
     send: bool = False
+    past: Past | None = None
 
 
 class Committed:
@@ -211,10 +213,11 @@ class Stale(Struct, frozen=True):
 
     `which`: stopped (a subject, since the epoch), bundle (another one is published), version (a row was changed),
     idem (the key exists), open (an equal one is paused), vote (this person voted), exists (another unique key),
-    late (not_after has passed), lease (this process's lease has run out).
+    late (not_after has passed), lease (this process's lease has run out), history (what was counted has moved, and the
+    decision with it).
     """
 
-    which: Literal["stopped", "bundle", "version", "idem", "open", "vote", "exists", "late", "lease"]
+    which: Literal["stopped", "bundle", "version", "idem", "open", "vote", "exists", "late", "lease", "history"]
     epoch: int
 
 

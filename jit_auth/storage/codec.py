@@ -113,6 +113,7 @@ class TableCodec:
         provider = self._provider(row)
         values.append(person.pid)
         if shape.macs:
+            values.append(row.chain[0])  # origin: an agent that this one calls does not start its counts anew
             values.append(None if row.open_key is None else self._keys.open.digest(row.open_key.encode()))
         elif self._lives:
             values.append(self._live(row.state, person, row.provider, row.account))
@@ -179,6 +180,7 @@ class TableCodec:
         fields[shape.holder] = None if person.id.startswith(AGENT) else person.id
         at += 1
         if shape.macs:
+            at += 1  # origin: it stands in the chain
             fields["open_key"] = None if values[at] is None else values[at].hex()
             at += 1
         elif self._lives:

@@ -16,6 +16,7 @@ from jit_auth.model import Millis
 from jit_auth.storage import tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import Line
+from jit_auth.storage.history import Counts
 from jit_auth.storage.job import Job
 from jit_auth.vault import Vault
 
@@ -48,6 +49,7 @@ class Texts:
 
     def __init__(self, compiler: Compiler) -> None:
         self.compiler = compiler
+        self.counts = Counts(compiler)
         epoch, stop, process, audit = tables.epoch, tables.stop, tables.process, tables.audit
         lease = select(process.c.lease_until).where(process.c.id == bindparam("process")).scalar_subquery()
         ground = [epoch.c.n, epoch.c.bundle, lease.label("lease")]

@@ -19,6 +19,7 @@ from jit_auth.errors import StorageError
 from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.compiled import Text, Write
+from jit_auth.storage.history import Batch, turns
 from jit_auth.storage.job import Answer, Job
 from jit_auth.storage.journal import HEADS, Head, Moved, Texts, oldest, pick, thrown
 from jit_auth.storage.judge import Ground, Which, stale
@@ -32,6 +33,9 @@ _JITTER: Millis = 20
 WARM = 0.25
 """Seconds for which a connection that has just worked is believed to be there. After that BEGIN asks first: a statement
 that commits by itself, on a connection that had died, would leave its units unknown."""
+
+
+_TURNS = "SELECT pg_advisory_xact_lock(turn) FROM unnest($1::bigint[]) AS turn"
 
 
 class _Collision(Exception):
@@ -167,13 +171,18 @@ class PostgresJournal:
 
     async def _together(self, connection: Any, jobs: Sequence[Job], ground: Ground) -> list[Answer]:
         stops = await self._stops(connection, jobs, ground)
+        batch = await self._counted(connection, jobs, ground)
         answers: list[Answer] = [Applied(ground.epoch, ground.now)] * len(jobs)
         compares: dict[Write, list[tuple[int, tuple[Any, ...]]]] = {}
         for at, job in enumerate(jobs):
             which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self._skew)
+            if which is None and job.past is not None and not batch.holds(job.past):
+                which = "history"
             if which is not None:
                 answers[at] = Stale(which, ground.epoch)
                 continue
+            if job.past is not None:
+                batch.add(job.past)
             for write, values, _ in job.compares:
                 compares.setdefault(write, []).append((at, values))
         # In one order everywhere: two replicas then lock rows alike, and seldom wait for each other in a ring.
@@ -210,6 +219,9 @@ class PostgresJournal:
         answers: list[Answer] = []
         for job in jobs:
             which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self._skew)
+            if which is None and job.past is not None:
+                batch = await self._counted(connection, [job], ground)
+                which = None if batch.holds(job.past) else "history"
             if which is not None:
                 answers.append(Stale(which, ground.epoch))
                 continue
@@ -257,6 +269,16 @@ class PostgresJournal:
             return {}
         return thrown(await connection.fetch(self._texts.stops.sql, since))
 
+    async def _counted(self, connection: Any, jobs: Sequence[Job], ground: Ground) -> Batch:
+        """What these units rest on, as it is counted before any of them is written."""
+        batch = Batch(self._texts.counts, ground.now)
+        for job in jobs:
+            if job.past is not None:
+                for query in batch.open(job.past):
+                    text, args = query
+                    batch.put(query, await connection.fetchval(text.sql, *args))
+        return batch
+
     async def _record(
         self, connection: Any, jobs: Sequence[Job], answers: Sequence[Answer], ground: Ground
     ) -> Moved | None:
@@ -280,6 +302,10 @@ class PostgresJournal:
 
     async def _begin(self, connection: Any, jobs: Sequence[Job]) -> Ground:
         await connection.execute("BEGIN")
+        pasts = [job.past for job in jobs if job.past is not None]
+        if pasts:
+            # Before the clock is read, since this may wait; and before what was counted meanwhile, since that is seen.
+            await connection.fetch(_TURNS, turns(pasts))
         text = self._texts.ground if jobs[0].raising is None else self._texts.ground_to_raise
         begun = self._clock.wall()
         epoch, bundle, lease, clock = await connection.fetchrow(text.sql, self._process)

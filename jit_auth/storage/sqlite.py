@@ -20,6 +20,7 @@ from pathlib import Path
 from jit_auth.errors import StorageError
 from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
+from jit_auth.storage.history import Batch
 from jit_auth.storage.job import Answer, Job
 from jit_auth.storage.journal import HEADS, Head, Texts, oldest, pick, thrown
 from jit_auth.storage.judge import Ground, Which, stale
@@ -164,16 +165,21 @@ class SqliteJournal:
     def _together(self, connection: sqlite3.Connection, jobs: Sequence[Job], ground: Ground) -> list[Answer]:
         """All units at once: compares one by one, the winners' other rows by statement."""
         stops = self._stops(connection, jobs, ground)
+        batch = self._counted(connection, jobs, ground)
         answers: list[Answer] = []
         rows: dict[str, list[tuple[object, ...]]] = {}
         applied = Applied(ground.epoch, ground.now)
         for job in jobs:
             which = None if job.at is None else stale(job.at, job.subjects, ground, stops, 0)
+            if which is None and job.past is not None and not batch.holds(job.past):
+                which = "history"
             if which is None:
                 which = self._compare(connection, job)
             if which is not None:
                 answers.append(Stale(which, ground.epoch))
                 continue
+            if job.past is not None:
+                batch.add(job.past)
             for write, values, _ in job.inserts:
                 rows.setdefault(write.one, []).append(values)
             for text, values in job.loose:
@@ -199,6 +205,8 @@ class SqliteJournal:
         answers: list[Answer] = []
         for job in jobs:
             which = None if job.at is None else stale(job.at, job.subjects, ground, stops, 0)
+            if which is None and job.past is not None and not self._counted(connection, [job], ground).holds(job.past):
+                which = "history"
             if which is not None:
                 answers.append(Stale(which, ground.epoch))
                 continue
@@ -244,6 +252,16 @@ class SqliteJournal:
         if since >= ground.epoch:
             return {}
         return thrown(connection.execute(self._texts.stops.sql, (since,)))
+
+    def _counted(self, connection: sqlite3.Connection, jobs: Sequence[Job], ground: Ground) -> Batch:
+        """What these units rest on, as it is counted before any of them is written."""
+        batch = Batch(self._texts.counts, ground.now)
+        for job in jobs:
+            if job.past is not None:
+                for query in batch.open(job.past):
+                    text, args = query
+                    batch.put(query, connection.execute(text.sql, args).fetchone()[0])
+        return batch
 
     def _record(
         self, connection: sqlite3.Connection, lines: Sequence[object], ground: Ground

@@ -24,6 +24,7 @@ from jit_auth.model import (
     Execution,
     Flow,
     Grant,
+    History,
     Idem,
     Linked,
     Millis,
@@ -33,6 +34,7 @@ from jit_auth.model import (
     Page,
     Pass,
     Passkey,
+    Past,
     Raise,
     Session,
     Stale,
@@ -47,6 +49,7 @@ from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler, compiler_for
 from jit_auth.storage.cuts import CutReads
+from jit_auth.storage.history import Bound, Counts, history, holder
 from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
 from jit_auth.storage.journal import Head, Texts
@@ -85,6 +88,7 @@ class Store:
         keys = Keys(index)
         self._people = People(vault, keys, compiler, reader, self._insert_person)
         self._codec = Codec(compiler, self._people, keys)
+        self._counts = Counts(compiler)
         self._builder = Builder(compiler, self._codec, self._people)
         self._reads = Reads(compiler, self._codec, self._people, reader)
         self._circles = Circles(compiler, self._codec, self._people, reader)
@@ -304,6 +308,19 @@ class Store:
     async def crowd(self, agent: str, key: str, most: int) -> Crowd:
         """How many of an agent's executions are paused (counted to `most`), and the tally of one request."""
         return await self._circles.crowd(agent, key, most)
+
+    async def history(self, past: Past, now: Millis | None = None) -> History:
+        """What was attempted before, as far as `past` reads it; `now`: as of then. A deciding unit names the same
+        `past` in its `At`, and is `Stale("history")` where counting again gives another decision."""
+        try:
+            pid = self._people.known(holder(past)).pid
+        except Unknown as unknown:
+            person = await self._people.find(unknown.id)
+            pid = "" if person is None else person.pid  # who is nobody yet has attempted nothing
+        bound = Bound(past, pid)
+        queries = self._counts.queries(bound, self.now() if now is None else now)
+        answers = await self._reader.fetch(*queries) if queries else ()
+        return history(bound, (rows[0][0] for rows in answers))
 
     async def open_asks(self, kind: str | None = None, limit: int = 200) -> tuple[tuple[Ask, Execution], ...]:
         """Questions that are open, with what they are about; oldest first."""

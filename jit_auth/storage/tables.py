@@ -42,7 +42,8 @@ execution = Table(
     _text("grant", null=True), _text("digest"), _flag("intent"), _int("attempt"), _text("process", null=True),
     _int("deadline", null=True), _int("due", null=True), _int("not_after", null=True), _int("met", null=True),
     _int("trouble_since", null=True), _int("tries"), _int("created"), _int("updated"), _int("expires"),
-    _text("chain"), _text("person"), _mac("open_key", null=True), _sealed("asked"), _sealed("told", null=True),
+    _text("chain"), _text("person"), _text("origin"), _mac("open_key", null=True), _sealed("asked"),
+    _sealed("told", null=True),
 )  # fmt: skip
 # The worker's index: finished executions leave it, and it alone answers which rows a dead process left behind.
 Index(
@@ -60,6 +61,15 @@ Index(
     "execution_used", execution.c.agent, execution.c.action, execution.c.id,
     sqlite_where=_sent, postgresql_where=_sent,
 )  # fmt: skip
+# What was attempted before, by the chain's first agent (`origin`): of one user, and of all (see `storage.history`).
+Index("execution_same", execution.c.person, execution.c.action, execution.c.origin, execution.c.id)
+Index("execution_origin", execution.c.origin, execution.c.action, execution.c.id)
+for _state in ("denied", "succeeded"):
+    _ended = execution.c.state == literal_column(f"'{_state}'")
+    Index(
+        f"execution_{_state}", execution.c.person, execution.c.action, execution.c.origin, execution.c.updated,
+        sqlite_where=_ended, postgresql_where=_ended,
+    )  # fmt: skip
 # How many of an agent's wait for people.
 _paused = execution.c.state == literal_column("'paused'")
 Index("execution_paused", execution.c.agent, sqlite_where=_paused, postgresql_where=_paused)

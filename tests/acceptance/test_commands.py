@@ -235,7 +235,7 @@ EXPRESSIONS = [
     ("user.group == 'x'", "groups"),
     ("params.text.matches('x')", "matches"),
     ("params.text == ", ""),
-    ("history.same_action_1h > 1", "history"),
+    ("history.same_action_1d > 1", "same_action_1h"),
     ("'x' in lables", "labels"),
     ("'x' == labels", ""),
     ("task.count > 1", "task"),
