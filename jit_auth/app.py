@@ -231,8 +231,8 @@ async def build(
         discovery = Discovery(egress, store.now)
         refresher = Refresher(store, egress, discovery=discovery)
         stack.push_async_callback(refresher.close)
-        flows = Flows(store, egress, Mac(vault.derive("oauth-state")), discovery=discovery)
-        tickets = vault.derive("tickets")
+        flows = Flows(store, egress, Mac(store.derive("oauth-state")), discovery=discovery)
+        tickets = store.derive("tickets")
 
         memory = Memory(store)
         await memory.reread()
@@ -257,7 +257,7 @@ async def build(
         undo = Undo(store, memory, bundle, environment, tickets)
         apps: Apps | None = None
         if settings.users.verify == "app":
-            apps = Apps(store, bundle, flows, Held(store, Mac(vault.derive("confirmations"))), settings.users.app_url)
+            apps = Apps(store, bundle, flows, Held(store, Mac(store.derive("confirmations"))), settings.users.app_url)
         consents = Consents(
             store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
         )
@@ -275,12 +275,12 @@ async def build(
         for way in reach.ways:
             channel = CHANNELS[way.name]
             ports[way.name] = await stack.enter_async_context(channel.open(settings.channels.get(way.name), tools))
-        gather_key = Mac(vault.derive("gather"))
+        gather_key = Mac(store.derive("gather"))
         gathers = Gathers(store, approvals, make_id, gather_key, limits.asks_per_person_hour, environment)
         shows = Shows(store, approvals, consents, gathers, ports, reach, public_url, tickets)
 
         def callback_secret(agent: str) -> bytes:
-            return settings.callback_secrets.get(agent) or vault.derive(f"callback:{agent}")
+            return settings.callback_secrets.get(agent) or store.derive(f"callback:{agent}")
 
         hooks = Hooks(store, egress, settings.webhooks, settings.agents, callback_secret)
         stack.push_async_callback(hooks.close)
@@ -309,18 +309,18 @@ async def build(
         cuts = Cuts(store, egress, settings.agents, bundle.catalog.connectors, bundle.catalog.providers, settle)
         execute = Execute(engine, bearers)
         pages = Pages(public_url, environment)
-        sessions = Sessions(store, Mac(vault.derive("sessions")), approvals.gone)
+        sessions = Sessions(store, Mac(store.derive("sessions")), approvals.gone)
         visits = Visits(sessions, pages, tuple(settings.issuers))
         oidc = await stack.enter_async_context(
-            open_oidc(settings.issuers.values(), public_url=public_url, key=vault.derive("signin"), now=store.now)
+            open_oidc(settings.issuers.values(), public_url=public_url, key=store.derive("signin"), now=store.now)
         )
-        linking = Linking(store, settings.people, Mac(vault.derive("identities")), approvals.gone)
+        linking = Linking(store, settings.people, Mac(store.derive("identities")), approvals.gone)
         signin = SignIn(oidc, linking, visits, pages)
         by_code: tuple[web.RouteDef, ...] = ()
         if settings.users.verify == "email" and isinstance(mail := ports.get("email"), EmailPort):
-            codes = Codes(store, Mac(vault.derive("codes")), mail.send_code)
+            codes = Codes(store, Mac(store.derive("codes")), mail.send_code)
             by_code = tuple(CodePages(engine, codes, visits, pages).routes())
-        handles = Mac(vault.derive("passkeys"))
+        handles = Mac(store.derive("passkeys"))
         stepup = StepUp(store, relying_party(public_url), os.urandom, lambda person: handles.digest(person.encode()))
 
         async def tell(person: str, subject: str, words: str) -> None:

@@ -90,7 +90,7 @@ def run_link(args: argparse.Namespace) -> int:
     async def read(store: Store, vault: Vault) -> tuple[Card, str]:
         ask = _open(*await _find(store, args.id))
         card = _own(await store.open_cards(person), ask, person)
-        return card, ticket(vault.derive("tickets"), "approval", card.id, card.person, card.expires)
+        return card, ticket(store.derive("tickets"), "approval", card.id, card.person, card.expires)
 
     card, mark = with_store(settings, read)
     url = f"{settings.server.public_url}/approvals/{mark}"

@@ -2,12 +2,16 @@
 
 A writer is one process start. Its first row (seq 0) holds the newest heads of other writers that it saw, so that the
 chains hold each other: a writer cannot disappear while one that knew it stands.
+
+A vault key that is rotated away is closed: a row under a newer key holds the digest of where each of its writers ends.
+Whoever has the old key may still make MACs, but neither new rows nor other old ones (THREAT_MODEL 29).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -38,6 +42,14 @@ class Break(NamedTuple):
     why: str
 
 
+class Rotated(msgspec.Struct, frozen=True):
+    """The fact of a rotation: which keys ended, each with the digest of where its writers do."""
+
+    do: Literal["keys.rotated"]
+    key: str
+    closed: dict[str, str]
+
+
 class Heads(msgspec.Struct, frozen=True):
     """The first fact of a writer's first row: the newest heads that it saw, as (writer, seq, MAC in hexadecimal)."""
 
@@ -46,6 +58,8 @@ class Heads(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
+_ROTATED = b'{"do":"keys.rotated",'
+_ROTATION = msgspec.json.Decoder(list[Rotated])
 _FIRST = msgspec.json.Decoder(list[Heads])
 
 
@@ -74,44 +88,106 @@ def seen(what: str) -> list[tuple[str, int, bytes]] | None:
         return None
 
 
+def closings(what: bytes) -> list[tuple[str, str]]:
+    """The keys that a row ends, each with its digest; none for any other row."""
+    try:
+        return [pair for fact in _ROTATION.decode(what) for pair in fact.closed.items()]
+    except (msgspec.MsgspecError, ValueError):
+        return []
+
+
 class Verifier:
     """Reads links in order of (writer, seq), some at a time, and says what is broken.
 
     `promised`: rows that must be there, with their MACs: the heads that first rows name. `mac_of`: the MAC under a
-    vault key's id, None where that key is not here. A link that fails is reported once; the rest of its writer is
-    judged from its stored MAC on, so that one altered row is one break.
+    vault key's id, None where that key is not here. `retired`: keys that rotations have closed. A link that fails is
+    reported once; the rest of its writer is judged from its stored MAC on, so that one altered row is one break.
     """
 
-    def __init__(self, promised: Mapping[tuple[str, int], bytes], mac_of: Callable[[str], Mac | None]) -> None:
+    def __init__(
+        self,
+        promised: Mapping[tuple[str, int], bytes],
+        mac_of: Callable[[str], Mac | None],
+        retired: Collection[str] = (),
+    ) -> None:
         self.writers = 0
         self._missing = dict(promised)
         self._mac_of = mac_of
-        self._writer, self._before, self._due = "", START, 0
+        self._retired = retired
+        self._last: Link | None = None
+        self._key = ""
+        self._ends: dict[str, _Ends] = {}
+        self._closed: dict[str, tuple[Millis, Break, str]] = {}
 
     def feed(self, links: Iterable[Link]) -> Iterator[Break]:
         """What is broken in the next links."""
         for link in links:
-            if link.writer != self._writer:
-                self._writer, self._before, self._due = link.writer, START, 0
+            last = self._last
+            if last is None or link.writer != last.writer:
+                self._end_of_writer()
                 self.writers += 1
-            if link.seq != self._due:
-                yield Break(link.writer, self._due, f"rows {self._due} to {link.seq - 1} are missing")
+                before, due, self._key = START, 0, link.key
             else:
-                mac = self._mac_of(link.key)
-                if mac is None:
-                    yield Break(link.writer, link.seq, f"its key {link.key!r} is not in the ring")
-                elif follow(mac, self._before, link.writer, link.seq, link.at, link.body) != link.mac:
-                    yield Break(link.writer, link.seq, "the row or its place in the chain was altered")
+                before, due = last.mac, last.seq + 1
+            mac = self._mac_of(link.key)
+            if link.seq != due:
+                yield Break(link.writer, due, f"rows {due} to {link.seq - 1} are missing")
+            elif mac is None:
+                yield Break(link.writer, link.seq, f"its key {link.key!r} is not in the ring")
+            elif link.key != self._key or follow(mac, before, link.writer, link.seq, link.at, link.body) != link.mac:
+                yield Break(link.writer, link.seq, "the row or its place in the chain was altered")
+            elif _ROTATED in link.body:
+                self._note(link)
             known = self._missing.pop((link.writer, link.seq), None)
             if known is not None and known != link.mac:
                 yield Break(link.writer, link.seq, "another writer saw this row with another MAC")
-            self._before, self._due = link.mac, link.seq + 1
+            self._last = link
 
     def end(self) -> Iterator[Break]:
         """What is missing, once all links were fed."""
+        self._end_of_writer()
+        self._last = None
         for writer, seq in self._missing:
             yield Break(writer, seq, "another writer saw this row; it is gone")
         self._missing.clear()
+        for key in sorted({*self._retired, *self._closed} & self._ends.keys()):
+            closed = self._closed.get(key)
+            if closed is None:
+                yield Break(self._ends[key].writer, 0, f"the key {key!r} was retired, and no row says where it ended")
+            elif closed[2] != self._ends[key].digest():
+                yield closed[1]
+
+    def ends(self) -> dict[str, str]:
+        """By key: the digest of where its writers end, once all links were fed."""
+        return {key: ends.digest() for key, ends in self._ends.items()}
+
+    def _note(self, link: Link) -> None:
+        """Where a rotation says that keys ended. The newest word counts; no key speaks for its own end."""
+        for key, digest in closings(link.body.partition(b"\n")[2]):
+            known = self._closed.get(key)
+            if key != link.key and (known is None or known[0] <= link.at):
+                why = f"rows under the key {key!r}, which was retired here, were added, altered or cut off"
+                self._closed[key] = (link.at, Break(link.writer, link.seq, why), digest)
+
+    def _end_of_writer(self) -> None:
+        if self._last is not None:
+            self._ends.setdefault(self._key, _Ends(self._last.writer)).add(self._last)
+
+
+class _Ends:
+    """Where the writers under one key end, as one digest. A chain is all its rows: its last MAC stands for them."""
+
+    __slots__ = ("_hash", "writer")
+
+    def __init__(self, writer: str) -> None:
+        self.writer = writer
+        self._hash = hashlib.sha256()
+
+    def add(self, link: Link) -> None:
+        self._hash.update(_encode((link.writer, link.seq, link.mac.hex())) + b"\n")
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
 
 
 def verify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from jit_auth.model import Millis
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import PERSON
-from jit_auth.storage.journal import CHAIN
+from jit_auth.storage.journal import CHAIN, RETIRED
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader, Rows
 from jit_auth.vault import Vault
@@ -35,11 +36,12 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Verified(Struct, frozen=True):
-    """The answer of `verify`: how much was read, and what is broken."""
+    """The answer of `verify`: how much was read, what is broken, and by vault key the digest of its writers' ends."""
 
     rows: int
     writers: int
     breaks: tuple[Break, ...]
+    ends: dict[str, str] = {}
 
 
 class Record:
@@ -70,6 +72,7 @@ class Record:
             .where(audit.c.execution == bindparam("execution"), audit.c.told.is_(literal_column("true")))
             .order_by(audit.c.at, audit.c.writer, audit.c.seq)
         )
+        self._retired = compiler.text(select(tables.secret.c.name, tables.secret.c.value))
         newest = select(audit.c.writer).order_by(audit.c.writer.desc()).limit(literal_column("1"))
         self._newest = compiler.text(newest)
         self._next = compiler.text(newest.where(audit.c.writer < bindparam("before")))
@@ -85,31 +88,29 @@ class Record:
 
         `progress` is told now and then how many rows were read.
         """
-        macs: dict[str, Mac | None] = {}
-
-        def mac_of(key: str) -> Mac | None:
-            if key not in macs:
-                try:
-                    macs[key] = Mac(self._vault.derive(CHAIN, key))
-                except VaultError:
-                    macs[key] = None
-            return macs[key]
-
+        macs: dict[str, Mac] = {key: Mac(self._vault.derive(CHAIN, key)) for key in self._vault.ids}
         count = 0
         async with self._reader.snapshot() as snapshot:
+            retired: set[str] = set()
+            for name, sealed in await snapshot.fetch((self._retired, ())):
+                if name.startswith(RETIRED):
+                    key = name.removeprefix(RETIRED)
+                    retired.add(key)
+                    with contextlib.suppress(VaultError):  # its rows are told of: their key is not here
+                        macs[key] = Mac(self._vault.open(bytes(sealed), table="secret", row=name, column="value"))
             promised: dict[tuple[str, int], bytes] = {}
             breaks: list[Break] = []
             for (what,) in await snapshot.fetch((self._firsts, ())):
                 for writer, seq, mac in chain.seen(what) or ():
                     promised[writer, seq] = mac
-            verifier = chain.Verifier(promised, mac_of)
+            verifier = chain.Verifier(promised, macs.get, retired)
             async for rows in snapshot.stream((self._all, ())):
                 count += len(rows)
                 if progress is not None:
                     progress(count)
                 breaks += verifier.feed(_links(rows))
             breaks += verifier.end()
-        return Verified(count, verifier.writers, tuple(breaks))
+        return Verified(count, verifier.writers, tuple(breaks), verifier.ends())
 
     async def rows(self, *, since: Millis | None = None, execution: str | None = None) -> AsyncIterator[Entry]:
         """Rows in order of time, from one snapshot. `since` is included."""

@@ -28,6 +28,9 @@ HEADS = 16
 CHAIN = "chain"
 """Label of the key under which rows are chained."""
 
+RETIRED = "chain/"
+"""Prefix of the names under which the chain keys of vault keys are kept that were rotated away."""
+
 _AUDIT = ("writer", "seq", "at", "actor", "person", "agent", "execution", "what", "key", "mac", "told")
 
 Moved = tuple[int, bytes]

@@ -89,6 +89,8 @@ class People:
         self._keys = keys
         self._reader = reader
         self._insert = insert
+        self.wrap_under = vault.ids[0]
+        """The vault key that wraps new persons' keys: the first that every living process has (THREAT_MODEL 29)."""
         self._by_id: OrderedDict[str, Person] = OrderedDict()
         self._by_pid: dict[str, Person] = {}
         self._making: dict[str, asyncio.Task[Person]] = {}
@@ -148,7 +150,7 @@ class People:
         person = await self.find(person_id)
         if person is None:
             pid = PSEUDONYM + secrets.token_hex(16)
-            key, wrapped = self._vault.new_key(pid)
+            key, wrapped = self._vault.new_key(pid, self.wrap_under)
             sealed = key.seal(pack.encode(person_id), table="person", row=pid, column="id", user=pid, number=1)
             await self._insert((pid, self._keys.person.digest(person_id.encode()), wrapped, sealed))
             person = await self.find(person_id)  # another replica may have been first

@@ -48,7 +48,7 @@ from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.cuts import CutReads
 from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
-from jit_auth.storage.journal import Head, Texts
+from jit_auth.storage.journal import RETIRED, Head, Texts
 from jit_auth.storage.lists import Lists
 from jit_auth.storage.own import OwnReads
 from jit_auth.storage.people import Keys, People, Unknown
@@ -57,9 +57,10 @@ from jit_auth.storage.pool import PostgresReader
 from jit_auth.storage.postgres import PostgresJournal
 from jit_auth.storage.read import Holdings, Reads, Situation
 from jit_auth.storage.reader import Reader, SqliteReader
+from jit_auth.storage.rewrap import Rewrap
 from jit_auth.storage.schema import INDEX, prepare_postgres, prepare_sqlite
 from jit_auth.storage.sqlite import SqliteJournal
-from jit_auth.vault import Vault
+from jit_auth.vault import DataKey, Vault
 
 
 class Store:
@@ -78,6 +79,8 @@ class Store:
         self.outbox: Callable[[Unit], tuple[Op, ...]] = lambda unit: ()
         """What else is written with each unit: the rows of what has to be told outside."""
         self._serve = serve
+        self._vault = vault
+        self._own = DataKey(index)
         self._reader = reader
         self._journal = journal
         self._lock = lock
@@ -94,7 +97,9 @@ class Store:
         """What a kill switch has to find."""
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
-        self._house = House(compiler, reader, journal, process, ",".join(vault.ids))
+        self._house = House(compiler, reader, journal, process)
+        self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._made, journal)
+        """Vault keys: which are needed, and how they are rotated."""
         self._new_person = compiler.upsert(tables.person, ("look",), ())
 
     @classmethod
@@ -169,19 +174,16 @@ class Store:
 
     async def apply(self, unit: Unit) -> Applied | Stale:
         """Write all of `unit`, or nothing. Raises StorageError where the database is away (`unknown`: it may be in)."""
-        more = self.outbox(unit)
-        while True:
-            try:
-                job = self._builder.job(unit, more)
-                break
-            except Unknown as unknown:
-                await self._people.ensure(unknown.id)
-        return await self._journal.submit(job)
+        return await self._journal.submit(await self._made(unit))
+
+    def derive(self, label: str) -> bytes:
+        """32 bytes for one purpose, from the store's own random key: they outlive every vault key."""
+        return self._own.derive(f"for/{label}")
 
     async def renew(self) -> None:
         """Renew this process's lease, and learn the epoch and bundle. The worker calls it every 5 s."""
         if self._serve:
-            await self._house.renew()
+            await self._lease()
         else:
             await self.stops()
 
@@ -341,8 +343,29 @@ class Store:
         if self._serve:
             if alone:
                 await self._house.take_over()
-            await self._house.renew()
+            await self._lease()
+        else:
+            await self._agree()
         await self.stops()
+
+    async def _made(self, unit: Unit) -> Job:
+        more = self.outbox(unit)
+        while True:
+            try:
+                return self._builder.job(unit, more)
+            except Unknown as unknown:
+                await self._people.ensure(unknown.id)
+
+    async def _lease(self) -> None:
+        await self._agree()
+        first = self._people.wrap_under
+        await self._house.renew((first, *(key for key in self._vault.ids if key != first)))
+
+    async def _agree(self) -> None:
+        """Wrap with the first key that every living process has: replicas are restarted one after the other."""
+        others = (await self._house.living()).values()
+        common = [key for key in self._vault.ids if all(key in keys for keys in others)]
+        self._people.wrap_under = common[0] if common else self._vault.ids[0]
 
     async def _insert_person(self, values: tuple[Any, ...]) -> None:
         pid, look, key, sealed = values
@@ -356,10 +379,16 @@ class Store:
 
 
 async def _index(compiler: Compiler, reader: Reader, vault: Vault) -> bytes:
-    """The store's own key, under which rows are found."""
-    secret = tables.secret
+    """The store's own key, under which rows are found. Raises StorageError, also where the first key was retired."""
+    secret, first = tables.secret, vault.ids[0]
     text = compiler.text(select(secret.c.value).where(secret.c.name == bindparam("name")))
-    (rows,) = await reader.fetch((text, text.args(name=INDEX)))
+    rows, retired = await reader.fetch((text, text.args(name=INDEX)), (text, text.args(name=RETIRED + first)))
     if not rows:
         raise StorageError("The database's own key is gone.", hint="Restore a backup.")
+    if retired:
+        # What it wrote would be taken for what whoever stole the key has written.
+        raise StorageError(
+            f"The vault key {first!r} was retired by a rotation: nothing is written with it any more.",
+            hint="Put the newer key first in [vault] keys.",
+        )
     return vault.open(bytes(rows[0][0]), table="secret", row=INDEX, column="value")

@@ -17,6 +17,7 @@ from jit_auth.config.init import init
 from jit_auth.config.load import load
 from jit_auth.model import Audit, Insert, Raise, Unit, Who
 from jit_auth.storage.clock import Clock
+from jit_auth.storage.schema import HEAD
 from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
 from tests.conformance.world import ALICE, execution
@@ -135,7 +136,7 @@ def test_a_record_that_is_not_there_is_not_made(config: Path, capsys: pytest.Cap
     assert "no database" in capsys.readouterr().err
     assert not (config.parent / "jit-auth.db").exists()
     assert main(["db", "migrate", "-c", str(config)]) == 0
-    assert capsys.readouterr().out == "the schema is 0003\n"
+    assert capsys.readouterr().out == f"the schema is {HEAD}\n"
     assert stat.S_IMODE((config.parent / "jit-auth.db").stat().st_mode) == 0o600
     assert main(["db", "migrate", "--json", "-c", str(config)]) == 0
     assert main(["audit", "verify", "-c", str(config)]) == 0

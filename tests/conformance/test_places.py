@@ -28,11 +28,11 @@ from jit_auth.storage.store import Store
 from tests.conformance.world import AGENT, World, at, execution, refused, together, unit, written
 from tests.postgres import Server
 
-NEWER = '''"""A later revision."""
+NEWER = f'''"""A later revision."""
 from alembic import op
 import sqlalchemy as sa
-revision = "0004"
-down_revision = "0003"
+revision = "later"
+down_revision = "{schema.HEAD}"
 def upgrade():
     op.create_table("later", sa.Column("id", sa.Text, primary_key=True))
 '''
@@ -115,7 +115,7 @@ def migrations(tmp_path: Path) -> Path:
     """The project's revisions and one more."""
     folder = tmp_path / "revisions"
     shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "r0004.py").write_text(NEWER)
+    (folder / "versions" / "later.py").write_text(NEWER)
     return folder
 
 
@@ -125,8 +125,10 @@ async def test_an_older_schema_is_upgraded_on_sqlite(sqlite_world: World, tmp_pa
     await written(store, Insert(row))
     await store.close()
     newer = migrations(tmp_path)
-    await asyncio.to_thread(schema.prepare_sqlite, sqlite_world.path, sqlite_world.vault, head="0004", migrations=newer)
-    assert await sqlite_world.sql("SELECT version_num FROM alembic_version") == [("0004",)]
+    await asyncio.to_thread(
+        schema.prepare_sqlite, sqlite_world.path, sqlite_world.vault, head="later", migrations=newer
+    )
+    assert await sqlite_world.sql("SELECT version_num FROM alembic_version") == [("later",)]
     assert await sqlite_world.sql("SELECT count(*) FROM later") == [(0,)]
     with pytest.raises(StorageError, match="newer version"):
         await sqlite_world.open()
@@ -138,13 +140,13 @@ async def test_an_older_schema_on_postgresql_waits_for_its_command(empty_postgre
     newer = migrations(tmp_path)
 
     async def prepare(upgrade: bool) -> None:
-        await schema.prepare_postgres(world.url, world.vault, upgrade=upgrade, head="0004", migrations=newer)
+        await schema.prepare_postgres(world.url, world.vault, upgrade=upgrade, head="later", migrations=newer)
 
     with pytest.raises(StorageError, match="older schema") as raised:
         await prepare(False)
     assert "jit-auth db migrate" in raised.value.hint
     await prepare(True)
-    assert await world.sql("SELECT version_num FROM alembic_version") == [("0004",)]
+    assert await world.sql("SELECT version_num FROM alembic_version") == [("later",)]
     await prepare(False)
     with pytest.raises(StorageError, match="newer version"):
         await world.open()
