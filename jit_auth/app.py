@@ -40,6 +40,7 @@ from jit_auth.engine.connect import Connects
 from jit_auth.engine.consents import Consents
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.cuts import Cuts
+from jit_auth.engine.erasure import Erasures
 from jit_auth.engine.halts import Halts
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
@@ -75,6 +76,7 @@ from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
 from jit_auth.web.codes import CodePages
 from jit_auth.web.confirm import Confirm
+from jit_auth.web.erase import EraseRoute
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.me import Me
@@ -338,6 +340,7 @@ async def build(
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, stopped).routes(),
             *Administration(cuts, Halts(store), settings.people, bearers).routes(),
+            *EraseRoute(Erasures(store, cuts, settings.people, make_id, settle), bearers).routes(),
             *approve.routes(engine, pages, visits, engine, passkeys),
             *connect.routes(engine, pages, visits),
             *by_code,

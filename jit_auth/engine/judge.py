@@ -248,7 +248,7 @@ class Judge:
         for subject in subjects if belief.stops else ():
             if subject in belief.stops:
                 return Trouble("revoked", f"This {subject[0]} was stopped.", "An operator can say why.", by="admin")
-        if belief.stops and belief.cut(execution):
+        if belief.cut(execution):
             return Trouble("revoked", "The user's access was revoked.", "A new call asks them anew.", by="admin")
         if belief.stops and any(
             ("own", f"{agent}/{execution.user}") in belief.stops for agent in ("*", *execution.chain)

@@ -133,6 +133,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     """The parameters as the agent gave them, once somebody has changed them."""
     callback_url: str | None = None
     """Where the agent wants its events; one of its `callback_urls`, normalised and judged at admission."""
+    gone: tuple[str, ...] = ()
+    """What is not to be had any more, of `params` (with reasons) and `result`: erased, or removed after its time."""
     standing: str | None = None
     """The pass ("approve for a while") that it was sent under."""
     result: Result | None = None

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, select
 
+from jit_auth.core.ids import ERASED
 from jit_auth.core.mac import Mac
 from jit_auth.storage import pack, tables
 from jit_auth.storage.compiled import Compiler
@@ -25,7 +26,6 @@ KEPT = 10_000
 """How many persons a process remembers."""
 
 PSEUDONYM = "psn_"
-ERASED = "erased:"
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -107,6 +107,12 @@ class People:
         if person_id.startswith(ERASED):  # no door lets such an id in: it comes from a row that was read
             return Person(person_id.removeprefix(ERASED), person_id, None)
         raise Unknown(person_id)
+
+    def forget(self, pid: str) -> None:
+        """Somebody was erased: their key is nowhere any more."""
+        person = self._by_pid.pop(pid, None)
+        if person is not None:
+            self._by_id.pop(person.id, None)
 
     async def find(self, person_id: str) -> Person | None:
         """The person, if there is one. Makes none."""

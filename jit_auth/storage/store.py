@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, select
-
 from jit_auth.core.ids import new_id
 from jit_auth.errors import StorageError, VaultError
 from jit_auth.model import (
@@ -46,9 +44,10 @@ from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.cuts import CutReads
+from jit_auth.storage.erase import EraseReads
 from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
-from jit_auth.storage.journal import RETIRED, Head, Texts
+from jit_auth.storage.journal import Head, Texts
 from jit_auth.storage.lists import Lists
 from jit_auth.storage.own import OwnReads
 from jit_auth.storage.people import Keys, People, Unknown
@@ -58,8 +57,8 @@ from jit_auth.storage.postgres import PostgresJournal
 from jit_auth.storage.read import Holdings, Reads, Situation
 from jit_auth.storage.reader import Reader, SqliteReader
 from jit_auth.storage.rewrap import Rewrap
-from jit_auth.storage.schema import INDEX, prepare_postgres, prepare_sqlite
-from jit_auth.storage.sqlite import SqliteJournal
+from jit_auth.storage.schema import own_key, prepare_postgres, prepare_sqlite
+from jit_auth.storage.sqlite import SqliteJournal, scrub
 from jit_auth.vault import DataKey, Vault
 
 
@@ -68,7 +67,7 @@ class Store:
 
     def __init__(
         self, *, process: str, serve: bool, vault: Vault, compiler: Compiler, reader: Reader, journal: Journal,
-        index: bytes, lock: Lock | None,
+        index: bytes, lock: Lock | None, path: Path | None,
     ) -> None:  # fmt: skip
         self.process = process
         """Id of this process: its lease, and the first writer of its audit rows."""
@@ -79,6 +78,7 @@ class Store:
         self.outbox: Callable[[Unit], tuple[Op, ...]] = lambda unit: ()
         """What else is written with each unit: the rows of what has to be told outside."""
         self._serve = serve
+        self._path = path
         self._vault = vault
         self._own = DataKey(index)
         self._reader = reader
@@ -95,6 +95,8 @@ class Store:
         """What one person may see of their own."""
         self.cuts = CutReads(compiler, self._codec, self._people, reader)
         """What a kill switch has to find."""
+        self.erasing = EraseReads(compiler, self._codec, self._people, reader)
+        """What an erasure has to find."""
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
         self._house = House(compiler, reader, journal, process)
@@ -135,7 +137,7 @@ class Store:
                 await asyncio.to_thread(prepare_sqlite, path, vault)
                 reader = SqliteReader(path)
             undo.push_async_callback(reader.close)
-            index = await _index(compiler, reader, vault)
+            index = await own_key(compiler, reader, vault)
             journal: Journal = (
                 PostgresJournal(url, texts, head, clock, process, tell)
                 if path is None
@@ -143,7 +145,7 @@ class Store:
             )
             undo.push_async_callback(journal.close)
             store = cls(process=process, serve=serve, vault=vault, compiler=compiler, reader=reader, journal=journal,
-                        index=index, lock=lock)  # fmt: skip
+                        index=index, lock=lock, path=path)  # fmt: skip
             opened.append(store)
             await store._start(alone=lock is not None)
             if bundle is not None:
@@ -179,6 +181,10 @@ class Store:
     def derive(self, label: str) -> bytes:
         """32 bytes for one purpose, from the store's own random key: they outlive every vault key."""
         return self._own.derive(f"for/{label}")
+
+    async def scrub(self) -> bool:
+        """Whether what was erased lies in no file of the database any more. PostgreSQL has its vacuum for that."""
+        return self._path is None or await asyncio.to_thread(scrub, self._path)
 
     async def renew(self) -> None:
         """Renew this process's lease, and learn the epoch and bundle. The worker calls it every 5 s."""
@@ -376,19 +382,3 @@ class Store:
     def _told(self, epoch: int, bundle: str) -> None:
         if epoch >= self.epoch:
             self.epoch, self.bundle = epoch, bundle
-
-
-async def _index(compiler: Compiler, reader: Reader, vault: Vault) -> bytes:
-    """The store's own key, under which rows are found. Raises StorageError, also where the first key was retired."""
-    secret, first = tables.secret, vault.ids[0]
-    text = compiler.text(select(secret.c.value).where(secret.c.name == bindparam("name")))
-    rows, retired = await reader.fetch((text, text.args(name=INDEX)), (text, text.args(name=RETIRED + first)))
-    if not rows:
-        raise StorageError("The database's own key is gone.", hint="Restore a backup.")
-    if retired:
-        # What it wrote would be taken for what whoever stole the key has written.
-        raise StorageError(
-            f"The vault key {first!r} was retired by a rotation: nothing is written with it any more.",
-            hint="Put the newer key first in [vault] keys.",
-        )
-    return vault.open(bytes(rows[0][0]), table="secret", row=INDEX, column="value")
