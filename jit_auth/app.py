@@ -69,6 +69,7 @@ from jit_auth.signin.sessions import Sessions
 from jit_auth.signin.site import relying_party
 from jit_auth.signin.stepup import StepUp
 from jit_auth.storage.clock import Clock
+from jit_auth.storage.retention import Keep
 from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
 from jit_auth.web import approve, connect
@@ -225,6 +226,8 @@ async def build(
         stack.push_async_callback(store.close)
         limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
         make_id = announce(store, settings)
+        kept = settings.retention
+        store.keep = Keep(kept.params, kept.results, kept.audit)
         await store.publish(bundle.hash, "engine")
         loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
         await store.apply(Unit(None, (), Audit(actor="engine", what=(loaded,))))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from jit_auth.core.ids import ERASED
 from jit_auth.errors import JitAuthError
 from jit_auth.model import Vote
 from jit_auth.signin.base64url import decoded
@@ -47,8 +46,8 @@ async def _recorded(store: Store) -> tuple[dict[str, str], dict[tuple[str, str],
 
 def _fault(vote: Vote, keys: Mapping[str, str], public_url: str) -> str:
     """Why a vote's receipt does not prove it; "" where it does."""
-    if vote.person.startswith(ERASED):
-        return ""  # what they signed is gone with their key
+    if vote.gone:
+        return ""  # what they signed is gone, with their key or after its time
     try:
         receipt = msgspec.convert(vote.receipt, Receipt)
         statement = stated(receipt.statement)

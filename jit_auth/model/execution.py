@@ -192,6 +192,8 @@ class Vote(Struct, frozen=True, kw_only=True):
     receipt: dict[str, Any] | None = None
     """What a passkey signed: everything that is needed to check it without us."""
     at: Millis
+    gone: tuple[str, ...] = ()
+    """Not empty where feedback and receipt were erased, or removed after their time."""
 
 
 class Card(Struct, frozen=True, kw_only=True):

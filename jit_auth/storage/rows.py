@@ -129,6 +129,7 @@ SHAPES: dict[type[Row], Shape] = {
             plain=("ask", "verdict", "digest", "seen", "how", "at"),
             key=("ask", "person"),
             holder="person",
+            derived=("gone",),
             versioned=None,
             taken="vote",
         ),

@@ -56,6 +56,7 @@ from jit_auth.storage.pool import PostgresReader
 from jit_auth.storage.postgres import PostgresJournal
 from jit_auth.storage.read import Holdings, Reads, Situation
 from jit_auth.storage.reader import Reader, SqliteReader
+from jit_auth.storage.retention import Keep, Retention
 from jit_auth.storage.rewrap import Rewrap
 from jit_auth.storage.schema import own_key, prepare_postgres, prepare_sqlite
 from jit_auth.storage.sqlite import SqliteJournal, scrub
@@ -102,6 +103,9 @@ class Store:
         self._house = House(compiler, reader, journal, process)
         self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._made, journal)
         """Vault keys: which are needed, and how they are rotated."""
+        self.keep = Keep()
+        """For how long content is kept once it is over."""
+        self._retention = Retention(compiler, reader, journal, self._made)
         self._new_person = compiler.upsert(tables.person, ("look",), ())
 
     @classmethod
@@ -340,8 +344,9 @@ class Store:
         )
 
     async def sweep(self) -> None:
-        """Remove what has passed its time (flows, keys, tallies, sessions, codes), and processes long dead."""
+        """Remove what has passed its time (flows, keys, tallies, sessions, codes; content), and processes long dead."""
         await self._house.sweep()
+        await self._retention.sweep(self.keep)
 
     async def _start(self, *, alone: bool) -> None:
         """Take a lease. `alone`: the lock proves that every other process of this file is dead."""

@@ -99,17 +99,16 @@ async def test_what_is_no_order_erases_nobody(world: Kit, path: str, body: Any, 
 
 
 async def test_a_token_that_could_not_be_revoked_yet_is_still_owed(place: Kit) -> None:
-    place.provider.down = True
+    place.provider.faults = [(503, "text/plain", "away")] * 4
     did = await erase(place)
     assert (did.status, did.json["revoked"], did.json["pending"]) == (200, 0, 1)
     (told,) = await facts(place, "user.erased")
     assert told["owed"] == 1
-    place.provider.down = False
-    place.provider.revoked.clear()
+    place.provider.faults.clear()
     place.clock.offset += 3_700_000
     assert place.service is not None
     await place.service.worker.turn()
-    assert len(place.provider.revoked) > 0
+    assert not place.provider.families[-1].live
     assert await sql(place, "SELECT count(*) FROM outbox") == [(0,)]
 
 

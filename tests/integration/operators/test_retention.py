@@ -1,0 +1,97 @@
+"""[retention]: what is over for long enough loses its content, and the record its oldest rows (THREAT_MODEL 12, 13)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jit_auth.storage import retention
+from tests.integration.operators.conftest import ADMINS, facts
+from tests.integration.operators.rotation import sql
+from tests.integration.service.kit import Kit, kit
+
+DAY = 86_400_000
+SEND = {"to": ["x@y.example"], "subject": "hi"}
+KEEP = '\n[retention]\nparams = "30d"\nresults = "7d"\naudit = "90d"\n'
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kit]:
+    """Alice has connected her account for mailbot, on either database."""
+    url = "sqlite:///jit-auth.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    async with kit(tmp_path, config=ADMINS + KEEP, storage=url) as found, found.running():
+        await found.connected()
+        yield found
+
+
+async def swept(world: Kit, days: float) -> None:
+    assert world.service is not None
+    world.clock.offset += int(days * DAY)
+    await world.service.store.renew()
+    await world.service.store.sweep()
+
+
+async def test_content_goes_and_the_rows_stay(place: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    told = [(await place.execute("note", params={"text": f"words {n}"}, reason="why")).json for n in range(5)]
+    paused = (await place.execute("send_message", params=SEND, key="k")).json["id"]
+    assert (await place.decide(await place.approval_link(paused), "deny", feedback="not now")).status == 200
+    denied = await place.ended(paused)
+    await swept(place, 6.9)
+    for each in (*told, denied):
+        assert (await place.call("GET", f"/executions/{each['id']}")).json == each
+    await swept(place, 0.2)
+    for each in told:
+        now = (await place.call("GET", f"/executions/{each['id']}")).json
+        assert now == {**each, "result": None, "removed": ["result"]}
+    await swept(place, 23)
+    for each in (*told, denied):
+        now = (await place.call("GET", f"/executions/{each['id']}")).json
+        assert (now["params"], now["reason"], now["result"], now["error"]) == (None, None, None, None)
+        assert (now["status"], now["user"], now["digest"]) == (each["status"], "alice@example.com", each["digest"])
+        assert now["removed"] == ["params", "result"]
+    assert place.service is not None
+    opened = await place.service.store.opened(paused)
+    assert opened is not None
+    assert [(vote.verdict, vote.feedback) for vote in opened.votes] == [("deny", None)]
+    did = await facts(place, "content.removed")
+    assert sum(fact.get("results", 0) for fact in did) == 8
+    assert (await place.service.store.audit.verify()).breaks == ()
+    await place.service.store.sweep()
+    assert await facts(place, "content.removed") == did, "there is nothing more to do, and nothing is said"
+
+
+async def test_a_replay_after_the_cut_answers_the_execution(place: Kit) -> None:
+    done = (await place.execute("note", params={"text": "x"}, key="once")).json
+    posts = place.mail.counts["POST"]
+    assert place.service is not None
+    place.service.store.keep = retention.Keep(1_000, 1_000, None)
+    await swept(place, 0.01)
+    again = (await place.execute("note", params={"text": "x"}, key="once")).json
+    assert (again["id"], again["params"], again["result"]) == (done["id"], None, None)
+    assert place.mail.counts["POST"] == posts
+
+
+async def test_what_is_open_is_never_touched(place: Kit) -> None:
+    paused = (await place.execute("send_message", params=SEND, expires_in=14 * 86_400)).json
+    assert place.service is not None
+    place.service.store.keep = retention.Keep(1_000, 1_000, None)
+    await swept(place, 0.01)
+    now = (await place.call("GET", f"/executions/{paused['id']}")).json
+    assert now == paused
+    assert (await place.decide(await place.approval_link(paused["id"]))).status == 200
+    assert (await place.ended(paused["id"]))["status"] == "succeeded"
+
+
+async def test_the_sweep_goes_by_the_index(place: Kit) -> None:
+    if not place.storage.startswith("sqlite"):
+        return
+    plan = await sql(
+        place,
+        "EXPLAIN QUERY PLAN SELECT updated, id FROM execution WHERE state NOT IN ('paused', 'executing') "
+        "AND (updated, id) > (5, '') AND updated < 9 AND asked != x'' ORDER BY updated, id LIMIT 5",
+    )
+    assert "execution_over" in str(plan)
+    assert "TEMP" not in str(plan)
