@@ -50,6 +50,21 @@ class Rotated(msgspec.Struct, frozen=True):
     closed: dict[str, str]
 
 
+class Shortened(msgspec.Struct, frozen=True):
+    """The fact of retention: where chains begin since (writer: the last row that went, with its MAC; -1 for none), and
+    where retired keys end since. A writer up to `through` that is not named went whole."""
+
+    do: Literal["audit.cut"]
+    through: str
+    starts: dict[str, tuple[int, str]]
+    closed: dict[str, str]
+
+    def left_out(self, writer: str, seq: int) -> bool:
+        """Whether retention took this row."""
+        start = self.starts.get(writer)
+        return writer <= self.through if start is None else seq <= start[0]
+
+
 class Heads(msgspec.Struct, frozen=True):
     """The first fact of a writer's first row: the newest heads that it saw, as (writer, seq, MAC in hexadecimal)."""
 
@@ -59,6 +74,8 @@ class Heads(msgspec.Struct, frozen=True):
 
 _encode = msgspec.json.Encoder().encode
 _ROTATED = b'{"do":"keys.rotated",'
+_CUT = b'{"do":"audit.cut",'
+_SHORTENING = msgspec.json.Decoder(tuple[Shortened])
 _ROTATION = msgspec.json.Decoder(list[Rotated])
 _FIRST = msgspec.json.Decoder(list[Heads])
 
@@ -86,6 +103,23 @@ def seen(what: str) -> list[tuple[str, int, bytes]] | None:
         return [(writer, seq, bytes.fromhex(mac)) for writer, seq, mac in first[0].heads]
     except (msgspec.MsgspecError, ValueError, IndexError):
         return None
+
+
+def shortened(what: bytes) -> Shortened | None:
+    """What a row says of retention; None for any other row."""
+    try:
+        return _SHORTENING.decode(what)[0]
+    except (msgspec.MsgspecError, ValueError):
+        return None
+
+
+def _follows(mac: Mac, before: str, link: Link) -> bool:
+    """Whether a row follows one whose MAC is `before` ("" for the beginning)."""
+    try:
+        known = bytes.fromhex(before) if before else START
+    except ValueError:
+        return False
+    return follow(mac, known, link.writer, link.seq, link.at, link.body) == link.mac
 
 
 def closings(what: bytes) -> list[tuple[str, str]]:
@@ -116,8 +150,12 @@ class Verifier:
         self._retired = retired
         self._last: Link | None = None
         self._key = ""
-        self._ends: dict[str, _Ends] = {}
+        self._ends: dict[str, Ends] = {}
         self._closed: dict[str, tuple[Millis, Break, str]] = {}
+        self._seen: set[str] = set()
+        self._begun: list[Link] = []
+        """First rows that are there of chains whose beginning is not: who took it is known at the end."""
+        self._cut: tuple[Millis, Shortened] | None = None
 
     def feed(self, links: Iterable[Link]) -> Iterator[Break]:
         """What is broken in the next links."""
@@ -127,6 +165,10 @@ class Verifier:
                 self._end_of_writer()
                 self.writers += 1
                 before, due, self._key = START, 0, link.key
+                self._seen.add(link.writer)
+                if link.seq > 0:
+                    due = link.seq
+                    self._begun.append(link)
             else:
                 before, due = last.mac, last.seq + 1
             mac = self._mac_of(link.key)
@@ -134,9 +176,13 @@ class Verifier:
                 yield Break(link.writer, due, f"rows {due} to {link.seq - 1} are missing")
             elif mac is None:
                 yield Break(link.writer, link.seq, f"its key {link.key!r} is not in the ring")
+            elif self._begun and link is self._begun[-1]:
+                said = shortened(link.body.partition(b"\n")[2]) if _CUT in link.body else None
+                if said is not None and _follows(mac, said.starts.get(link.writer, (0, "-"))[1], link):
+                    self._note(link)
             elif link.key != self._key or follow(mac, before, link.writer, link.seq, link.at, link.body) != link.mac:
                 yield Break(link.writer, link.seq, "the row or its place in the chain was altered")
-            elif _ROTATED in link.body:
+            elif _ROTATED in link.body or _CUT in link.body:
                 self._note(link)
             known = self._missing.pop((link.writer, link.seq), None)
             if known is not None and known != link.mac:
@@ -147,8 +193,11 @@ class Verifier:
         """What is missing, once all links were fed."""
         self._end_of_writer()
         self._last = None
+        cut = None if self._cut is None else self._cut[1]
+        yield from self._beginnings(cut)
         for writer, seq in self._missing:
-            yield Break(writer, seq, "another writer saw this row; it is gone")
+            if cut is None or not cut.left_out(writer, seq):
+                yield Break(writer, seq, "another writer saw this row; it is gone")
         self._missing.clear()
         for key in sorted({*self._retired, *self._closed} & self._ends.keys()):
             closed = self._closed.get(key)
@@ -163,18 +212,35 @@ class Verifier:
 
     def _note(self, link: Link) -> None:
         """Where a rotation says that keys ended. The newest word counts; no key speaks for its own end."""
-        for key, digest in closings(link.body.partition(b"\n")[2]):
+        what = link.body.partition(b"\n")[2]
+        cut = shortened(what)
+        if cut is not None and (self._cut is None or self._cut[0] <= link.at):
+            self._cut = (link.at, cut)
+        for key, digest in closings(what) if cut is None else cut.closed.items():
             known = self._closed.get(key)
             if key != link.key and (known is None or known[0] <= link.at):
                 why = f"rows under the key {key!r}, which was retired here, were added, altered or cut off"
                 self._closed[key] = (link.at, Break(link.writer, link.seq, why), digest)
 
+    def _beginnings(self, cut: Shortened | None) -> Iterator[Break]:
+        """Whether chains begin where retention says that they do."""
+        for link in self._begun:
+            mac, start = self._mac_of(link.key), None if cut is None else cut.starts.get(link.writer)
+            if start is None or start[0] != link.seq - 1:
+                yield Break(link.writer, 0, f"rows 0 to {link.seq - 1} are missing")
+            elif mac is not None and not _follows(mac, start[1], link):
+                yield Break(link.writer, link.seq, "the row or its place in the chain was altered")
+        for writer, (seq, _) in cut.starts.items() if cut is not None else ():
+            if writer not in self._seen:
+                yield Break(writer, seq + 1, "rows that retention left are missing")
+
     def _end_of_writer(self) -> None:
         if self._last is not None:
-            self._ends.setdefault(self._key, _Ends(self._last.writer)).add(self._last)
+            last = self._last
+            self._ends.setdefault(self._key, Ends(last.writer)).add(last.writer, last.seq, last.mac)
 
 
-class _Ends:
+class Ends:
     """Where the writers under one key end, as one digest. A chain is all its rows: its last MAC stands for them."""
 
     __slots__ = ("_hash", "writer")
@@ -183,10 +249,12 @@ class _Ends:
         self.writer = writer
         self._hash = hashlib.sha256()
 
-    def add(self, link: Link) -> None:
-        self._hash.update(_encode((link.writer, link.seq, link.mac.hex())) + b"\n")
+    def add(self, writer: str, seq: int, mac: bytes) -> None:
+        """The last row of the next writer, in order."""
+        self._hash.update(_encode((writer, seq, mac.hex())) + b"\n")
 
     def digest(self) -> str:
+        """Of those that were added, as 64 hexadecimal digits."""
         return self._hash.hexdigest()
 
 

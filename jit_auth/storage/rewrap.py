@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Column, LargeBinary, Table, and_, bindparam, func, not_, select, update
 
 from jit_auth.errors import RotationRefused, StorageError
@@ -28,6 +29,7 @@ from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Job
 from jit_auth.storage.journal import CHAIN, RETIRED
 from jit_auth.storage.reader import Reader
+from jit_auth.storage.turns import Turn, Turns
 from jit_auth.vault import Vault, key_id, mark
 
 BATCH = 200
@@ -84,7 +86,7 @@ class Rewrap:
 
     def __init__(
         self, vault: Vault, compiler: Compiler, reader: Reader, house: House, record: Record,
-        made: Callable[[Unit], Awaitable[Job]], journal: Journal,
+        made: Callable[[Unit], Awaitable[Job]], journal: Journal, turns: Turns,
     ) -> None:  # fmt: skip
         self._vault = vault
         self._reader = reader
@@ -92,14 +94,12 @@ class Rewrap:
         self._record = record
         self._made = made
         self._journal = journal
+        self._turns = turns
         self._columns = [_Wrapped(compiler, *each) for each in tables.wrapped()]
-        audit, secret, swept = tables.audit, tables.secret, tables.swept
+        audit, secret = tables.audit, tables.secret
         self._chained = compiler.text(select(audit.c.key).distinct())
         self._retired = compiler.text(select(secret.c.name).order_by(secret.c.name))
         self._insert = compiler.insert(secret, ("name", "value"))
-        self._state = compiler.text(select(swept.c.version, swept.c.until).where(swept.c.name == bindparam("name")))
-        self._begin = compiler.upsert(swept, ("name",), ())
-        self._turn = compiler.change(swept, ("name",), "version", ["until"])
 
     async def needed(self) -> tuple[str, ...]:
         """The ids of the vault keys that something stored needs; the first key is always one of them."""
@@ -188,7 +188,7 @@ class Rewrap:
         """Keep the chain keys of the older vault keys, and put on record where their chains end."""
         new = self._vault.ids[0]
         for _ in range(TRIES):
-            version = await self._version()
+            turn = await self._turns.now()
             verified = await self._record.verify(lambda count: progress("verified", count))
             if verified.breaks and not despite_breaks:
                 raise RotationRefused(
@@ -200,7 +200,8 @@ class Rewrap:
             fact = {"do": "keys.rotated", "key": new, "closed": closed, "breaks": len(verified.breaks), **facts}
             job = await self._made(Unit(None, (), Audit(actor=actor, what=(fact,))))
             # Retention restates the ends that it moves: whichever of the two comes second looks again.
-            job.compares.append((self._turn, (0, "audit", version), "version"))
+            state = replace(turn.state, closed={**turn.state.closed, **closed})
+            self._turns.take(job, Turn(turn.version + 1, turn.until, state))
             for key in closed:
                 name, value = RETIRED + key, self._vault.derive(CHAIN, key)
                 sealed = self._vault.seal(value, table="secret", row=name, column="value", number=1)
@@ -208,12 +209,3 @@ class Rewrap:
             if isinstance(await self._journal.submit(job), Applied):
                 return verified.rows, len(verified.breaks)
         raise StorageError("The record is busy.", hint="Run it again.")
-
-    async def _version(self) -> int:
-        """The version of the row that the record's upkeep takes turns by."""
-        job = Job()
-        job.loose.append((self._begin, self._begin.args(name="audit", version=1, until=0)))
-        await self._journal.submit(job)
-        (rows,) = await self._reader.fetch((self._state, self._state.args(name="audit")))
-        version: int = rows[0][0]
-        return version

@@ -250,6 +250,7 @@ class SqliteJournal:
     ) -> tuple[int, bytes] | None:
         if not lines:
             return None
+        self._head.rest(ground.now)
         heads = self._heads(connection) if self._head.fresh else []
         rows, moved = self._head.rows(lines, ground.now, heads)  # type: ignore[arg-type]  # lines of winners
         connection.executemany(self._texts.audit.one, rows)

@@ -59,7 +59,9 @@ from jit_auth.storage.reader import Reader, SqliteReader
 from jit_auth.storage.retention import Keep, Retention
 from jit_auth.storage.rewrap import Rewrap
 from jit_auth.storage.schema import own_key, prepare_postgres, prepare_sqlite
+from jit_auth.storage.shorten import Shorten
 from jit_auth.storage.sqlite import SqliteJournal, scrub
+from jit_auth.storage.turns import Turns
 from jit_auth.vault import DataKey, Vault
 
 
@@ -101,7 +103,9 @@ class Store:
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
         self._house = House(compiler, reader, journal, process)
-        self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._made, journal)
+        turns = Turns(vault, compiler, reader, journal)
+        self._shorten = Shorten(compiler, self.audit, journal, turns, self._made)
+        self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._made, journal, turns)
         """Vault keys: which are needed, and how they are rotated."""
         self.keep = Keep()
         """For how long content is kept once it is over."""
@@ -347,6 +351,9 @@ class Store:
         """Remove what has passed its time (flows, keys, tallies, sessions, codes; content), and processes long dead."""
         await self._house.sweep()
         await self._retention.sweep(self.keep)
+        # While a new key is not everybody's yet, what it would seal has time.
+        if self.keep.audit is not None and self._people.wrap_under == self._vault.ids[0]:
+            await self._shorten.sweep(self.now() - self.keep.audit)
 
     async def _start(self, *, alone: bool) -> None:
         """Take a lease. `alone`: the lock proves that every other process of this file is dead."""
