@@ -149,7 +149,6 @@ def test_connectors_check(own: Own, world: World) -> None:
 LATER = [
     "access agent mailbot",
     "access user a",
-    "keys rotate",
     "connectors import openapi x.yaml",
     "connectors accept x",
     "policy replay",

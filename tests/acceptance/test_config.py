@@ -105,8 +105,6 @@ secret = "x"
 username = "x"
 ca_file = "x"
 key_file = "x"
-[retention]
-params = "30d"
 """
 
 

@@ -210,10 +210,7 @@ def test_what_later_stages_bring_is_refused(busy: Office, word: str, person: str
         "/console",
     ):
         assert busy.service.agent.get(path).status == 404, path
-    for words in (
-        ["access", "agent", "x"],
-        ["keys", "rotate"],
-    ):
+    for words in (["access", "agent", "x"],):
         assert busy.service.command(*words).returncode == 2, words
     found = busy.service.agent.execute("desk.free", person, params={"text": word}).json
     assert not {"metadata", "task", "released"} & set(found)
