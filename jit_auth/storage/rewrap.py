@@ -96,8 +96,7 @@ class Rewrap:
         self._journal = journal
         self._turns = turns
         self._columns = [_Wrapped(compiler, *each) for each in tables.wrapped()]
-        audit, secret = tables.audit, tables.secret
-        self._chained = compiler.text(select(audit.c.key).distinct())
+        secret = tables.secret
         self._retired = compiler.text(select(secret.c.name).order_by(secret.c.name))
         self._insert = compiler.insert(secret, ("name", "value"))
 
@@ -144,8 +143,9 @@ class Rewrap:
 
     async def _chaining(self) -> set[str]:
         """Keys that rows of the record are chained with, and that were not retired."""
-        chained, names = await self._reader.fetch((self._chained, ()), (self._retired, ()))
-        return {row[0] for row in chained} - {name.removeprefix(RETIRED) for (name,) in names}
+        (names,) = await self._reader.fetch((self._retired, ()))
+        chained = {last.key for last in await self._record.ends()}
+        return chained - {name.removeprefix(RETIRED) for (name,) in names}
 
     async def _judge(self) -> None:
         """Every living process wraps with the new key: one that has it does so once it has seen that all do."""
