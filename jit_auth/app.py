@@ -32,6 +32,7 @@ from jit_auth.engine.consents import Consents
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.current import Current
 from jit_auth.engine.cuts import Cuts, Named
+from jit_auth.engine.erasure import Erasures
 from jit_auth.engine.halts import Halts
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
@@ -58,6 +59,7 @@ from jit_auth.signin.sessions import Sessions
 from jit_auth.signin.site import relying_party
 from jit_auth.signin.stepup import StepUp
 from jit_auth.storage.clock import Clock
+from jit_auth.storage.retention import Keep
 from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
 from jit_auth.web import approve, connect
@@ -65,6 +67,7 @@ from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
 from jit_auth.web.codes import CodePages
 from jit_auth.web.confirm import Confirm
+from jit_auth.web.erase import EraseRoute
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.inspect import Inspection
@@ -136,6 +139,8 @@ async def build(
         limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
         make_id = announce(store, settings)
         current = Current(settings, bundle)
+        kept = settings.retention
+        store.keep = Keep(kept.params, kept.results, kept.audit)
         await store.publish(bundle.hash, "engine")
         loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
         await store.apply(Unit(None, (), Audit(actor="engine", what=(loaded,))))
@@ -144,8 +149,8 @@ async def build(
         discovery = Discovery(egress, store.now)
         refresher = Refresher(store, egress, discovery=discovery)
         stack.push_async_callback(refresher.close)
-        flows = Flows(store, egress, Mac(vault.derive("oauth-state")), discovery=discovery)
-        tickets = vault.derive("tickets")
+        flows = Flows(store, egress, Mac(store.derive("oauth-state")), discovery=discovery)
+        tickets = store.derive("tickets")
 
         memory = Memory(store)
         await memory.reread()
@@ -164,7 +169,7 @@ async def build(
         undo = Undo(store, memory, current, environment, tickets)
         apps: Apps | None = None
         if settings.users.verify == "app":
-            apps = Apps(store, current, flows, Held(store, Mac(vault.derive("confirmations"))), settings.users.app_url)
+            apps = Apps(store, current, flows, Held(store, Mac(store.derive("confirmations"))), settings.users.app_url)
         consents = Consents(
             store, memory, current, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
         )
@@ -184,12 +189,12 @@ async def build(
         for way in bundle.reach.ways:
             channel = CHANNELS[way.name]
             ports[way.name] = await stack.enter_async_context(channel.open(settings.channels.get(way.name), tools))
-        gather_key = Mac(vault.derive("gather"))
+        gather_key = Mac(store.derive("gather"))
         gathers = Gathers(store, approvals, make_id, gather_key, limits.asks_per_person_hour, environment)
         shows = Shows(store, approvals, consents, gathers, ports, current, public_url, tickets)
 
         def callback_secret(agent: str) -> bytes:
-            return current.settings.callback_secrets.get(agent) or vault.derive(f"callback:{agent}")
+            return current.settings.callback_secrets.get(agent) or store.derive(f"callback:{agent}")
 
         hooks = Hooks(store, egress, settings.webhooks, lambda: current.bundle.agents, callback_secret)
         stack.push_async_callback(hooks.close)
@@ -223,18 +228,18 @@ async def build(
         cuts = Cuts(store, egress, named, settle)
         execute = Execute(engine, bearers)
         pages = Pages(public_url, environment)
-        sessions = Sessions(store, Mac(vault.derive("sessions")), approvals.gone)
+        sessions = Sessions(store, Mac(store.derive("sessions")), approvals.gone)
         visits = Visits(sessions, pages, tuple(settings.issuers))
         oidc = await stack.enter_async_context(
-            open_oidc(settings.issuers.values(), public_url=public_url, key=vault.derive("signin"), now=store.now)
+            open_oidc(settings.issuers.values(), public_url=public_url, key=store.derive("signin"), now=store.now)
         )
-        linking = Linking(store, current, Mac(vault.derive("identities")), approvals.gone)
+        linking = Linking(store, current, Mac(store.derive("identities")), approvals.gone)
         signin = SignIn(oidc, linking, visits, pages)
         by_code: tuple[web.RouteDef, ...] = ()
         if settings.users.verify == "email" and isinstance(mail := ports.get("email"), EmailPort):
-            codes = Codes(store, Mac(vault.derive("codes")), mail.send_code)
+            codes = Codes(store, Mac(store.derive("codes")), mail.send_code)
             by_code = tuple(CodePages(engine, codes, visits, pages).routes())
-        handles = Mac(vault.derive("passkeys"))
+        handles = Mac(store.derive("passkeys"))
         stepup = StepUp(store, relying_party(public_url), os.urandom, lambda person: handles.digest(person.encode()))
 
         async def tell(person: str, subject: str, words: str) -> None:
@@ -253,6 +258,7 @@ async def build(
             *Streams(engine, bearers, environment, stopped).routes(),
             *Administration(cuts, Halts(store), current, bearers).routes(),
             *Inspection(store, current, bearers).routes(),
+            *EraseRoute(Erasures(store, cuts, current, make_id, settle), bearers).routes(),
             *approve.routes(engine, pages, visits, engine, passkeys),
             *connect.routes(engine, pages, visits),
             *by_code,

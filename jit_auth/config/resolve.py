@@ -22,6 +22,7 @@ from jit_auth.config.database import judge_url, sqlite_path
 from jit_auth.config.limits import judge_limits
 from jit_auth.config.people import People, gather
 from jit_auth.config.provider import ClientTable, written
+from jit_auth.config.retention import judge_retention
 from jit_auth.config.secret import Secret, Secrets, is_address
 from jit_auth.config.signin import judge_issuers, judge_users
 from jit_auth.config.signing import signing_key
@@ -99,6 +100,7 @@ class Resolver:
             connectors=self._connectors(file.connectors),
             policies=made.Policies(paths=tuple(self._base / path for path in file.policies.paths)),
             limits=judge_limits(file.limits, lambda key, message: self._fault(("limits", key), message)),
+            retention=judge_retention(file.retention, lambda key, message: self._fault(("retention", key), message)),
             channels=channels,
             webhooks=webhooks,
             callback_secrets=callbacks,

@@ -111,6 +111,15 @@ class Limits(Struct, frozen=True, kw_only=True):
     """From the intent to the first byte."""
 
 
+class Retention(Struct, frozen=True, kw_only=True):
+    """For how long things are kept; None: for ever."""
+
+    params: Millis | None
+    """Of executions that are over: parameters, reasons and feedback."""
+    results: Millis | None
+    audit: Millis | None
+
+
 class Webhook(Struct, frozen=True, kw_only=True):
     """Where all events go."""
 
@@ -139,6 +148,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     connectors: Connectors
     policies: Policies
     limits: Limits
+    retention: Retention
     channels: dict[str, Struct]
     """Per configured channel its own settings; each secret in them is its text."""
     webhooks: dict[str, Webhook]

@@ -96,6 +96,12 @@ class LimitsTable(Struct, frozen=True, kw_only=True):
     send_window: str = "5s"
 
 
+class RetentionTable(Struct, frozen=True, kw_only=True):
+    params: str = "30d"
+    results: str = "7d"
+    audit: str = "3y"
+
+
 class WebhookTable(Struct, frozen=True, kw_only=True):
     url: str
     secret: Secret
@@ -116,4 +122,5 @@ class File(Struct, frozen=True, kw_only=True):
     connectors: ConnectorsTable = ConnectorsTable()
     policies: PoliciesTable = PoliciesTable()
     limits: LimitsTable = LimitsTable()
+    retention: RetentionTable = RetentionTable()
     webhooks: dict[str, WebhookTable] = {}

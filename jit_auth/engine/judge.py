@@ -163,7 +163,7 @@ class Judge:
         crowd = Crowd()
         if (missing is not None and not execution.version) or (decision.wants and standing is None):
             most = 0 if execution.version else self.most_open
-            crowd = await self._store.crowd(execution.agent, tally_key(execution), most)
+            crowd = await self._store.circles.crowd(execution.agent, tally_key(execution), most)
         view = View(
             execution=execution,
             decision=decision,
@@ -219,7 +219,7 @@ class Judge:
             return None
         # An attempt under a pass is repeated under it, though that was its last use.
         taken = None if execution.standing is None else await self._store.standing(execution.standing)
-        known = await self._store.passes(mark) if taken is None or taken.ended is not None else (taken,)
+        known = await self._store.circles.passes(mark) if taken is None or taken.ended is not None else (taken,)
         for found in known:
             lasts = found.created + decision.for_max
             same = found.digest == mark and (found.action, found.user, found.chain, found.account, found.touch) == (
@@ -263,7 +263,7 @@ class Judge:
         for subject in subjects if belief.stops else ():
             if subject in belief.stops:
                 return Trouble("revoked", f"This {subject[0]} was stopped.", "An operator can say why.", by="admin")
-        if belief.stops and belief.cut(execution):
+        if belief.cut(execution):
             return Trouble("revoked", "The user's access was revoked.", "A new call asks them anew.", by="admin")
         if belief.stops and any(
             ("own", f"{agent}/{execution.user}") in belief.stops for agent in ("*", *execution.chain)

@@ -145,6 +145,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     """The parameters as the agent gave them, once somebody has changed them."""
     callback_url: str | None = None
     """Where the agent wants its events; one of its `callback_urls`, normalised and judged at admission."""
+    gone: tuple[str, ...] = ()
+    """What is not to be had any more, of `params` (with reasons) and `result`: erased, or removed after its time."""
     standing: str | None = None
     """The pass ("approve for a while") that it was sent under."""
     history: dict[str, int] | None = None
@@ -204,6 +206,8 @@ class Vote(Struct, frozen=True, kw_only=True):
     receipt: dict[str, Any] | None = None
     """What a passkey signed: everything that is needed to check it without us."""
     at: Millis
+    gone: tuple[str, ...] = ()
+    """Not empty where feedback and receipt were erased, or removed after their time."""
 
 
 class Card(Struct, frozen=True, kw_only=True):

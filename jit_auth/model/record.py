@@ -16,7 +16,8 @@ class Stop(Struct, frozen=True, kw_only=True):
     """A kill switch that was thrown: `kind` is agent, user, provider, connector, grant, all (id ""), or own: an agent
     that a user stopped for themselves (id `AGENT/PERSON`; `*` for all agents). With no agent (`/PERSON`) nothing is
     barred: the user has taken something back, and what was decided in their name before it is decided anew. `cut` (id
-    PERSON) bars what was begun in their name up to `at`, and nothing that begins later."""
+    PERSON) bars what was begun in their name up to `at`, and nothing that begins later. `erased` (id: a pseudonym) bars
+    nothing: it tells every process to forget a person."""
 
     kind: str
     id: str
@@ -128,6 +129,14 @@ class Cut(Struct, frozen=True):
     connector: str | None = None
 
 
+class Erase(Struct, frozen=True):
+    """Destroy a person's key and sealed id, and remove what else is theirs alone: sessions, passkeys, linked accounts,
+    codes, round trips. Beside a `Raise` with a stop of kind `erased` (id: the pseudonym), by which others forget them.
+    """
+
+    user: str
+
+
 class Raise(Struct, frozen=True):
     """Raise the epoch by one, with the stops that it is raised for (and a new bundle, where that is the reason)."""
 
@@ -135,7 +144,7 @@ class Raise(Struct, frozen=True):
     bundle: str | None = None
 
 
-Op = Insert | Change | Delete | Touch | Wake | Rouse | Withdraw | Cut | Raise
+Op = Insert | Change | Delete | Touch | Wake | Rouse | Withdraw | Cut | Erase | Raise
 
 
 class At(Struct, frozen=True):

@@ -16,7 +16,8 @@ from jit_auth.core.ids import new_id
 from jit_auth.model import MOST_COUNTED, Change, Execution, History, Insert, Millis, Past, Unit
 from jit_auth.storage import tables
 from jit_auth.storage.compiled import Compiler
-from jit_auth.storage.reader import Query
+from jit_auth.storage.people import People, Unknown
+from jit_auth.storage.reader import Query, Reader
 from jit_auth.storage.rows import AGENT
 
 HOUR: Millis = 3_600_000
@@ -189,3 +190,24 @@ def _key(name: str, bound: Bound) -> Key:
 def _count(*where: Any) -> Any:
     found = select(literal_column("1")).select_from(tables.execution).where(*where).limit(_MOST).subquery()
     return select(func.count()).select_from(found)
+
+
+class Histories:
+    """Counts for a decision, outside any transaction."""
+
+    def __init__(self, compiler: Compiler, people: People, reader: Reader) -> None:
+        self._counts = Counts(compiler)
+        self._people = people
+        self._reader = reader
+
+    async def read(self, past: Past, now: Millis) -> History:
+        """What was attempted before `now`, as far as `past` reads it."""
+        try:
+            pid = self._people.known(holder(past)).pid
+        except Unknown as unknown:
+            person = await self._people.find(unknown.id)
+            pid = "" if person is None else person.pid  # who is nobody yet has attempted nothing
+        bound = Bound(past, pid)
+        queries = self._counts.queries(bound, now)
+        answers = await self._reader.fetch(*queries) if queries else ()
+        return history(bound, (rows[0][0] for rows in answers))

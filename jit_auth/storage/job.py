@@ -14,6 +14,7 @@ from jit_auth.model import (
     Change,
     Cut,
     Delete,
+    Erase,
     Execution,
     Idem,
     Insert,
@@ -31,6 +32,7 @@ from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.codec import Codec, TableCodec
 from jit_auth.storage.compiled import Compiler, Text, Write
 from jit_auth.storage.cuts import CutTexts
+from jit_auth.storage.erase import EraseTexts
 from jit_auth.storage.facts import ENGINE, Line
 from jit_auth.storage.history import Bound, denies, holder
 from jit_auth.storage.judge import Which
@@ -84,6 +86,7 @@ class Builder:
         self._codec = codec
         self._people = people
         self._cut = CutTexts(compiler)
+        self._erase = EraseTexts(compiler)
         self._deletes: dict[type[Any], Write] = {
             kind: compiler.delete(table.shape.table, table.shape.key, table.shape.versioned)
             for kind, table in codec.tables.items()
@@ -161,6 +164,8 @@ class Builder:
             elif isinstance(op, Cut):
                 whose = None if op.user is None else self._people.known(op.user).pid
                 job.loose += self._cut.statements(op, whose)
+            elif isinstance(op, Erase):
+                job.loose += self._erase.statements(self._people.known(op.user).pid)
             elif isinstance(op, Raise):
                 if job.raising is not None:
                     raise TypeError("a unit raises the epoch once")

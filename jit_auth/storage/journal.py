@@ -29,6 +29,12 @@ HEADS = 16
 CHAIN = "chain"
 """Label of the key under which rows are chained."""
 
+IDLE: Millis = 12 * 3_600_000
+"""After so long without a row a process begins a new chain."""
+
+RETIRED = "chain/"
+"""Prefix of the names under which the chain keys of vault keys are kept that were rotated away."""
+
 _AUDIT = ("writer", "seq", "at", "actor", "person", "agent", "execution", "what", "key", "mac", "told")
 
 Moved = tuple[int, bytes]
@@ -89,6 +95,7 @@ class Head:
         self._mac = Mac(vault.derive(CHAIN))
         self._seq = 0
         self._before = chain.START
+        self._at: Millis | None = None
 
     @property
     def fresh(self) -> bool:
@@ -126,6 +133,12 @@ class Head:
     def moved(self, to: Moved) -> None:
         """The rows are committed."""
         self._seq, self._before = to
+
+    def rest(self, now: Millis) -> None:
+        """A chain that stood still for long has ended: retention may take it whole, and no row must follow then."""
+        if self._at is not None and now - self._at > IDLE:
+            self.lost(now)
+        self._at = now
 
     def lost(self, now: Millis) -> None:
         """Nobody knows whether the last rows are there: go on under a new writer, whose first row says what is."""

@@ -150,6 +150,7 @@ class PostgresJournal:
 
     def _fits(self, jobs: Sequence[Job]) -> bool:
         epoch, bundle = self._seen
+        self._head.rest(self.now())
         return not self._head.fresh and self._whole.fits(jobs, epoch, bundle, self._skew)
 
     async def _whole_batch(self, connection: Any, jobs: Sequence[Job]) -> list[Answer] | None:
@@ -286,6 +287,7 @@ class PostgresJournal:
                  for line in job.lines]  # fmt: skip
         if not lines:
             return None
+        self._head.rest(ground.now)
         heads = await self._heads(connection) if self._head.fresh else []
         rows, moved = self._head.rows(lines, ground.now, heads)
         await connection.fetch(self._texts.audit.many, *_columns(rows))

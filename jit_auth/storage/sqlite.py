@@ -268,6 +268,7 @@ class SqliteJournal:
     ) -> tuple[int, bytes] | None:
         if not lines:
             return None
+        self._head.rest(ground.now)
         heads = self._heads(connection) if self._head.fresh else []
         rows, moved = self._head.rows(lines, ground.now, heads)  # type: ignore[arg-type]  # lines of winners
         connection.executemany(self._texts.audit.one, rows)
@@ -319,6 +320,18 @@ class SqliteJournal:
         return [failed(error, unknown=unknown) for _ in jobs]
 
 
+def scrub(path: Path) -> bool:
+    """Empty the write-ahead log, which holds older images of pages. False: somebody is reading them still. Blocking."""
+    connection = open_to_write(path, patience=BUSY)
+    try:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        raise failed(error) from error
+    finally:
+        connection.close()
+    return not busy
+
+
 def open_to_write(path: Path, *, patience: Millis = 0) -> sqlite3.Connection:
     """A connection that writes: WAL, every commit on the disk. `patience`: how long SQLite itself waits for others.
 
@@ -333,5 +346,6 @@ def open_to_write(path: Path, *, patience: Millis = 0) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")  # what is erased is not left lying in the file (THREAT_MODEL 13)
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
     return connection

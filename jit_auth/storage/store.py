@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, select
-
 from jit_auth.core.ids import new_id
 from jit_auth.errors import StorageError, VaultError
 from jit_auth.model import (
@@ -20,7 +18,6 @@ from jit_auth.model import (
     Card,
     Challenge,
     Code,
-    Crowd,
     Execution,
     Flow,
     Grant,
@@ -49,7 +46,8 @@ from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler, compiler_for
 from jit_auth.storage.cuts import CutReads
-from jit_auth.storage.history import Bound, Counts, history, holder
+from jit_auth.storage.erase import EraseReads
+from jit_auth.storage.history import Histories
 from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
 from jit_auth.storage.journal import Head, Texts
@@ -61,9 +59,13 @@ from jit_auth.storage.pool import PostgresReader
 from jit_auth.storage.postgres import PostgresJournal
 from jit_auth.storage.read import Holdings, Reads, Situation
 from jit_auth.storage.reader import Reader, SqliteReader
-from jit_auth.storage.schema import INDEX, prepare_postgres, prepare_sqlite
-from jit_auth.storage.sqlite import SqliteJournal
-from jit_auth.vault import Vault
+from jit_auth.storage.retention import Keep, Retention
+from jit_auth.storage.rewrap import Rewrap
+from jit_auth.storage.schema import own_key, prepare_postgres, prepare_sqlite
+from jit_auth.storage.shorten import Shorten
+from jit_auth.storage.sqlite import SqliteJournal, scrub
+from jit_auth.storage.turns import Turns
+from jit_auth.vault import DataKey, Vault
 
 
 class Store:
@@ -71,7 +73,7 @@ class Store:
 
     def __init__(
         self, *, process: str, serve: bool, vault: Vault, compiler: Compiler, reader: Reader, journal: Journal,
-        index: bytes, lock: Lock | None,
+        index: bytes, lock: Lock | None, path: Path | None,
     ) -> None:  # fmt: skip
         self.process = process
         """Id of this process: its lease, and the first writer of its audit rows."""
@@ -82,16 +84,20 @@ class Store:
         self.outbox: Callable[[Unit], tuple[Op, ...]] = lambda unit: ()
         """What else is written with each unit: the rows of what has to be told outside."""
         self._serve = serve
+        self._path = path
+        self._vault = vault
+        self._own = DataKey(index)
         self._reader = reader
         self._journal = journal
         self._lock = lock
         keys = Keys(index)
         self._people = People(vault, keys, compiler, reader, self._insert_person)
         self._codec = Codec(compiler, self._people, keys)
-        self._counts = Counts(compiler)
+        self._past = Histories(compiler, self._people, reader)
         self._builder = Builder(compiler, self._codec, self._people)
         self._reads = Reads(compiler, self._codec, self._people, reader)
-        self._circles = Circles(compiler, self._codec, self._people, reader)
+        self.circles = Circles(compiler, self._codec, self._people, reader, self.now)
+        """What approvals look at beside their own execution."""
         self._lists = Lists(compiler, self._codec, self._people, reader)
         self.own = OwnReads(compiler, self._codec, self._people, reader)
         """What one person may see of their own."""
@@ -99,9 +105,18 @@ class Store:
         """What a kill switch has to find."""
         self.access = AccessReads(compiler, self._codec, self._people, reader)
         """What an agent or a user can reach, and has used."""
+        self.erasing = EraseReads(compiler, self._codec, self._people, reader)
+        """What an erasure has to find."""
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
-        self._house = House(compiler, reader, journal, process, ",".join(vault.ids))
+        self._house = House(compiler, reader, journal, process)
+        turns = Turns(vault, compiler, reader, journal)
+        self._shorten = Shorten(compiler, self.audit, journal, turns, self._made)
+        self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._made, journal, turns)
+        """Vault keys: which are needed, and how they are rotated."""
+        self.keep = Keep()
+        """For how long content is kept once it is over."""
+        self._retention = Retention(compiler, reader, journal, self._made)
         self._new_person = compiler.upsert(tables.person, ("look",), ())
 
     @classmethod
@@ -137,7 +152,7 @@ class Store:
                 await asyncio.to_thread(prepare_sqlite, path, vault)
                 reader = SqliteReader(path)
             undo.push_async_callback(reader.close)
-            index = await _index(compiler, reader, vault)
+            index = await own_key(compiler, reader, vault)
             journal: Journal = (
                 PostgresJournal(url, texts, head, clock, process, tell)
                 if path is None
@@ -145,7 +160,7 @@ class Store:
             )
             undo.push_async_callback(journal.close)
             store = cls(process=process, serve=serve, vault=vault, compiler=compiler, reader=reader, journal=journal,
-                        index=index, lock=lock)  # fmt: skip
+                        index=index, lock=lock, path=path)  # fmt: skip
             opened.append(store)
             await store._start(alone=lock is not None)
             if bundle is not None:
@@ -176,19 +191,20 @@ class Store:
 
     async def apply(self, unit: Unit) -> Applied | Stale:
         """Write all of `unit`, or nothing. Raises StorageError where the database is away (`unknown`: it may be in)."""
-        more = self.outbox(unit)
-        while True:
-            try:
-                job = self._builder.job(unit, more)
-                break
-            except Unknown as unknown:
-                await self._people.ensure(unknown.id)
-        return await self._journal.submit(job)
+        return await self._journal.submit(await self._made(unit))
+
+    def derive(self, label: str) -> bytes:
+        """32 bytes for one purpose, from the store's own random key: they outlive every vault key."""
+        return self._own.derive(f"for/{label}")
+
+    async def scrub(self) -> bool:
+        """Whether what was erased lies in no file of the database any more. PostgreSQL has its vacuum for that."""
+        return self._path is None or await asyncio.to_thread(scrub, self._path)
 
     async def renew(self) -> None:
         """Renew this process's lease, and learn the epoch and bundle. The worker calls it every 5 s."""
         if self._serve:
-            await self._house.renew()
+            await self._lease()
         else:
             await self.stops()
 
@@ -297,46 +313,14 @@ class Store:
         """Paused executions of an agent that this user's open consent holds up."""
         return await self._reads.waiting(agent, user, provider)
 
-    async def passes(self, digest: str | None = None) -> tuple[Pass, ...]:
-        """Approvals for a while that can still be used, of one digest or of all."""
-        return await self._circles.passes(digest, self.now())
-
     async def standing(self, id: str) -> Pass | None:
         """One approval for a while, whatever has become of it."""
         return await self._reads.one(Pass, id)
 
-    async def crowd(self, agent: str, key: str, most: int) -> Crowd:
-        """How many of an agent's executions are paused (counted to `most`), and the tally of one request."""
-        return await self._circles.crowd(agent, key, most)
-
     async def history(self, past: Past, now: Millis | None = None) -> History:
         """What was attempted before, as far as `past` reads it; `now`: as of then. A deciding unit names the same
         `past` in its `At`, and is `Stale("history")` where counting again gives another decision."""
-        try:
-            pid = self._people.known(holder(past)).pid
-        except Unknown as unknown:
-            person = await self._people.find(unknown.id)
-            pid = "" if person is None else person.pid  # who is nobody yet has attempted nothing
-        bound = Bound(past, pid)
-        queries = self._counts.queries(bound, self.now() if now is None else now)
-        answers = await self._reader.fetch(*queries) if queries else ()
-        return history(bound, (rows[0][0] for rows in answers))
-
-    async def open_asks(self, kind: str | None = None, limit: int = 200) -> tuple[tuple[Ask, Execution], ...]:
-        """Questions that are open, with what they are about; oldest first."""
-        return await self._circles.open_asks(kind, limit)
-
-    async def open_cards(self, person: str) -> tuple[Card, ...]:
-        """A person's copies of questions that are open and theirs to answer; oldest first, at most 200."""
-        return await self._circles.open_cards(person, self.now())
-
-    async def shown_since(self, person: str, via: str, since: Millis) -> int:
-        """How many questions a person was shown by a channel since then (counted to 1,000)."""
-        return await self._circles.shown_since(person, via, since)
-
-    async def recent(self, agent: str, action: str, limit: int = 6) -> tuple[Execution, ...]:
-        """The last of an agent's executions of an action that are over, newest first (among its last 500)."""
-        return await self._circles.recent(agent, action, limit)
+        return await self._past.read(past, self.now() if now is None else now)
 
     async def events(self, execution: str, after: str | None) -> tuple[Entry, ...]:
         """What is on record of an execution after the row `after`: nothing that was committed later is left out."""
@@ -352,8 +336,12 @@ class Store:
         )
 
     async def sweep(self) -> None:
-        """Remove what has passed its time (flows, keys, tallies, sessions, codes), and processes long dead."""
+        """Remove what has passed its time (flows, keys, tallies, sessions, codes; content), and processes long dead."""
         await self._house.sweep()
+        await self._retention.sweep(self.keep)
+        # While a new key is not everybody's yet, what it would seal has time.
+        if self.keep.audit is not None and self._people.wrap_under == self._vault.ids[0]:
+            await self._shorten.sweep(self.now() - self.keep.audit)
 
     async def _start(self, *, alone: bool) -> None:
         """Take a lease. `alone`: the lock proves that every other process of this file is dead."""
@@ -361,8 +349,29 @@ class Store:
         if self._serve:
             if alone:
                 await self._house.take_over()
-            await self._house.renew()
+            await self._lease()
+        else:
+            await self._agree()
         await self.stops()
+
+    async def _made(self, unit: Unit) -> Job:
+        more = self.outbox(unit)
+        while True:
+            try:
+                return self._builder.job(unit, more)
+            except Unknown as unknown:
+                await self._people.ensure(unknown.id)
+
+    async def _lease(self) -> None:
+        await self._agree()
+        first = self._people.wrap_under
+        await self._house.renew((first, *(key for key in self._vault.ids if key != first)))
+
+    async def _agree(self) -> None:
+        """Wrap with the first key that every living process has: replicas are restarted one after the other."""
+        others = (await self._house.living()).values()
+        common = [key for key in self._vault.ids if all(key in keys for keys in others)]
+        self._people.wrap_under = common[0] if common else self._vault.ids[0]
 
     async def _insert_person(self, values: tuple[Any, ...]) -> None:
         pid, look, key, sealed = values
@@ -373,13 +382,3 @@ class Store:
     def _told(self, epoch: int, bundle: str) -> None:
         if epoch >= self.epoch:
             self.epoch, self.bundle = epoch, bundle
-
-
-async def _index(compiler: Compiler, reader: Reader, vault: Vault) -> bytes:
-    """The store's own key, under which rows are found."""
-    secret = tables.secret
-    text = compiler.text(select(secret.c.value).where(secret.c.name == bindparam("name")))
-    (rows,) = await reader.fetch((text, text.args(name=INDEX)))
-    if not rows:
-        raise StorageError("The database's own key is gone.", hint="Restore a backup.")
-    return vault.open(bytes(rows[0][0]), table="secret", row=INDEX, column="value")

@@ -147,10 +147,6 @@ def test_connectors_check(own: Own, world: World) -> None:
 
 
 LATER = [
-    "access",
-    "access agent",
-    "access mailbot",
-    "keys rotate",
     "connectors import openapi x.yaml",
     "connectors accept x",
     "policy replay",

@@ -102,8 +102,6 @@ oidc = "x"
 mtls = "x"
 [providers.mailhub]
 key_file = "x"
-[retention]
-params = "30d"
 """
 
 

@@ -199,7 +199,8 @@ async def test_an_erased_person_stays_a_pseudonym(world: World) -> None:
     await written(fresh, Change(erased, {"state": "failed", "error": Trouble("x", "y")}))
     with pytest.raises(VaultError):
         await fresh.apply(unit(Change(erased, {"reason": "new words"})))
-    erased = replace(erased, version=erased.version + 1, state="failed")
+    assert erased.gone == ("params", "result")
+    erased = replace(erased, version=erased.version + 1, state="failed", gone=("params",))
     await world.sql("DELETE FROM person WHERE pid = ?", pid)
     assert (await fresh.execution(row.id)) == erased
     # The same id later is another person.

@@ -281,6 +281,7 @@ async def test_a_hundred_thousand_paused_executions_cost_a_start_nothing(sqlite_
 
 
 BEFORE_PEOPLE = (
+    "DROP TABLE swept", "DROP INDEX execution_over",
     "DROP INDEX card_person", "ALTER TABLE card DROP COLUMN role", "ALTER TABLE outbox DROP COLUMN agent",
     "ALTER TABLE outbox DROP COLUMN endpoint", "ALTER TABLE outbox DROP COLUMN told", "DROP TABLE pass",
     "DROP TABLE tally", "DROP INDEX execution_paused", "DROP INDEX audit_told",

@@ -108,7 +108,8 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
     [
         ("[sevrer]\n", "3: unknown key 'sevrer' (did you mean 'server'?)"),
         ("[server]\nlisten_on = ''\n", "4: unknown key 'listen_on' in [server] (did you mean 'listen'?)"),
-        ("[retention]\n", "3: unknown key 'retention'"),
+        ("[retention]\nparam = '1d'\n", "4: unknown key 'param'"),
+        ("[retention]\nparams = '1 day'\n", '4: retention.params: expected a duration such as "30d"'),
         ("[admins.olga]\nrole = 'operator'\n", "3: missing key 'secret_sha256' in [admins.olga]"),
         (f"[admins.olga]\nsecret_sha256 = '{SHA}'\n", "3: missing key 'role' in [admins.olga]"),
         (f"[admins.olga]\nsecret_sha256 = '{SHA}'\nrole = 'root'\n", "5: "),
@@ -341,6 +342,7 @@ def test_the_example_shows_every_key_with_a_comment() -> None:
         ("agents", "mailbot"): tables.AgentTable, ("users",): tables.UsersTable,
         ("people", "ana@example.com"): PersonTable, ("connectors",): tables.ConnectorsTable,
         ("policies",): tables.PoliciesTable, ("limits",): tables.LimitsTable,
+        ("retention",): tables.RetentionTable,
         ("webhooks", "ops"): tables.WebhookTable, ("issuers", "corp"): tables.IssuerTable,
     }  # fmt: skip
     # Instead of another key that stands there: commented out.
