@@ -119,5 +119,6 @@ def _differing(ours: Any, theirs: Any, name: str = "") -> Iterator[str]:
         yield name
         return
     for key, (mine, other) in pairs.items():
-        if mine != other and key != "host":  # which `public_url` says
-            yield from _differing(mine, other, f"{name}.{key}" if name else key)
+        path = f"{name}.{key}" if name else key
+        if mine != other and path != "server.host":  # which `server.public_url` says
+            yield from _differing(mine, other, path)
