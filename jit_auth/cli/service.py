@@ -37,10 +37,12 @@ def run(args: argparse.Namespace) -> int:
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # its lines hold paths, and paths hold tickets
+    hangup = asyncio.Event()
+    signal.signal(signal.SIGHUP, lambda *_: hangup.set())  # one that comes before it listens: not its end, but kept
     try:
         settings = settings_of(args)
         bundle = load_bundle(settings)
-        asyncio.run(serve(settings, bundle, functools.partial(settings_of, args)))
+        asyncio.run(serve(settings, bundle, functools.partial(settings_of, args), hangup))
     except JitAuthError as error:
         print(error, file=sys.stderr)
         return 1
@@ -50,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def serve(settings: Settings, bundle: Bundle, read: Callable[[], Settings]) -> None:
-    """Until SIGTERM or SIGINT: listen, work, drain. At SIGHUP go on with what `read` reads."""
-    stop, hangup = asyncio.Event(), asyncio.Event()
+async def serve(settings: Settings, bundle: Bundle, read: Callable[[], Settings], hangup: asyncio.Event) -> None:
+    """Until SIGTERM or SIGINT: listen, work, drain. At SIGHUP, which sets `hangup`, go on with what `read` reads."""
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
