@@ -99,6 +99,7 @@ class Service:
     worker: Worker
     store: Store
     reloads: Reload
+    """Whether the last reload failed, and how many did."""
     draining: bool = False
     """It was told to stop: calls under way end, no new ones should come."""
 
