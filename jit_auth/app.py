@@ -46,11 +46,12 @@ from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
 from jit_auth.engine.withdrawals import Withdrawals
 from jit_auth.errors import ChannelError
-from jit_auth.model import Audit, Execution, Unit
+from jit_auth.model import Execution
 from jit_auth.oauth.flow import Flows
 from jit_auth.oauth.held import Held
 from jit_auth.oauth.metadata import Discovery
 from jit_auth.oauth.refresh import Refresher
+from jit_auth.reload import Reload, loaded
 from jit_auth.send.sender import Sender
 from jit_auth.signin.codes import Codes
 from jit_auth.signin.linking import Linking
@@ -101,8 +102,18 @@ class Service:
     engine: Engine
     worker: Worker
     store: Store
+    reloads: Reload
+    """Whether the last reload failed, and how many did."""
     draining: bool = False
     """It was told to stop: calls under way end, no new ones should come."""
+
+    async def reload(self, read: Callable[[], Settings]) -> bool:
+        """Go on with the files as they are now, as `read` reads them; False where they are faulty, and the service
+        goes on as it was. One that drains goes on as it was."""
+        if self.draining or not await self.reloads(read):
+            return False
+        self.worker.wake()
+        return True
 
 
 def announce(store: Store, settings: Settings) -> Callable[[str], str]:
@@ -141,9 +152,8 @@ async def build(
         current = Current(settings, bundle)
         kept = settings.retention
         store.keep = Keep(kept.params, kept.results, kept.audit)
-        await store.publish(bundle.hash, "engine")
-        loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
-        await store.apply(Unit(None, (), Audit(actor="engine", what=(loaded,))))
+        reloads = Reload(store, current)
+        await store.publish(bundle.hash, "engine", loaded(bundle))
         egress = Egress(settings.connectors.allow_private_hosts)
         stack.push_async_callback(egress.close)
         discovery = Discovery(egress, store.now)
@@ -211,7 +221,7 @@ async def build(
         bearers = Bearers(current)
 
         def stopped(agent: str) -> bool:
-            return ("agent", agent) in memory.belief.stops
+            return ("agent", agent) in memory.belief.stops or agent not in current.bundle.agents
 
         async def settle(executions: Sequence[str]) -> None:
             await memory.reread()
@@ -275,10 +285,12 @@ async def build(
                 return 503, "clock_skew"
             if store.bundle != current.bundle.hash:
                 return 503, "stale_bundle"
-            return (503, "halted") if memory.belief.halted else (200, "ok")
+            if memory.belief.halted:
+                return 503, "halted"
+            return 200, "reload_failed" if reloads.failed else "ok"
 
         app = application(routes, {settings.server.host, *settings.server.hosts}, ready)
-        service = Service(app, engine, worker, store)
+        service = Service(app, engine, worker, store, reloads)
         yield service
         await dispatcher.drain(30)
 

@@ -1,14 +1,16 @@
-"""`jit-auth serve`: runs the service until it is told to stop; SIGTERM drains."""
+"""`jit-auth serve`: runs the service until it is told to stop; SIGTERM drains, SIGHUP reloads."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -35,10 +37,12 @@ def run(args: argparse.Namespace) -> int:
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # its lines hold paths, and paths hold tickets
+    hangup = asyncio.Event()
+    signal.signal(signal.SIGHUP, lambda *_: hangup.set())  # one that comes before it listens: not its end, but kept
     try:
         settings = settings_of(args)
         bundle = load_bundle(settings)
-        asyncio.run(serve(settings, bundle))
+        asyncio.run(serve(settings, bundle, functools.partial(settings_of, args), hangup))
     except JitAuthError as error:
         print(error, file=sys.stderr)
         return 1
@@ -48,14 +52,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def serve(settings: Settings, bundle: Bundle) -> None:
-    """Until SIGTERM or SIGINT: listen, work, drain."""
+async def serve(settings: Settings, bundle: Bundle, read: Callable[[], Settings], hangup: asyncio.Event) -> None:
+    """Until SIGTERM or SIGINT: listen, work, drain. At SIGHUP, which sets `hangup`, go on with what `read` reads."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     async with build(settings, bundle) as service:
-        await listen(service, settings, stop)
+        reloads = asyncio.create_task(reload(service, read, hangup))
+        try:
+            await listen(service, settings, stop)
+        finally:
+            reloads.cancel()
+            await asyncio.gather(reloads, return_exceptions=True)
+
+
+async def reload(service: Service, read: Callable[[], Settings], hangup: asyncio.Event) -> None:
+    """Whenever `hangup` is set, one after the other: a SIGHUP that comes meanwhile is another reload afterwards."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        await service.reload(read)
 
 
 async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> None:

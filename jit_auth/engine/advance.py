@@ -218,10 +218,13 @@ class Dispatcher:
         if stale.which == "open":
             raise Joined(open_key(judged.execution, judged.view.digest))
         came, execution = judged.view.came, judged.execution
-        if (times > MOST_STALE and came is None) or times > MOST_RECORDED or (stale.which == "bundle" and times > 1):
-            raise _busy(stale)
+        current = self._judge.current
         if stale.which == "bundle":
-            await self._judge.current.settled()
+            await current.settled()
+        # Judged by the bundle that is still ours, and refused again: another one is in force, and it is not here.
+        foreign = stale.which == "bundle" and times > 1 and judged.bundle is current.bundle
+        if (times > MOST_STALE and came is None) or times > MOST_RECORDED or foreign:
+            raise _busy(stale)
         if stale.which in ("stopped", "bundle"):
             await self._memory.reread()
         elif stale.which == "lease":

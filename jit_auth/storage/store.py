@@ -208,14 +208,16 @@ class Store:
         else:
             await self.stops()
 
-    async def publish(self, bundle: str, actor: str) -> int:
-        """Make `bundle` the published one, raising the epoch if it differs; the epoch then. Raises StorageError."""
+    async def publish(self, bundle: str, actor: str, *facts: dict[str, Any]) -> int:
+        """Make `bundle` the published one, raising the epoch if it differs; the epoch then. `facts` go on record with
+        it, in any case. Raises StorageError."""
         epoch, published, _ = await self.stops()
-        if published == bundle:
+        ops: tuple[Op, ...] = ()
+        if published != bundle:
+            ops, facts = (Raise(bundle=bundle),), ({"do": "bundle", "bundle": bundle, "was": published}, *facts)
+        if not facts:
             return epoch
-        fact = {"do": "bundle", "bundle": bundle, "was": published}
-        answer = await self.apply(Unit(None, (Raise(bundle=bundle),), Audit(actor=actor, what=(fact,))))
-        return answer.epoch
+        return (await self.apply(Unit(None, ops, Audit(actor=actor, what=facts)))).epoch
 
     async def execution(self, id: str) -> Execution | None:
         """The execution, with its parameters and result opened."""
