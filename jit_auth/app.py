@@ -70,6 +70,8 @@ from jit_auth.signin.stepup import StepUp
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
+from jit_auth.watch import Watch
+from jit_auth.watch.metrics import Present
 from jit_auth.web import approve, connect
 from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
@@ -78,6 +80,7 @@ from jit_auth.web.confirm import Confirm
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.me import Me
+from jit_auth.web.metrics import Scrapes
 from jit_auth.web.pages import Pages
 from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.server import application
@@ -107,6 +110,8 @@ class Service:
     engine: Engine
     worker: Worker
     store: Store
+    metrics: web.Application | None = None
+    """For `[server] metrics_listen`."""
     draining: bool = False
     """It was told to stop: calls under way end, no new ones should come."""
 
@@ -209,11 +214,12 @@ async def build(
     clock: Clock | None = None,
     write: Callable[[str], object] = stdout,
     opened: Callable[[Store], Store] = lambda store: store,
+    watch: Watch | None = None,
 ) -> AsyncIterator[Service]:
     """A service from settings and bundle, for as long as the context lasts.
 
     `clock` is shifted by tests; `write` gets what the terminal channel prints; `opened` may wrap the store (crash
-    tests do). Raises StorageError, VaultError.
+    tests do); `watch` counts, logs and traces (None: counts alone). Raises StorageError, VaultError.
     """
     vault = Vault(settings.vault.keys)
     async with AsyncExitStack() as stack:
@@ -223,6 +229,9 @@ async def build(
         stack.push_async_callback(store.close)
         limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
         make_id = announce(store, settings)
+        watch = watch or Watch()
+        store.wrote, store.batched = watch.metrics.wrote, watch.metrics.batched
+        watch.metrics.learn(bundle.catalog)
         await store.publish(bundle.hash, "engine")
         loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
         await store.apply(Unit(None, (), Audit(actor="engine", what=(loaded,))))
@@ -292,7 +301,7 @@ async def build(
             elif execution.due is not None and execution.process is None:
                 worker.expect(execution.due)  # it is tried again
 
-        dispatcher.moved = moved
+        dispatcher.moved, dispatcher.took, dispatcher.within = moved, watch.took, watch.within
 
         bearers = Bearers(settings.agents, settings.admins.values())
 
@@ -337,6 +346,7 @@ async def build(
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, stopped).routes(),
+            *(scrapes := Scrapes(watch.metrics.text, bearers)).routes(),
             *Administration(cuts, Halts(store), settings.people, bearers).routes(),
             *approve.routes(engine, pages, visits, engine, passkeys),
             *connect.routes(engine, pages, visits),
@@ -356,8 +366,12 @@ async def build(
                 return 503, "stale_bundle"
             return (503, "halted") if memory.belief.halted else (200, "ok")
 
-        app = application(routes, {settings.server.host, *settings.server.hosts}, ready)
-        service = Service(app, engine, worker, store)
+        watch.metrics.backlog = store.backlog
+        watch.metrics.present = lambda: Present(
+            store.epoch, memory.belief.halted, store.bundle != bundle.hash, False, store.skew
+        )
+        app = application(routes, {settings.server.host, *settings.server.hosts}, ready, watch.request)
+        service = Service(app, engine, worker, store, scrapes.alone(settings.server.metrics_listen))
         yield service
         await dispatcher.drain(30)
 

@@ -17,6 +17,7 @@ from jit_auth.model import (
     Applied,
     Ask,
     Audit,
+    Backlog,
     Card,
     Challenge,
     Code,
@@ -41,6 +42,7 @@ from jit_auth.model import (
 )
 from jit_auth.storage import tables
 from jit_auth.storage.audit import Entry, Record
+from jit_auth.storage.backlog import Backlogs
 from jit_auth.storage.circles import Circles
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
@@ -77,12 +79,17 @@ class Store:
         """Hash of the published bundle, as last seen."""
         self.outbox: Callable[[Unit], tuple[Op, ...]] = lambda unit: ()
         """What else is written with each unit: the rows of what has to be told outside."""
+        self.wrote: Callable[[Unit, Applied | Stale | StorageError], None] = lambda unit, answer: None
+        """Called with each unit that this process asked to write, and what became of it."""
+        self.batched: Callable[[int, float], None] = lambda units, seconds: None
+        """Called after each transaction of the journal: how many units it held, how long it took."""
         self._serve = serve
         self._reader = reader
         self._journal = journal
         self._lock = lock
         keys = Keys(index)
         self._people = People(vault, keys, compiler, reader, self._insert_person)
+        self._backlog = Backlogs(compiler, reader)
         self._codec = Codec(compiler, self._people, keys)
         self._builder = Builder(compiler, self._codec, self._people)
         self._reads = Reads(compiler, self._codec, self._people, reader)
@@ -117,8 +124,9 @@ class Store:
             lock = Lock(path) if serve else None
         opened: list[Store] = []  # the journal speaks to the store, which is made of it
 
-        def tell(epoch: int, bundle: str) -> None:
+        def tell(epoch: int, bundle: str, units: int, seconds: float) -> None:
             opened[0]._told(epoch, bundle)
+            opened[0].batched(units, seconds)
 
         async with contextlib.AsyncExitStack() as undo:
             if lock is not None:
@@ -176,7 +184,13 @@ class Store:
                 break
             except Unknown as unknown:
                 await self._people.ensure(unknown.id)
-        return await self._journal.submit(job)
+        try:
+            answer = await self._journal.submit(job)
+        except StorageError as error:
+            self.wrote(unit, error)
+            raise
+        self.wrote(unit, answer)
+        return answer
 
     async def renew(self) -> None:
         """Renew this process's lease, and learn the epoch and bundle. The worker calls it every 5 s."""
@@ -330,6 +344,10 @@ class Store:
         return await self._lists.executions(
             agent, states=states, user=user, updated_since=updated_since, limit=limit, cursor=cursor
         )
+
+    async def backlog(self) -> Backlog:
+        """What waits at this moment, each count capped: cheap enough for every look at the metrics."""
+        return await self._backlog.read(self.now())
 
     async def sweep(self) -> None:
         """Remove what has passed its time (flows, keys, tallies, sessions, codes), and processes long dead."""
