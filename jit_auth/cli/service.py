@@ -39,7 +39,6 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit 0 after a drained stop, 1 where it cannot work."""
     os.umask(0o077)
-    configure(sys.stderr, json=not sys.stderr.isatty(), remove=remove)
     try:
         settings = settings_of(args)
         bundle = load_bundle(settings)
@@ -55,11 +54,13 @@ def run(args: argparse.Namespace) -> int:
 
 async def serve(settings: Settings, bundle: Bundle) -> None:
     """Until SIGTERM or SIGINT: listen, work, drain."""
+    json = not sys.stderr.isatty()
+    configure(sys.stderr, json=json, remove=remove)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    access = Access(sys.stderr, json=not sys.stderr.isatty())
+    access = Access(sys.stderr, json=json)
     traces = traces_of(os.environ)
     try:
         async with build(settings, bundle, watch=Watch(access=access, traces=traces)) as service:

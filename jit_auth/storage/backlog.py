@@ -21,14 +21,15 @@ class Backlogs:
     def __init__(self, compiler: Compiler, reader: Reader) -> None:
         self._reader = reader
         execution, card, outbox = tables.execution, tables.card, tables.outbox
-        paused = select(literal_column("1")).where(execution.c.state == literal_column("'paused'"))
-        lost = select(literal_column("1")).where(
+        one: Any = literal_column("1")
+        paused = select(one).where(execution.c.state == literal_column("'paused'"))
+        lost = select(one).where(
             execution.c.due <= bindparam("now"),
             execution.c.state == literal_column("'executing'"),
             execution.c.intent.is_(literal_column("true")),
         )
-        cards = select(literal_column("1")).where(card.c.due <= bindparam("now"))
-        owed = select(literal_column("1")).select_from(outbox)
+        cards = select(one).where(card.c.due <= bindparam("now"))
+        owed = select(one).select_from(outbox)
         self._queries: tuple[Text, ...] = (
             *(compiler.text(_counted(rows)) for rows in (paused, lost, cards, owed)),
             *(compiler.text(_oldest(table)) for table in (card, outbox)),

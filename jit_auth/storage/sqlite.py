@@ -45,7 +45,7 @@ class _Collision(Exception):
 
 
 class SqliteJournal:
-    """Writes jobs. `tell(epoch, bundle, units, seconds)` is called in the loop after each batch. One per process and file."""
+    """Writes jobs. `tell(epoch, bundle, units, seconds)` is called in the loop after each batch. One per file."""
 
     def __init__(
         self,

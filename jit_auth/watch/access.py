@@ -1,7 +1,7 @@
 """One line per request: method, route template, status, code, duration. Never the path: paths hold tickets.
 
-The lines of some milliseconds are written together, and not through `logging`: a record of it costs ten times as much, on
-every call. What a crash loses of them the record has.
+The lines of some milliseconds are written together, and not through `logging`: a record of it costs ten times as much,
+on every call. What a crash loses of them the audit record has.
 """
 
 from __future__ import annotations

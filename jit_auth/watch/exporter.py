@@ -1,4 +1,4 @@
-"""Whether there are traces: where the environment says they go (OpenTelemetry's own variables) and the extra is installed."""
+"""Whether there are traces: where OpenTelemetry's own variables say where they go, and the extra is installed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def traces_of(environ: Mapping[str, str]) -> Traces | None:
         return None
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         from jit_auth.watch.traces import Traces
     except ImportError:
         log.warning("there are no traces: install the extra, pip install 'jit-auth[otel]'")
         return None
-    return Traces(environ, OTLPSpanExporter())
+    return Traces(environ, BatchSpanProcessor(OTLPSpanExporter()))

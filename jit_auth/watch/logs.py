@@ -1,8 +1,8 @@
 """The log: lines of text on a terminal, one JSON object a line elsewhere, for everything that uses `logging`.
 
 Attacks: a library, or a message of ours, lets a secret, an address of a person or a link through (last of all, whatever
-looks like one is removed, tracebacks included); foreign text forges lines or drives the terminal (what is not printable is
-shown by its code).
+looks like one is removed, tracebacks included); foreign text forges lines or drives the terminal (what is not printable
+is shown by its code).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def configure(stream: TextIO, *, json: bool, remove: Callable[[str], str], level
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.addHandler(handler)
     root.setLevel(level)
     for noisy in _NOISE:
         logging.getLogger(noisy).setLevel(logging.WARNING)  # the first one's lines hold paths, and paths hold tickets

@@ -1,10 +1,10 @@
 """Counters and histograms that cost little where they are counted, and become Prometheus families when they are read.
 
-The client's own take a lock and a microsecond each; a call is counted a dozen times. Everything here is counted and read
-in the event loop.
+The client's own take a lock and a microsecond each; a call is counted a dozen times. Everything here is counted and
+read in the event loop.
 
-Attack: whoever chooses a label's value fills the memory, of this process and of Prometheus. Values come from closed sets;
-beyond `MOST` combinations a series counts all others as one.
+Attack: whoever chooses a label's value fills the memory, of this process and of Prometheus. Values come from closed
+sets; beyond `MOST` combinations a series counts all others as one.
 """
 
 from __future__ import annotations

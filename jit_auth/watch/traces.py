@@ -1,12 +1,12 @@
 """OpenTelemetry spans of what `Watch` is told. Needs the extra `otel`; imported only where traces are on.
 
-A request of an agent is a span of the agent's own trace, where it sends a `traceparent`. What is done meanwhile (to judge,
-to write, to send) are its children. A pause ends that trace, perhaps for days and in another process: whoever takes the
-execution up again begins a new one, with a link to the pause. The ids of the pause's span are derived from the execution's
-id, so that nothing has to be kept to link to it.
+A request of an agent is a span of the agent's own trace, where it sends a `traceparent`. What is done meanwhile (to
+judge, to write, to send) are its children. A pause ends that trace, perhaps for days and in another process: whoever
+takes the execution up again begins a new one, with a link to the pause. The ids of the pause's span are derived from
+the execution's id, so that nothing has to be kept to link to it.
 
-Nothing is added to what leaves for a provider: those bytes were approved. Attributes are ids and words of closed sets, and
-of a caller's headers `traceparent` alone is read. (`tracestate` is whatever somebody wrote.)
+Nothing is added to what leaves for a provider: those bytes were approved. Attributes are ids and words of closed sets,
+and of a caller's headers `traceparent` alone is read. (`tracestate` is whatever somebody wrote.)
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from collections.abc import Mapping
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, TraceFlags, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -54,8 +53,8 @@ def pause_ids(execution_id: str) -> tuple[int, int]:
 class Traces:
     """The spans of one service. Used in the loop; what leaves does so from a thread of the SDK."""
 
-    def __init__(self, environ: Mapping[str, str], exporter: SpanExporter, *, processor: SpanProcessor | None = None):
-        """`environ` may hold OTEL_SERVICE_NAME; the SDK reads its own variables besides. `processor` is for tests."""
+    def __init__(self, environ: Mapping[str, str], processor: SpanProcessor) -> None:
+        """`environ` may hold OTEL_SERVICE_NAME; the SDK reads its own besides. `processor` takes the spans."""
         named = {} if "OTEL_SERVICE_NAME" in environ else {"service.name": "jit_auth"}
         self._ids = _Ids()
         self._provider = TracerProvider(
@@ -63,7 +62,7 @@ class Traces:
             id_generator=self._ids,
             shutdown_on_exit=False,
         )
-        self._provider.add_span_processor(processor or BatchSpanProcessor(exporter))
+        self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("jit_auth", __version__)
 
     def close(self) -> None:

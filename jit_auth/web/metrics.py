@@ -1,7 +1,7 @@
 """/metrics: for admins of role viewer, and on a listener of its own for whoever reaches it (THREAT_MODEL 40).
 
-Attacks: an agent, or a page in an operator's browser that rebinds its name to a loopback address, reads what is going on
-here (a role is asked for; the own listener answers on loopback only to loopback's names, and has no other route).
+Attacks: an agent, or a page in an operator's browser that rebinds its name to a loopback address, reads what is going
+on here (a role is asked for; the own listener answers on loopback only to loopback's names, and has no other route).
 """
 
 from __future__ import annotations
