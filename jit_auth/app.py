@@ -230,7 +230,7 @@ async def build(
         limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
         make_id = announce(store, settings)
         watch = watch or Watch()
-        store.wrote, store.batched = watch.metrics.wrote, watch.metrics.batched
+        store.wrote, store.batched = watch.wrote, watch.batched
         watch.metrics.learn(bundle.catalog)
         await store.publish(bundle.hash, "engine")
         loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}

@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from jit_auth.model import Audit as Row
 from jit_auth.model import Change, Insert, Outbox, Unit
 from jit_auth.watch import Watch
+from jit_auth.watch.metrics import Metrics
 from jit_auth.watch.traces import Traces, pause_ids
 from jit_auth.web.metrics import Scrapes
 from tests.fakes.serving import serving
@@ -134,6 +135,18 @@ async def test_an_intent_that_nobody_finished_is_counted(world: Kit) -> None:
     to = {"state": "executing", "intent": True, "process": store.process, "due": store.now() - 1}
     await store.apply(Unit(None, (Change(execution, to),), Row(actor="engine", what=())))
     assert (await store.backlog()).lost == 1
+
+
+async def test_a_fault_in_watching_is_a_line_of_the_log_and_no_more(
+    world: Kit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("wrote", "batched", "answered", "took"):
+        monkeypatch.delattr(Metrics, name)
+    paused = (await world.execute("send_message", params=SEND)).json["id"]
+    await world.decide(await world.approval_link(paused))
+    assert (await world.ended(paused))["status"] == "succeeded"
+    assert world.mail.counts["POST"] == 1
+    assert {record.name for record in caplog.records if record.exc_info} == {"jit_auth.watch.watch"}
 
 
 async def test_halted_and_stopped_are_seen(world: Kit) -> None:
