@@ -39,7 +39,7 @@ class Scrapes:
         """The application of `[server] metrics_listen`, where it is configured: `GET /metrics` and nothing else."""
         if listen is None:
             return None
-        app = web.Application(client_max_size=0)
+        app = web.Application(client_max_size=1)
         hosts = {*LOOPBACK, listen[0].lower()} if is_loopback(listen[0]) else None
         app.add_routes([web.get("/metrics", guarded(self._answer, hosts, "/metrics"))])
         return app
