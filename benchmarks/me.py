@@ -21,12 +21,13 @@ from pathlib import Path
 
 from aiohttp import ClientSession, web
 
-from jit_auth.app import build, calm_gc, load_bundle
+from jit_auth.app import build, calm_gc
 from jit_auth.config.init import init
 from jit_auth.config.load import load
 from jit_auth.config.settings import Settings
 from jit_auth.core.ids import new_id
 from jit_auth.core.mac import Mac
+from jit_auth.loading import load_bundle
 from jit_auth.model import (
     Ask,
     Audit,

@@ -9,23 +9,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
-from jit_auth.catalog.globs import match
-from jit_auth.catalog.load import Catalog, Operation
-from jit_auth.catalog.load import load as load_catalog
 from jit_auth.channels import CHANNELS, Port, Tools
 from jit_auth.channels.email import EmailPort
 from jit_auth.channels.terminal import stdout
-from jit_auth.config.load import policy_texts
 from jit_auth.config.settings import Settings
-from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.events import Announcer
 from jit_auth.core.ids import new_id
 from jit_auth.core.mac import Mac
-from jit_auth.core.reach import Reach
-from jit_auth.credentials import KINDS
 from jit_auth.egress import Egress
 from jit_auth.engine import Engine
 from jit_auth.engine.advance import Dispatcher
@@ -33,20 +25,20 @@ from jit_auth.engine.approvals import Approvals
 from jit_auth.engine.apps import Apps
 from jit_auth.engine.attempt import Attempts
 from jit_auth.engine.ballot import Ballot
-from jit_auth.engine.bundle import Bundle, bundle_hash
-from jit_auth.engine.circle import Circle
+from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.claims import Claims
 from jit_auth.engine.connect import Connects
 from jit_auth.engine.consents import Consents
 from jit_auth.engine.copies import Copies
-from jit_auth.engine.cuts import Cuts
+from jit_auth.engine.current import Current
+from jit_auth.engine.cuts import Cuts, Named
 from jit_auth.engine.halts import Halts
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.mine import Mines
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
-from jit_auth.engine.proof import Proof, readers_of
+from jit_auth.engine.proof import Proof
 from jit_auth.engine.submit import Submit
 from jit_auth.engine.undo import Undo
 from jit_auth.engine.units import Writer
@@ -58,8 +50,6 @@ from jit_auth.oauth.flow import Flows
 from jit_auth.oauth.held import Held
 from jit_auth.oauth.metadata import Discovery
 from jit_auth.oauth.refresh import Refresher
-from jit_auth.policy.rules import Policy
-from jit_auth.policy.rules import load as load_policy
 from jit_auth.send.sender import Sender
 from jit_auth.signin.codes import Codes
 from jit_auth.signin.linking import Linking
@@ -127,85 +117,6 @@ def announce(store: Store, settings: Settings) -> Callable[[str], str]:
     return make_id
 
 
-def catalog_of(settings: Settings) -> Catalog:
-    """All that can be called, from the files that the settings name. Raises Faults."""
-    return load_catalog(
-        settings.connectors.paths,
-        settings.providers,
-        public_url=settings.server.public_url,
-        allow_private=settings.connectors.allow_private_hosts,
-        kinds=tuple(KINDS),
-        config=settings.document,
-    )
-
-
-def load_bundle(settings: Settings) -> Bundle:
-    """Everything that decides, from the files that the settings name. Raises Faults."""
-    catalog = catalog_of(settings)
-    actions = {name: operation.action for name, operation in catalog.actions.items()}
-    policy = load_policy(
-        policy_texts(settings),
-        actions,
-        settings.people.ids,
-        vias=settings.vias,
-        groups=settings.people.groups,
-        aliases=settings.people.names,
-        strict=not settings.loopback,
-    )
-    return _bundle(settings, catalog, policy)
-
-
-def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
-    allowed = {
-        name: frozenset(
-            full for full, operation in catalog.actions.items() if match(agent.actions, full, operation.action.risk)
-        )
-        for name, agent in settings.agents.items()
-    }
-    content = {
-        "agents": msgspec.to_builtins(settings.agents),
-        "people": msgspec.to_builtins(settings.people),
-        "catalog": catalog.hash,
-        "policy": policy.hash,
-        "consent": settings.users.consent,
-        "verify": [settings.users.verify, settings.users.issuer, settings.users.app_url],
-        "issuers": {name: [each.issuer, each.domains, each.user_claim] for name, each in settings.issuers.items()},
-        "send_within": settings.limits.approved_send_within,
-    }
-    reads = {name: policy.reads(name) for name in catalog.actions}
-    return Bundle(
-        catalog=catalog,
-        policy=policy,
-        agents=settings.agents,
-        people=settings.people,
-        allowed=allowed,
-        reads=reads,
-        beyond=frozenset(name for name, read in reads.items() if not all(fact.startswith("params.") for fact in read)),
-        shared_consent=settings.users.consent == "shared",
-        send_within=settings.limits.approved_send_within,
-        touch={name: _touch(operation, policy) for name, operation in catalog.actions.items()},
-        hash=bundle_hash(content),
-        left=frozenset(settings.people.left),
-    )
-
-
-def _touch(operation: Operation, policy: Policy) -> str:
-    """What decides one action, as one hash: its rules, and the action and provider as they are defined."""
-    provider = msgspec.to_builtins(operation.provider) | {"client_secret": None}
-    action = msgspec.to_builtins(operation.action)
-    return sha256_text(canonical([policy.hash_of(operation.action.name), action, provider]))
-
-
-def reach_of(settings: Settings) -> Reach:
-    """How people are reached: by each configured channel, and on loopback by the terminal."""
-    ways = [
-        channel.way(settings.channels.get(name), settings.people)
-        for name, channel in CHANNELS.items()
-        if name in settings.channels or (channel.settings is None and settings.loopback)
-    ]
-    return Reach(tuple(ways))
-
-
 @asynccontextmanager
 async def build(
     settings: Settings,
@@ -229,9 +140,10 @@ async def build(
         stack.push_async_callback(store.close)
         limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
         make_id = announce(store, settings)
+        current = Current(settings, bundle)
         watch = watch or Watch()
+        watch.metrics.catalog = lambda: current.bundle.catalog
         store.wrote, store.batched = watch.wrote, watch.batched
-        watch.metrics.learn(bundle.catalog)
         await store.publish(bundle.hash, "engine")
         loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
         await store.apply(Unit(None, (), Audit(actor="engine", what=(loaded,))))
@@ -245,55 +157,51 @@ async def build(
 
         memory = Memory(store)
         await memory.reread()
-        circle, reach = Circle(bundle), reach_of(settings)
-        proof = Proof(
-            memory, bundle, settings.users.verify == "none", bool(settings.issuers), settings.loopback,
-            readers_of(bundle),
-        )  # fmt: skip
-        judge = Judge(
-            bundle, memory, store, circle, reach, proof, most_open=limits.open_per_agent, cooldown=limits.deny_cooldown
-        )
+        proof = Proof(memory, settings.users.verify == "none", bool(settings.issuers), settings.loopback)
+        judge = Judge(current, memory, store, proof, most_open=limits.open_per_agent, cooldown=limits.deny_cooldown)
         attempts = Attempts(store, memory, Sender(egress), refresher, limits.send_window / 1000)
         waits = Waits()
-        copies = Copies(circle, reach, settings.users.notify, store.process, make_id)
-        writer = Writer(store.process, make_id, copies, bundle.policy.unknown_to)
+        copies = Copies(settings.users.notify, store.process, make_id)
+        writer = Writer(store.process, make_id, copies)
         dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
         stack.push_async_callback(dispatcher.drain, 30)  # once more: channels work off what they took as they close
-        ballot = Ballot(store, memory, circle, make_id)
-        approvals = Approvals(store, memory, bundle, judge, dispatcher, ballot, proof, environment, tickets)
-        connects = Connects(store, memory, bundle)
-        claims = Claims(proof, settings.users.verify, settings.users.issuer)
-        undo = Undo(store, memory, bundle, environment, tickets)
+        ballot = Ballot(store, memory, make_id)
+        approvals = Approvals(store, memory, current, judge, dispatcher, ballot, proof, environment, tickets)
+        connects = Connects(store, memory, current)
+        claims = Claims(current, proof, settings.users.verify, settings.users.issuer)
+        undo = Undo(store, memory, current, environment, tickets)
         apps: Apps | None = None
         if settings.users.verify == "app":
-            apps = Apps(store, bundle, flows, Held(store, Mac(vault.derive("confirmations"))), settings.users.app_url)
+            apps = Apps(store, current, flows, Held(store, Mac(vault.derive("confirmations"))), settings.users.app_url)
         consents = Consents(
-            store, memory, bundle, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
+            store, memory, current, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
         )
         engine = Engine(
-            bundle=bundle,
-            submitter=Submit(store, memory, bundle, judge, dispatcher, make_id),
+            current=current,
+            submitter=Submit(store, memory, current, judge, dispatcher, make_id),
             dispatcher=dispatcher,
             own=Own(store, waits, dispatcher),
             approvals=approvals,
             consents=consents,
             outcomes=Outcomes(store, dispatcher, approvals),
         )
-        tools = Tools(engine, settings.people, public_url, environment, store.now, write, settings.loopback)
+        tools = Tools(
+            engine, lambda: current.bundle.people, public_url, environment, store.now, write, settings.loopback
+        )
         ports: dict[str, Port] = {}
-        for way in reach.ways:
+        for way in bundle.reach.ways:
             channel = CHANNELS[way.name]
             ports[way.name] = await stack.enter_async_context(channel.open(settings.channels.get(way.name), tools))
         gather_key = Mac(vault.derive("gather"))
         gathers = Gathers(store, approvals, make_id, gather_key, limits.asks_per_person_hour, environment)
-        shows = Shows(store, approvals, consents, gathers, ports, reach, public_url, tickets)
+        shows = Shows(store, approvals, consents, gathers, ports, current, public_url, tickets)
 
         def callback_secret(agent: str) -> bytes:
-            return settings.callback_secrets.get(agent) or vault.derive(f"callback:{agent}")
+            return current.settings.callback_secrets.get(agent) or vault.derive(f"callback:{agent}")
 
-        hooks = Hooks(store, egress, settings.webhooks, settings.agents, callback_secret)
+        hooks = Hooks(store, egress, settings.webhooks, lambda: current.bundle.agents, callback_secret)
         stack.push_async_callback(hooks.close)
-        worker = Worker(store, memory, dispatcher, shows, Owed(store, egress, bundle.catalog.providers, hooks))
+        worker = Worker(store, memory, dispatcher, shows, Owed(store, egress, current, hooks))
 
         def moved(execution: Execution) -> None:
             if execution.state == "paused":
@@ -303,7 +211,7 @@ async def build(
 
         dispatcher.moved, dispatcher.took, dispatcher.within = moved, watch.took, watch.within
 
-        bearers = Bearers(settings.agents, settings.admins.values())
+        bearers = Bearers(current)
 
         def stopped(agent: str) -> bool:
             return ("agent", agent) in memory.belief.stops
@@ -315,7 +223,12 @@ async def build(
             worker.wake()
 
         waits.stopped = stopped
-        cuts = Cuts(store, egress, settings.agents, bundle.catalog.connectors, bundle.catalog.providers, settle)
+
+        def named() -> Named:
+            catalog = current.bundle.catalog
+            return Named(current.bundle.agents, catalog.connectors, catalog.providers)
+
+        cuts = Cuts(store, egress, named, settle)
         execute = Execute(engine, bearers)
         pages = Pages(public_url, environment)
         sessions = Sessions(store, Mac(vault.derive("sessions")), approvals.gone)
@@ -323,7 +236,7 @@ async def build(
         oidc = await stack.enter_async_context(
             open_oidc(settings.issuers.values(), public_url=public_url, key=vault.derive("signin"), now=store.now)
         )
-        linking = Linking(store, settings.people, Mac(vault.derive("identities")), approvals.gone)
+        linking = Linking(store, current, Mac(vault.derive("identities")), approvals.gone)
         signin = SignIn(oidc, linking, visits, pages)
         by_code: tuple[web.RouteDef, ...] = ()
         if settings.users.verify == "email" and isinstance(mail := ports.get("email"), EmailPort):
@@ -340,14 +253,14 @@ async def build(
                     log.warning("%s: %s", name, error.message)
 
         passkeys = Passkeys(engine, stepup, visits, pages, tell)
-        mines = Mines(store, memory, bundle, circle, consents)
-        me = Me(mines, Withdrawals(store, memory, bundle, dispatcher), pages, visits)
+        mines = Mines(store, memory, current, consents)
+        me = Me(mines, Withdrawals(store, memory, current, dispatcher), pages, visits)
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, stopped).routes(),
             *(scrapes := Scrapes(watch.metrics.text, bearers)).routes(),
-            *Administration(cuts, Halts(store), settings.people, bearers).routes(),
+            *Administration(cuts, Halts(store), current, bearers).routes(),
             *approve.routes(engine, pages, visits, engine, passkeys),
             *connect.routes(engine, pages, visits),
             *by_code,
@@ -362,13 +275,13 @@ async def build(
                 return 503, "draining"
             if abs(store.skew) > MOST_SKEW:
                 return 503, "clock_skew"
-            if store.bundle != bundle.hash:
+            if store.bundle != current.bundle.hash:
                 return 503, "stale_bundle"
             return (503, "halted") if memory.belief.halted else (200, "ok")
 
         watch.metrics.backlog = store.backlog
         watch.metrics.present = lambda: Present(
-            store.epoch, memory.belief.halted, store.bundle != bundle.hash, False, store.skew
+            store.epoch, memory.belief.halted, store.bundle != current.bundle.hash, False, store.skew
         )
         app = application(routes, {settings.server.host, *settings.server.hosts}, ready, watch.request)
         service = Service(app, engine, worker, store, scrapes.alone(settings.server.metrics_listen))

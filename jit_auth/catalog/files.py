@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -79,11 +80,19 @@ def _folders(entry: Path) -> list[Path]:
 
 def _read(folder: Path, name: str, kind: type[T], faults: list[Fault]) -> Found[T] | None:
     try:
-        document = document_of(folder / name)
-        return Found(folder.resolve().name, folder.resolve().parent, document, convert(document, kind))
+        return (_shipped if folder.parent == shipped_path() else _parse)(folder, name, kind)
     except Faults as wrong:
         faults.extend(wrong.faults)
         return None
+
+
+def _parse(folder: Path, name: str, kind: type[T]) -> Found[T]:
+    document = document_of(folder / name)
+    return Found(folder.resolve().name, folder.resolve().parent, document, convert(document, kind))
+
+
+_shipped = cache(_parse)
+"""What comes with the program changes with it alone."""
 
 
 def _once(what: str, found: Sequence[Found[T]], faults: list[Fault]) -> None:

@@ -12,10 +12,11 @@ from jit_auth.model import Millis
 
 @dataclass(frozen=True)
 class Tools:
-    """Handed to each channel when it is opened. `write` is where the terminal of development prints."""
+    """Handed to each channel when it is opened. `people` gives who is who now; `write` is where the
+    terminal of development prints."""
 
     decide: Decide
-    people: People
+    people: Callable[[], People]
     public_url: str
     environment: str
     now: Callable[[], Millis]

@@ -56,7 +56,7 @@ def channel_faults(
 async def _asked(settings: Settings, channels: Mapping[str, Channel], patience: float) -> list[Fault]:
     tools = Tools(
         decide=Undecided(),
-        people=settings.people,
+        people=lambda: settings.people,
         public_url=settings.server.public_url,
         environment=settings.server.environment,
         now=lambda: time.time_ns() // 1_000_000,

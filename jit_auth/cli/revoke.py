@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from jit_auth.app import announce, catalog_of
+from jit_auth.app import announce
 from jit_auth.catalog.load import Catalog
 from jit_auth.cli.configured import author_of, settings_of, with_store
 from jit_auth.cli.options import config_option, json_option, print_json
 from jit_auth.config.settings import Settings
 from jit_auth.egress import Egress
-from jit_auth.engine.cuts import Author, Cuts, Report
+from jit_auth.engine.cuts import Author, Cuts, Named, Report
 from jit_auth.errors import Faults
+from jit_auth.loading import catalog_of
 from jit_auth.storage.store import Store
 from jit_auth.web.admin import document
 
@@ -64,11 +65,12 @@ async def _cut(
     announce(store, settings)
     egress = Egress(settings.connectors.allow_private_hosts)
     try:
-        cuts = Cuts(
-            store, egress, settings.agents,
+        named = Named(
+            settings.agents,
             None if catalog is None else catalog.connectors,
             None if catalog is None else catalog.providers,
-        )  # fmt: skip
+        )
+        cuts = Cuts(store, egress, lambda: named)
         match args.kind:
             case "agent":
                 return await cuts.agent(args.id, author)

@@ -12,12 +12,13 @@ import sys
 
 from aiohttp import web
 
-from jit_auth.app import Service, build, calm_gc, load_bundle
+from jit_auth.app import Service, build, calm_gc
 from jit_auth.cli.configured import settings_of
 from jit_auth.cli.options import config_option
 from jit_auth.config.settings import Settings
 from jit_auth.engine.bundle import Bundle
 from jit_auth.errors import JitAuthError
+from jit_auth.loading import load_bundle
 from jit_auth.send.shapes import remove
 from jit_auth.watch import Watch
 from jit_auth.watch.access import Access

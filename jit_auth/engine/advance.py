@@ -234,6 +234,8 @@ class Dispatcher:
         came, execution = judged.view.came, judged.execution
         if (times > MOST_STALE and came is None) or times > MOST_RECORDED or (stale.which == "bundle" and times > 1):
             raise _busy(stale)
+        if stale.which == "bundle":
+            await self._judge.current.settled()
         if stale.which in ("stopped", "bundle"):
             await self._memory.reread()
         elif stale.which == "lease":

@@ -20,7 +20,8 @@ from jit_auth.core.links import genuine, row_of
 from jit_auth.credentials import KINDS
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
 from jit_auth.engine.ballot import Ballot, Mark
-from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.circle import Circle
+from jit_auth.engine.current import Current
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.pages import ApprovalPage, Choice, Voted
@@ -39,7 +40,7 @@ class Approvals:
 
     store: Store
     memory: Memory
-    bundle: Bundle
+    current: Current
     judge: Judge
     dispatcher: Dispatcher
     ballot: Ballot
@@ -72,7 +73,8 @@ class Approvals:
 
     async def proven(self, page: ApprovalPage, how: str, via: str) -> ApprovalPage:
         """The page with what stands behind its person, and what is still needed for a decision."""
-        short = await self.proof.short_of(how, via, page.person, page.action, page.execution.decision)
+        bundle, decision = self.current.bundle, page.execution.decision
+        short = await self.proof.short_of(bundle, how, via, page.person, page.action, decision)
         hides = how == "link" and not (self.proof.loopback or self.proof.open_links)
         return replace(page, how=how, short=short, hides=hides)
 
@@ -178,11 +180,12 @@ class Approvals:
         """Whether a round is anything of this person's: they may decide it, did, or were told of it."""
         voted = any(vote.ask == ask.id and vote.person == person for vote in opened.votes)
         told = any(card.ask == ask.id and card.person == person for card in opened.cards)
-        return not self.gone(person) and (voted or told or person in self.judge.circle.voters(opened.execution, ask))
+        circle = Circle(self.current.bundle)
+        return not self.gone(person) and (voted or told or person in circle.voters(opened.execution, ask))
 
     def gone(self, person: str) -> bool:
         """Whether a person has left, or was stopped: nothing that they hold opens anything."""
-        return person in self.judge.circle.left or ("user", person) in self.memory.belief.stops
+        return person in self.current.bundle.left or ("user", person) in self.memory.belief.stops
 
     async def asked_of(self, card: Card) -> tuple[Ask, Opened]:
         """The question of a card. Raises NotFound."""
@@ -261,7 +264,7 @@ class Approvals:
             connects=kind.connects,
             places=tuple(kind.adds(operation.provider)),
             votes=tuple(sorted((v for v in opened.votes if v.ask == ask.id), key=lambda vote: vote.at)),
-            eligible=tuple(sorted(self.judge.circle.voters(execution, ask))),
+            eligible=tuple(sorted(Circle(judged.bundle).voters(execution, ask))),
             recent=tuple(one for one in recent if one.id != execution.id)[:5],
             asked=max(0, tally.times - 1) if tally is not None else 0,
             denied=tally.denied if tally is not None else 0,
@@ -288,7 +291,7 @@ class Approvals:
         if judged.operation is not None:
             # To deny takes no passkey: it starts nothing.
             check = self.proof.check if choice.verdict == "approve" else self.proof.signed
-            await check(choice.how, choice.via, person, judged.operation.action, judged.view.decision)
+            await check(judged.bundle, choice.how, choice.via, person, judged.operation.action, judged.view.decision)
         return self.ballot.mark(person, ask, opened, judged, choice)
 
     async def _voted(self, mark: Mark) -> Voted:
@@ -298,7 +301,7 @@ class Approvals:
         else:
             self.dispatcher.spawn(self.dispatcher.advance(execution_id))
         opened = await self.store.opened(execution_id) or mark.opened
-        operation = self.bundle.operation(opened.execution.action)
+        operation = self.current.bundle.operation(opened.execution.action)
         if operation is None:
             raise Gone("This action no longer exists.", code="expired")
         return Voted(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.current import Current
 from jit_auth.engine.pages import Onward
 from jit_auth.errors import Conflict, FlowRefused, Forbidden
 from jit_auth.model import Ask, Flow
@@ -27,7 +27,7 @@ class Apps:
     """Sends browsers to the application, and takes its word about them."""
 
     store: Store
-    bundle: Bundle
+    current: Current
     flows: Flows
     held: Held
     app_url: str
@@ -68,7 +68,7 @@ class Apps:
                 code="expired",
                 hint="Nothing was connected. The user opens the link again.",
             )
-        if flow.ask != ask.id or person != ask.user or person in self.bundle.left:
+        if flow.ask != ask.id or person != ask.user or person in self.current.bundle.left:
             did = "connect.other_person" if flow.ask == ask.id else "connect.other_ticket"
             await self.spend(flow, did, actor="engine")
             raise Forbidden(

@@ -63,12 +63,12 @@ class Ballot:
 
     store: Store
     memory: Memory
-    circle: Circle
     make_id: Callable[[str], str]
 
     def mark(self, person: str, ask: Ask, opened: Opened, judged: Judged, choice: Choice) -> Mark:
         """The decision as it would count. Raises Conflict, Forbidden, Unprocessable: then nothing was decided."""
-        self._votable(person, ask, opened, choice)
+        circle = Circle(judged.bundle)
+        self._votable(circle, person, ask, opened, choice)
         now = self.store.now()
         edits = self._edited(person, opened.execution, judged, choice)
         if edits is not None:
@@ -87,7 +87,7 @@ class Ballot:
             receipt=None if choice.receipt is None else dict(choice.receipt),
             at=now,
         )
-        return Mark(person, ask, self._counted(ask, opened, vote), opened, judged, choice, vote)
+        return Mark(person, ask, self._counted(circle, ask, opened, vote), opened, judged, choice, vote)
 
     async def unit(self, marks: tuple[Mark, ...]) -> Unit:
         """All these decisions, or none of them."""
@@ -109,7 +109,7 @@ class Ballot:
                 )
             )
         not_after = min(belief.until(mark.ask.expires, mark.ask.created) for mark in marks)
-        at = At(belief.epoch, self.circle.bundle.hash, tuple(people), not_after=not_after)
+        at = At(belief.epoch, marks[0].judged.bundle.hash, tuple(people), not_after=not_after)
         return Unit(at, tuple(ops), records[0], tuple(records[1:]))
 
     async def _voting(self, mark: Mark, vote: Vote, ops: list[Op]) -> list[dict[str, Any]]:
@@ -191,17 +191,17 @@ class Ballot:
             account=execution.account,
             voters=tuple(sorted(v.person for v in votes)),
             ask=mark.ask.id,
-            touch=self.circle.bundle.touch[execution.action],
+            touch=mark.judged.bundle.touch[execution.action],
             summary=summary_of(operation.action, execution.params),
             uses=mark.judged.view.decision.max_uses,
             until=vote.at + min(holds),
             created=vote.at,
         )
 
-    def _votable(self, person: str, ask: Ask, opened: Opened, choice: Choice) -> None:
+    def _votable(self, circle: Circle, person: str, ask: Ask, opened: Opened, choice: Choice) -> None:
         if ("user", person) in self.memory.belief.stops:
             raise Forbidden("You were stopped by an operator.", code="not_eligible", hint="Nothing was decided.")
-        if person not in self.circle.voters(opened.execution, ask):
+        if person not in circle.voters(opened.execution, ask):
             raise Forbidden(
                 "You are not among those who may decide this.", code="not_eligible", hint="Nothing was decided."
             )
@@ -221,14 +221,14 @@ class Ballot:
                 hint="Open the link again and read it once more. Nothing was decided.",
             )
 
-    def _counted(self, ask: Ask, opened: Opened, vote: Vote) -> Ask:
+    def _counted(self, circle: Circle, ask: Ask, opened: Opened, vote: Vote) -> Ask:
         """The round as this vote leaves it."""
         state: Literal["denied", "met", "open"] = "denied"
         if vote.verdict == "approve":
             yes = {v.person for v in opened.votes if v.ask == ask.id and v.verdict == "approve"} | {vote.person}
             # Who was stopped does not count (left people are not eligible): else this round would be met, and void.
             yes -= {name for kind, name in self.memory.belief.stops if kind == "user"}
-            who = self.circle.eligible(opened.execution, ask.wants, ask.escalated)
+            who = circle.eligible(opened.execution, ask.wants, ask.escalated)
             state = "met" if enough(ask.wants, who, yes) else "open"
         return msgspec.structs.replace(ask, state=state, version=ask.version + 1)
 
@@ -266,7 +266,7 @@ class Ballot:
         """Whoever edits cannot vote: there must be enough others, or the request would die of it."""
         wants = judged.view.decision.wants
         after = msgspec.structs.replace(execution, edited_by=(*execution.edited_by, person))
-        who = self.circle.eligible(after, wants)
+        who = Circle(judged.bundle).eligible(after, wants)
         if not enough(wants, who, frozenset().union(*who)):
             raise Conflict(
                 "Nobody would be left to approve this after your change: whoever edits does not decide.",

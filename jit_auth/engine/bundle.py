@@ -11,7 +11,8 @@ from jit_auth.catalog.load import Catalog, Operation
 from jit_auth.config.people import People
 from jit_auth.config.settings import Agent
 from jit_auth.core.digest import canonical, sha256_text
-from jit_auth.model import Millis
+from jit_auth.core.reach import Reach
+from jit_auth.model import Action, Millis
 from jit_auth.policy.rules import Policy
 
 
@@ -35,8 +36,14 @@ class Bundle:
     touch: Mapping[str, str]
     """Per action a fingerprint of what decides it: rules, groups, the action and its provider as they are defined."""
     hash: str
-    left: frozenset[str] = frozenset()
+    left: frozenset[str]
     """People who have left."""
+    reach: Reach
+    """How its people are reached."""
+    readers: Mapping[str, tuple[Action, ...]]
+    """Per channel the actions whose results can hold its messages."""
+    bearers: Mapping[str, Agent]
+    """Agents by the SHA-256 of their tokens."""
 
     def operation(self, name: str) -> Operation | None:
         """The action of that full name, or None."""

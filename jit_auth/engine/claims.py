@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jit_auth.config.settings import Verify
+from jit_auth.engine.current import Current
 from jit_auth.engine.proof import Proof, Visitor
 from jit_auth.errors import Forbidden
 
@@ -22,6 +23,7 @@ Needs = Literal["nothing", "signin", "code", "app", "impossible"]
 class Claims:
     """Judges whether a browser is the user's. `issuer`: of `[users]`, for verify = "oidc"."""
 
+    current: Current
     proof: Proof
     verify: Verify
     issuer: str
@@ -30,7 +32,7 @@ class Claims:
         """What is still needed from this browser. Raises Forbidden (`other_person`) where another one is signed in."""
         if self.verify in ("none", "app"):
             return "nothing" if self.verify == "none" else "app"
-        exposed = self.verify == "email" and await self.proof.exposed(user, "email")
+        exposed = self.verify == "email" and await self.proof.exposed(self.current.bundle, user, "email")
         if visitor is not None and visitor.person != user:
             raise Forbidden(
                 "This link is for another person than the one who is signed in.",

@@ -14,7 +14,7 @@ from jit_auth.catalog.load import Operation
 from jit_auth.core.ids import new_id
 from jit_auth.core.scopes import expand, lacking
 from jit_auth.engine.advance import MOST_STALE
-from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
 from jit_auth.errors import FlowRefused, StorageError, Unavailable
 from jit_auth.model import (
@@ -71,7 +71,7 @@ class Connects:
 
     store_: Store
     memory: Memory
-    bundle: Bundle
+    current: Current
 
     async def let_in(self, ask: Ask, execution: Execution, operation: Operation, grant: Grant) -> Connection:
         """A new agent for scopes that the grant holds already: answered here, without a trip."""
@@ -93,7 +93,7 @@ class Connects:
             subjects = self._subjects(ask, operation, grant)
             belief = self.memory.belief
             ends = belief.until(ask.expires, ask.created)
-            at = At(belief.epoch, self.bundle.hash, subjects, not_after=ends)
+            at = At(belief.epoch, self.current.bundle.hash, subjects, not_after=ends)
             if not isinstance(await store.apply(Unit(at, tuple(ops), _audit(ask, (fact,)))), Stale):
                 self.memory.forget(grant.user, grant.provider)
                 name = grant.account_name or grant.account or None
@@ -105,14 +105,14 @@ class Connects:
         """A link from before a kill switch connects nothing after it (THREAT_MODEL 25). Raises FlowRefused."""
         belief = await self.memory.reread()
         subjects = (*self._subjects(ask, operation, grant), *_own(ask, "*"))
-        if any(subject in belief.stops for subject in subjects) or ask.user in self.bundle.left:
+        if any(subject in belief.stops for subject in subjects) or ask.user in self.current.bundle.left:
             raise FlowRefused("Access was stopped; nothing can be connected.", code="revoked")
 
     async def store(self, ask: Ask, execution: Execution, operation: Operation, landed: Landed) -> Connection:
         """The tokens that a provider gave, for the account that it named; what is missing is asked again."""
         store, user, provider = self.store_, ask.user or "", operation.provider
         epoch = landed.flow.epoch
-        if user in self.bundle.left:
+        if user in self.current.bundle.left:
             await self._give_back(ask, landed, "token.too_late")
             raise FlowRefused("You have left meanwhile; nothing was connected.", code="revoked")
         for _ in range(MOST_AT_ONCE):
@@ -148,7 +148,7 @@ class Connects:
                 },
                 {"do": did, "grant": grant.id, "provider": provider.id, "scopes": list(landed.scopes)},
             )
-            at = At(epoch, self.bundle.hash, self._subjects(ask, operation, old))
+            at = At(epoch, self.current.bundle.hash, self._subjects(ask, operation, old))
             applied = await self._keep(Unit(at, tuple(ops), _audit(ask, facts)))
             if not isinstance(applied, Stale):
                 self.memory.forget(user, provider.id)

@@ -19,9 +19,9 @@ from jit_auth.core.links import genuine, row_of, ticket
 from jit_auth.core.scopes import expand, lacking
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
 from jit_auth.engine.apps import Apps
-from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.claims import Claims
 from jit_auth.engine.connect import Connection, Connects
+from jit_auth.engine.current import Current
 from jit_auth.engine.judge import choose
 from jit_auth.engine.memory import Holding, Memory
 from jit_auth.engine.pages import ConsentPage, Ending, Finished, Leaving, Onward
@@ -42,7 +42,7 @@ class Consents:
 
     store: Store
     memory: Memory
-    bundle: Bundle
+    current: Current
     dispatcher: Dispatcher
     flows: Flows
     connects: Connects
@@ -79,7 +79,7 @@ class Consents:
         grant, holding = await self._grant(execution, operation)
         provider = operation.provider
         granted = frozenset(grant.scopes) if grant is not None and grant.state == "live" else frozenset()
-        consent = holding.consent(grant, ask.agent, shared=self.bundle.shared_consent)
+        consent = holding.consent(grant, ask.agent, shared=self.current.bundle.shared_consent)
         had = expand(consent.scopes, provider.implies) if consent is not None else frozenset()
         needed = lacking(operation.action, execution.extra, frozenset())
         new = tuple(
@@ -150,7 +150,7 @@ class Consents:
 
     async def finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished | Onward:
         """The provider sent the browser back. Raises FlowRefused, Away, Misconfigured: no execution was changed."""
-        provider = self.bundle.catalog.providers.get(provider_id)
+        provider = self.current.bundle.catalog.providers.get(provider_id)
         if provider is None or provider.kind != "oauth2":
             raise NotFound("There is no such provider.")
         apps = self.apps
@@ -251,7 +251,7 @@ class Consents:
     async def _of(self, ask_id: str) -> tuple[Ask, Execution, Operation]:
         ask = await self.store.ask(ask_id)
         execution = await self.store.execution(ask.execution) if ask is not None else None
-        operation = self.bundle.operation(execution.action) if execution is not None else None
+        operation = self.current.bundle.operation(execution.action) if execution is not None else None
         if ask is None or execution is None or operation is None:
             raise NotFound("There is no such request any more.")
         return ask, execution, operation

@@ -100,15 +100,21 @@ async def _nothing(executions: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
+class Named:
+    """What the files name. Of connectors and providers None: they cannot be read, and any name will do."""
+
+    agents: Collection[str]
+    connectors: Collection[str] | None
+    providers: Mapping[str, Provider] | None
+
+
+@dataclass(frozen=True)
 class Cuts:
     """Throws and lifts the switches of one store."""
 
     store: Store
     egress: Egress
-    agents: Collection[str]
-    connectors: Collection[str] | None
-    """Those that there are; None: the files that say so cannot be read, and any name will do."""
-    providers: Mapping[str, Provider] | None
+    named: Callable[[], Named]
     settle: Callable[[Sequence[str]], Awaitable[None]] = field(default=_nothing)
     """Called after each commit with executions that were cut."""
 
@@ -268,8 +274,9 @@ class Cuts:
             "updated": now,
         }
         ops += [Change(grant, to), *(Delete(each) for each in consents)]
-        provider = None if self.providers is None else self.providers.get(grant.provider)
-        if self.providers is not None and (provider is None or not revocable(provider)):
+        providers = self.named().providers
+        provider = None if providers is None else providers.get(grant.provider)
+        if providers is not None and (provider is None or not revocable(provider)):
             silent.add(grant.provider)
         elif grant.token is not None:
             try:
@@ -284,10 +291,11 @@ class Cuts:
     async def _give_back(self, report: Report, rows: Sequence[Outbox], silent: Collection[str]) -> Report:
         """Ask the providers for as long as there is patience. The cut is committed: nothing here may undo that."""
         done: set[str] = set()
+        providers = self.named().providers
         limit = asyncio.Semaphore(AT_ONCE)
 
         async def one(row: Outbox) -> None:
-            provider = None if self.providers is None else self.providers.get(row.provider)
+            provider = None if providers is None else providers.get(row.provider)
             if provider is None or not isinstance(row.token, Token):
                 return
             async with limit:
@@ -318,12 +326,14 @@ class Cuts:
         return {(stop.kind, stop.id) for stop in stops if stop.active or not active}
 
     async def _known_agent(self, name: str) -> None:
-        if name in self.agents or await self.store.cuts.knows_agent(name) or ("agent", name) in await self._stops():
+        known = name in self.named().agents or await self.store.cuts.knows_agent(name)
+        if known or ("agent", name) in await self._stops():
             return
         raise NotFound(f"There is no agent {name[:80]!r}.", hint="Its name, as in [agents.NAME].")
 
     async def _known_connector(self, name: str) -> None:
-        if self.connectors is None or name in self.connectors or ("connector", name) in await self._stops():
+        connectors = self.named().connectors
+        if connectors is None or name in connectors or ("connector", name) in await self._stops():
             return
         raise NotFound(f"There is no connector {name[:80]!r}.", hint="`jit-auth connectors list` names them.")
 

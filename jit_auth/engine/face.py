@@ -10,6 +10,7 @@ from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.approvals import Approvals
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.consents import Consents
+from jit_auth.engine.current import Current
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
 from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Onward, UndoPage, Voted
@@ -25,13 +26,18 @@ from jit_auth.storage.audit import Entry
 class Engine:
     """One per process; keeps nothing that matters."""
 
-    bundle: Bundle
+    current: Current
     submitter: Submit
     dispatcher: Dispatcher
     own: Own
     approvals: Approvals
     consents: Consents
     outcomes: Outcomes
+
+    @property
+    def bundle(self) -> Bundle:
+        """What decides at this moment."""
+        return self.current.bundle
 
     @property
     def waits(self) -> Waits:

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 from jit_auth.catalog.load import Operation
 from jit_auth.core.digest import canonical, digest
 from jit_auth.core.quorum import enough
-from jit_auth.core.reach import Reach
 from jit_auth.core.scopes import Lack, lack
 from jit_auth.core.view import Came, View
 from jit_auth.credentials import KINDS
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.circle import Circle
+from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Belief, Holding, Memory
 from jit_auth.engine.proof import Proof
 from jit_auth.errors import Unprocessable
@@ -44,6 +44,8 @@ class Judged(Struct, frozen=True):
 
     view: View
     at: At
+    bundle: Bundle
+    """By what it was judged."""
     operation: Operation | None = None
     grant: Grant | None = None
     request: Request | None = None
@@ -70,6 +72,7 @@ class Judged(Struct, frozen=True):
 class Fixed(Struct, frozen=True):
     """What of a judgement depends on the action alone."""
 
+    operation: Operation
     subjects: tuple[tuple[str, str], ...]
     places: tuple[Place, ...]
     """Where the credential will be added."""
@@ -79,14 +82,11 @@ class Judge:
     """Reads what is believed, builds the request, asks the policy. Decides nothing itself."""
 
     def __init__(
-        self, bundle: Bundle, memory: Memory, store: Store, circle: Circle, reach: Reach, proof: Proof, *,
-        most_open: int, cooldown: Millis,
-    ) -> None:  # fmt: skip
+        self, current: Current, memory: Memory, store: Store, proof: Proof, *, most_open: int, cooldown: Millis
+    ) -> None:
         """`most_open`: paused executions that an agent may have; `cooldown`: after a denial (`[limits]`)."""
-        self.bundle = bundle
-        self.circle = circle
+        self.current = current
         self.most_open = most_open
-        self._reach = reach
         self._proof = proof
         self._cooldown = cooldown
         self._memory = memory
@@ -103,21 +103,23 @@ class Judge:
         fresh: bool = False,
     ) -> Judged:
         """Everything that `next_step` depends on, by the present rules and rows. `fresh`: the stops were just read."""
-        belief = self._memory.belief
+        bundle, belief = self.current.bundle, self._memory.belief
         now = self._store.now()
-        operation = self.bundle.operation(execution.action)
+        operation = bundle.operation(execution.action)
         if operation is None:
             view = View(execution, _NOTHING, (), None, (), now, "never", False, 0, asks, votes, _unknown(execution))
-            return Judged(replace(view, held=held), At(belief.epoch, self.bundle.hash, ()))
-        fixed = self._fixed.get(execution.action) or self._fix(execution.action, operation)
+            return Judged(replace(view, held=held), At(belief.epoch, bundle.hash, ()), bundle)
+        fixed = self._fixed.get(execution.action)
+        if fixed is None or fixed.operation is not operation:
+            fixed = self._fix(execution.action, operation)
         subjects = [("agent", agent) for agent in execution.chain]
         subjects += fixed.subjects
         if execution.user is not None:
             subjects.append(("user", execution.user))
-        grant, missing = await self._grant(execution, operation, now)
+        grant, missing = await self._grant(bundle, execution, operation, now)
         if grant is not None:
             subjects.append(("grant", grant.id))
-        barred = self._bar(execution, operation, belief, subjects)
+        barred = self._bar(bundle, execution, operation, belief, subjects)
         if barred is not None and belief.stops and not fresh:
             # A stop that was lifted elsewhere refuses nothing: memory only ever speeds a yes.
             await self._memory.reread()
@@ -132,9 +134,9 @@ class Judge:
             # The action has changed since, or the account that was connected fits no address: it can never be sent.
             gone = Trouble("revoked", fault.message, fault.hint, by="policy")
             view = View(execution, _NOTHING, (), None, (), now, "never", False, 0, asks, votes, gone, held=held)
-            return Judged(view, At(belief.epoch, self.bundle.hash, tuple(subjects)), operation)
-        call = self._call(execution, operation, now)
-        decision = self.bundle.policy.decide(call)
+            return Judged(view, At(belief.epoch, bundle.hash, tuple(subjects)), bundle, operation)
+        call = self._call(bundle, execution, operation, now)
+        decision = bundle.policy.decide(call)
         # Who was stopped decides nothing any more; who voted must not be stopped until the send (THREAT_MODEL 7).
         eligibles: tuple[frozenset[str], ...] = ()
         reached: tuple[frozenset[str], ...] | None = None
@@ -143,11 +145,11 @@ class Judge:
             current = next((ask for ask in asks if ask.kind == "approval" and ask.state in ("open", "met")), None)
             out = {name for kind, name in belief.stops if kind == "user"}
             escalated = current.escalated if current is not None else ()
-            eligibles = tuple([one - out for one in self.circle.eligible(execution, decision.wants, escalated)])
+            eligibles = tuple([one - out for one in Circle(bundle).eligible(execution, decision.wants, escalated)])
             voters = {vote.person for vote in votes if vote.verdict == "approve"}
-            reached = tuple([await self._reached(one, operation, decision, voters) for one in eligibles])
+            reached = tuple([await self._reached(bundle, one, operation, decision, voters) for one in eligibles])
             if current is None and mark is not None:
-                standing = await self._standing(execution, decision, eligibles, mark, now)
+                standing = await self._standing(bundle, execution, decision, eligibles, mark, now)
         if standing is not None:
             subjects += [("user", voter) for voter in standing.voters]
         if votes:
@@ -165,7 +167,7 @@ class Judge:
             now=now,
             retry=operation.action.retry,
             reads=operation.action.effect == "read",
-            send_within=self.bundle.send_within,
+            send_within=bundle.send_within,
             asks=asks,
             votes=votes,
             barred=barred,
@@ -177,30 +179,31 @@ class Judge:
             cooldown=self._cooldown,
             spans=belief.spans,
         )
-        at = At(belief.epoch, self.bundle.hash, tuple(subjects))
-        shadow, reads = self.bundle.policy.shadow(call), self.bundle.reads[execution.action]
-        groups = call.groups if execution.action in self.bundle.beyond else None
-        return Judged(view, at, operation, grant, request, shadow, reads, groups)
+        at = At(belief.epoch, bundle.hash, tuple(subjects))
+        shadow, reads = bundle.policy.shadow(call), bundle.reads[execution.action]
+        groups = call.groups if execution.action in bundle.beyond else None
+        return Judged(view, at, bundle, operation, grant, request, shadow, reads, groups)
 
     async def _reached(
-        self, people: frozenset[str], operation: Operation, decision: Decision, voters: set[str]
+        self, bundle: Bundle, people: frozenset[str], operation: Operation, decision: Decision, voters: set[str]
     ) -> frozenset[str]:
         """Those who can be asked by the channels that the rules allow, and could prove who they are; or who have voted
         already."""
-        via, reach, proof = decision.via, self._reach, self._proof
+        via, reach, proof = decision.via, bundle.reach, self._proof
         could = [who for who in people if who in voters or reach.reachable(who, via)]
         if proof.open_links or proof.signs_in:
             return frozenset(could)
         able = [
             who
             for who in could
-            if who in voters or await proof.able(who, reach.by(who, via), operation.action, decision)
+            if who in voters or await proof.able(bundle, who, reach.by(who, via), operation.action, decision)
         ]
         return frozenset(able)
 
     async def _standing(
-        self, execution: Execution, decision: Decision, eligibles: tuple[frozenset[str], ...], mark: str, now: Millis
-    ) -> Pass | None:
+        self, bundle: Bundle, execution: Execution, decision: Decision, eligibles: tuple[frozenset[str], ...],
+        mark: str, now: Millis,
+    ) -> Pass | None:  # fmt: skip
         """An "approve for a while" that covers this call. All of THREAT_MODEL 16 is judged anew: the digest, which
         holds user, chain and account; what decides the action; who gave it; and whether the rules still allow one."""
         if decision.for_max is None:
@@ -212,13 +215,15 @@ class Judge:
             lasts = found.created + decision.for_max
             same = found.digest == mark and (found.action, found.user, found.chain, found.account, found.touch) == (
                 execution.action, execution.user, execution.chain, execution.account,
-                self.bundle.touch[execution.action],
+                bundle.touch[execution.action],
             )  # fmt: skip
             if same and now < min(found.until, lasts) and enough(decision.wants, eligibles, found.voters):
                 return found
         return None
 
-    async def _grant(self, execution: Execution, operation: Operation, now: Millis) -> tuple[Grant | None, Lack | None]:
+    async def _grant(
+        self, bundle: Bundle, execution: Execution, operation: Operation, now: Millis
+    ) -> tuple[Grant | None, Lack | None]:
         """The grant to use and what it lacks; the rows are read before a lack is believed."""
         provider = operation.provider
         if provider.kind != "oauth2" or execution.user is None:
@@ -229,7 +234,7 @@ class Judge:
         for fresh in (False, True):
             holding = await self._memory.holding(execution.user, provider.id, fresh=fresh)
             grant = choose(holding, execution)
-            consent = holding.consent(grant, agent, shared=self.bundle.shared_consent)
+            consent = holding.consent(grant, agent, shared=bundle.shared_consent)
             missing = lack(operation.action, provider, execution.extra, grant, consent, now)
             if missing is None:
                 break
@@ -238,12 +243,13 @@ class Judge:
     def _fix(self, action: str, operation: Operation) -> Fixed:
         provider = operation.provider
         subjects = (("provider", provider.id), ("connector", operation.connector.id))
-        fixed = self._fixed[action] = Fixed(subjects, tuple(KINDS[provider.kind].adds(provider)))
+        fixed = self._fixed[action] = Fixed(operation, subjects, tuple(KINDS[provider.kind].adds(provider)))
         return fixed
 
     def _bar(
-        self, execution: Execution, operation: Operation, belief: Belief, subjects: list[tuple[str, str]]
-    ) -> Trouble | None:
+        self, bundle: Bundle, execution: Execution, operation: Operation, belief: Belief,
+        subjects: list[tuple[str, str]],
+    ) -> Trouble | None:  # fmt: skip
         """Why this may not run at all any more: a stop, or the configuration no longer covers it."""
         for subject in subjects if belief.stops else ():
             if subject in belief.stops:
@@ -257,9 +263,9 @@ class Judge:
                 "revoked", "The user has stopped this agent.", "The user alone can allow it again.", by="user"
             )
         for agent in execution.chain:
-            if operation.action.name not in self.bundle.allowed.get(agent, frozenset()):
+            if operation.action.name not in bundle.allowed.get(agent, frozenset()):
                 return Trouble("revoked", "The agent may no longer use this action.", "Ask an operator.", by="policy")
-            if execution.user is not None and not self.bundle.serves(agent, execution.user):
+            if execution.user is not None and not bundle.serves(agent, execution.user):
                 return Trouble("revoked", "The agent may no longer act for this user.", "Ask an operator.", by="policy")
         return None
 
@@ -286,13 +292,13 @@ class Judge:
         )
         return request, mark
 
-    def _call(self, execution: Execution, operation: Operation, now: Millis) -> Call:
+    def _call(self, bundle: Bundle, execution: Execution, operation: Operation, now: Millis) -> Call:
         user = execution.user
         return Call(
             action=operation.action,
             params=execution.params,
             user=user,
-            groups=self.bundle.policy.groups_of(user) if user is not None else frozenset(),
+            groups=bundle.policy.groups_of(user) if user is not None else frozenset(),
             verified=execution.verified,
             agent=execution.agent,
             chain=execution.chain,

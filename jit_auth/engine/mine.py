@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from jit_auth.catalog.load import Operation
-from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.circle import Circle
 from jit_auth.engine.consents import Consents
+from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.withdrawals import ALL
 from jit_auth.model import Action, Ask, Consent, Execution, Grant, Millis, Pass, Session, Vote
@@ -105,8 +105,7 @@ class Mines:
 
     store: Store
     memory: Memory
-    bundle: Bundle
-    circle: Circle
+    current: Current
     consents: Consents
 
     async def page(self, person: str, cursor: str | None) -> Mine:
@@ -125,7 +124,7 @@ class Mines:
             deeds=deeds,
             cursor=following,
             accounts=accounts,
-            shared=self.bundle.shared_consent,
+            shared=self.current.bundle.shared_consent,
             passes=await store.own.passes(person, now),
             helpers=helpers,
             all_stopped=all_stopped,
@@ -158,6 +157,7 @@ class Mines:
 
     async def _waiting(self, person: str, now: Millis) -> tuple[Waiting, ...]:
         """Questions that this person may still answer, soonest to run out first."""
+        circle = Circle(self.current.bundle)
         found: dict[str, tuple[Ask, Execution]] = {}
         for kind in ("approval", "outcome"):
             listed = await self.store.open_asks(kind, LOOKED_AT)
@@ -169,7 +169,7 @@ class Mines:
             for ask, execution in found.values()
             if now < self.memory.belief.until(ask.expires, ask.created)
             and execution.state == ("unknown" if ask.kind == "outcome" else "paused")
-            and person in self.circle.voters(execution, ask)
+            and person in circle.voters(execution, ask)
         ]
         done = await self.store.own.voted(person, [ask.id for ask, _ in mine])
         waiting = [self._made(ask, execution, f"/approvals/{ask.id}") for ask, execution in mine if ask.id not in done]
@@ -206,7 +206,8 @@ class Mines:
         last: dict[tuple[str, str], Millis] = {}
         for use in await self.store.own.uses(person) if grants else ():
             last[use.grant, use.agent] = max(use.at, last.get((use.grant, use.agent), 0))
-        names = {operation.provider.id: operation.provider_name for operation in self.bundle.catalog.actions.values()}
+        operations = self.current.bundle.catalog.actions.values()
+        names = {operation.provider.id: operation.provider_name for operation in operations}
         return tuple(self._account(grant, consents, last, names) for grant in grants)
 
     def _account(
@@ -216,7 +217,7 @@ class Mines:
         last: Mapping[tuple[str, str], Millis],
         names: Mapping[str, str],
     ) -> Account:
-        provider = self.bundle.catalog.providers.get(grant.provider)
+        provider = self.current.bundle.catalog.providers.get(grant.provider)
         return Account(
             grant=grant.id,
             provider_name=names.get(grant.provider, grant.provider),
@@ -241,11 +242,12 @@ class Mines:
             for kind, name in self.memory.belief.stops
             if kind == "own" and name.endswith(tail) and name != tail
         }
-        names = {name for name in self.bundle.agents if self.bundle.serves(name, person)} | stopped
+        bundle = self.current.bundle
+        names = {name for name in bundle.agents if bundle.serves(name, person)} | stopped
         names |= {share.agent for account in accounts for share in account.shares}
         helpers = tuple(Helper(agent=name, stopped=name in stopped) for name in sorted(names - {ALL}))
         return helpers, ALL in stopped
 
     def _known(self, execution: Execution) -> tuple[Action | None, str]:
-        operation: Operation | None = self.bundle.operation(execution.action)
+        operation: Operation | None = self.current.bundle.operation(execution.action)
         return (None, "") if operation is None else (operation.action, operation.provider_name)

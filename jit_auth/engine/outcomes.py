@@ -12,6 +12,7 @@ from typing import Any
 from jit_auth.core.ids import is_id
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
 from jit_auth.engine.approvals import Approvals, nothing_here
+from jit_auth.engine.circle import Circle
 from jit_auth.engine.pages import ApprovalPage
 from jit_auth.engine.proof import Visitor
 from jit_auth.errors import Conflict, Forbidden, NotFound, Unavailable
@@ -48,13 +49,14 @@ class Outcomes:
         opened = await self.store.opened(ask.execution) if ask is not None and ask.kind == "outcome" else None
         if ask is None or opened is None:
             raise NotFound("There is no such request.")
-        if person not in self.approvals.judge.circle.voters(opened.execution, ask):
+        bundle = self.approvals.current.bundle
+        if person not in Circle(bundle).voters(opened.execution, ask):
             raise Forbidden(
                 "You are not among those who may answer this.", code="not_eligible", hint="Nothing was changed."
             )
-        operation = self.approvals.bundle.operation(opened.execution.action)
+        operation = bundle.operation(opened.execution.action)
         if operation is not None:
-            await self.approvals.proof.signed(how, via, person, operation.action, opened.execution.decision)
+            await self.approvals.proof.signed(bundle, how, via, person, operation.action, opened.execution.decision)
         fact = {"by": Who(person), "how": how}
         return await self._resolve(ask.execution, outcome, note, f"person:{person}", "approver", fact)
 

@@ -7,7 +7,6 @@ own account lets an agent read what they are sent proves nothing by what they we
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,16 +40,15 @@ class Proof:
     """Judges proofs. `open_links`: `[users] verify = "none"`, where links decide at every risk (development)."""
 
     memory: Memory
-    bundle: Bundle
     open_links: bool
     signs_in: bool
     """Whether there is an issuer that people can sign in at."""
     loopback: bool
     """Development: a link shows sensitive values too."""
-    readers: Mapping[str, tuple[Action, ...]]
-    """Per channel the actions whose results can hold its messages."""
 
-    async def short_of(self, how: str, via: str, person: str, action: Action, decision: Decision) -> str | None:
+    async def short_of(
+        self, bundle: Bundle, how: str, via: str, person: str, action: Action, decision: Decision
+    ) -> str | None:
         """What is still needed for a decision about this action: `signin`, `passkey`, or None where it counts. `via` is
         the channel that brought the link, or ""."""
         if self.open_links:
@@ -59,7 +57,7 @@ class Proof:
             return "passkey" if how == "oidc" or not self.signs_in else "signin"
         if how in ("link", "code"):
             channel = via if how == "link" else "email"
-            if action.risk in _RISKY or await self.exposed(person, channel):
+            if action.risk in _RISKY or await self.exposed(bundle, person, channel):
                 return "signin"
         return None
 
@@ -67,9 +65,9 @@ class Proof:
         """Whether a passkey is needed: then Slack and mail only open the page."""
         return not self.open_links and (action.risk == "critical" or decision.passkey)
 
-    async def check(self, how: str, via: str, person: str, action: Action, decision: Decision) -> None:
+    async def check(self, bundle: Bundle, how: str, via: str, person: str, action: Action, decision: Decision) -> None:
         """Raises Forbidden (`sign_in_required`, `passkey_required`): then nothing was decided."""
-        short = await self.short_of(how, via, person, action, decision)
+        short = await self.short_of(bundle, how, via, person, action, decision)
         if short == "signin":
             raise self._unsigned()
         if short == "passkey":
@@ -79,9 +77,9 @@ class Proof:
                 hint="Open the page, sign in and confirm with your passkey. Nothing was decided.",
             )
 
-    async def signed(self, how: str, via: str, person: str, action: Action, decision: Decision) -> None:
+    async def signed(self, bundle: Bundle, how: str, via: str, person: str, action: Action, decision: Decision) -> None:
         """The same for what starts nothing (what became of a call): a sign-in is enough. Raises Forbidden."""
-        if await self.short_of(how, via, person, action, decision) == "signin":
+        if await self.short_of(bundle, how, via, person, action, decision) == "signin":
             raise self._unsigned()
 
     def _unsigned(self) -> Forbidden:
@@ -93,7 +91,7 @@ class Proof:
             else "No [issuers] are configured: an operator has to add one. Nothing was decided.",
         )
 
-    async def able(self, person: str, by: frozenset[str], action: Action, decision: Decision) -> bool:
+    async def able(self, bundle: Bundle, person: str, by: frozenset[str], action: Action, decision: Decision) -> bool:
         """Whether a person whom these channels reach could decide at all: nobody is asked what cannot count."""
         if self.open_links or self.signs_in:
             return True
@@ -104,12 +102,12 @@ class Proof:
         links = by - {"slack"}
         if action.risk in _RISKY or not links:
             return False
-        return not ("email" in links and await self.exposed(person, "email"))
+        return not ("email" in links and await self.exposed(bundle, person, "email"))
 
-    async def exposed(self, person: str, channel: str) -> bool:
+    async def exposed(self, bundle: Bundle, person: str, channel: str) -> bool:
         """Whether one of the person's own accounts reaches an action that can read what this channel brings them."""
-        for action in self.readers.get(channel, ()):
-            operation = self.bundle.operation(action.name)
+        for action in bundle.readers.get(channel, ()):
+            operation = bundle.operation(action.name)
             if operation is None:
                 continue
             holding = await self.memory.holding(person, action.provider)
@@ -118,12 +116,3 @@ class Proof:
                 if grant.state == "live" and not lacking(action, (), held):
                     return True
         return False
-
-
-def readers_of(bundle: Bundle) -> dict[str, tuple[Action, ...]]:
-    """Per channel the actions whose results can hold its messages."""
-    found: dict[str, tuple[Action, ...]] = {}
-    for operation in bundle.catalog.actions.values():
-        for channel in operation.action.reads:
-            found[channel] = (*found.get(channel, ()), operation.action)
-    return found

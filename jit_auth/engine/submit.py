@@ -18,7 +18,7 @@ from jit_auth.core.step import next_step
 from jit_auth.core.urls import within
 from jit_auth.core.view import Asking
 from jit_auth.engine.advance import Dispatcher, Joined, Taken
-from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.current import Current
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Holding, Memory
 from jit_auth.engine.units import open_key
@@ -67,14 +67,14 @@ class Submit:
         self,
         store: Store,
         memory: Memory,
-        bundle: Bundle,
+        current: Current,
         judge: Judge,
         dispatcher: Dispatcher,
         make_id: Callable[[str], str],
     ) -> None:
         self._store = store
         self._memory = memory
-        self._bundle = bundle
+        self._current = current
         self._judge = judge
         self._dispatcher = dispatcher
         self._make_id = make_id
@@ -157,10 +157,11 @@ class Submit:
         await self._store.apply(Unit(None, (), Audit(actor=f"agent:{agent}", what=(fact,), agent=agent)))
 
     def _permitted(self, call: Call) -> Operation:
-        operation = self._bundle.operation(call.action)
-        allowed = self._bundle.allowed.get(call.agent.name, frozenset())
+        bundle = self._current.bundle
+        operation = bundle.operation(call.action)
+        allowed = bundle.allowed.get(call.agent.name, frozenset())
         if call.action not in allowed:
-            if operation is None and self._bundle.names(call.agent.name, call.action):
+            if operation is None and bundle.names(call.agent.name, call.action):
                 raise NotFound(
                     f"There is no action {call.action!r}.",
                     code="unknown_action",
@@ -181,7 +182,7 @@ class Submit:
                     hint="Name the user whose account is to be used.",
                     members={"faults": [{"pointer": "/user", "message": "is required"}]},
                 )
-        elif not self._bundle.serves(call.agent.name, call.user):
+        elif not bundle.serves(call.agent.name, call.user):
             raise Forbidden(
                 f"The agent {call.agent.name} may not act for this user.",
                 code="user_not_permitted",

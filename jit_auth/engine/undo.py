@@ -12,7 +12,7 @@ from typing import Any
 
 from jit_auth.core.links import genuine, row_of, ticket
 from jit_auth.engine.advance import MOST_STALE
-from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.pages import UndoPage
 from jit_auth.errors import Gone, NotFound, Unavailable
@@ -29,7 +29,7 @@ class Undo:
 
     store: Store
     memory: Memory
-    bundle: Bundle
+    current: Current
     environment: str
     ticket_key: bytes
 
@@ -62,7 +62,7 @@ class Undo:
     async def _end(self, grant: Grant) -> list[Op]:
         """The grant's end: here at once, and at its provider as soon as that answers."""
         now = self.store.now()
-        provider = self.bundle.catalog.providers.get(grant.provider)
+        provider = self.current.bundle.catalog.providers.get(grant.provider)
         ops: list[Op] = [Change(grant, {"state": "revoked", "token": None, "updated": now})]
         if grant.token is not None and provider is not None and revocable(provider):
             ops.append(Insert(owed(grant.user, grant.provider, await self.store.reveal(grant), now)))
@@ -86,9 +86,10 @@ class Undo:
         raise NotFound("There is no such link.", hint="What was undone already, or given anew, has none any more.")
 
     def _page(self, grant: Grant, consent: Consent, *, ends: bool, done: bool) -> UndoPage:
-        provider = self.bundle.catalog.providers.get(grant.provider)
+        catalog = self.current.bundle.catalog
+        provider = catalog.providers.get(grant.provider)
         name = next(
-            (each.provider_name for each in self.bundle.catalog.actions.values() if each.provider.id == grant.provider),
+            (each.provider_name for each in catalog.actions.values() if each.provider.id == grant.provider),
             grant.provider,
         )
         return UndoPage(

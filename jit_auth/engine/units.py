@@ -53,14 +53,10 @@ class Written(Struct, frozen=True):
 class Writer:
     """Makes units; knows which process writes, how ids are made, and who gets copies; nothing else."""
 
-    def __init__(
-        self, process: str, make_id: Callable[[str], str], copies: Copies, unknown_to: tuple[str, ...] = ()
-    ) -> None:
-        """`unknown_to`: who is asked what became of a call of unknown outcome."""
+    def __init__(self, process: str, make_id: Callable[[str], str], copies: Copies) -> None:
         self._process = process
         self._make_id = make_id
         self._copies = copies
-        self._unknown_to = unknown_to
 
     def prepare(self, judged: Judged, idem: Idem | None) -> Written:
         """Executing, without an intent: a refresh must come first."""
@@ -133,9 +129,9 @@ class Writer:
                 }
             )
             if ask.kind == "approval":
-                ops += self._copies.round(execution, ask, view.decision.via, view.now)
+                ops += self._copies.round(judged.bundle, execution, ask, view.decision.via, view.now)
             elif ask.provider not in told:
-                ops += self._copies.consent(ask, view.now)
+                ops += self._copies.consent(judged.bundle, ask, view.now)
         deadlines += [view.ends(ask) for ask in view.asks if ask.state == "open" and ask not in step.old]
         rounds = [ask for ask in (*view.asks, *asks) if ask.kind == "approval" and ask not in step.old]
         nudges = [next_nudge(ask, view.decision.remind) for ask in rounds if ask.state == "open"]
@@ -169,7 +165,7 @@ class Writer:
             facts.append({"do": "expiring", "ask": ask.id})
         if step.escalate:
             facts.append({"do": "escalate", "ask": ask.id, "to": [name for more in step.escalate for name in more.to]})
-        more = self._copies.escalated(execution, ask, step.escalate, view.decision.via, view.now)
+        more = self._copies.escalated(judged.bundle, execution, ask, step.escalate, view.decision.via, view.now)
         ops: list[Op] = [Change(ask, to), *more, Touch(ask.id, view.now)]
         deadlines = [view.expires, *(view.ends(one) for one in view.asks if one.state == "open")]
         again = next_nudge(new, view.decision.remind)
@@ -228,9 +224,9 @@ class Writer:
             fact |= {"status": step.result.status, "result": Committed(step.result)}
         if step.state == "expired":
             fact["asks"] = [ask.id for ask in view.asks if ask.kind == "approval" and ask.state == "open"]
-        if step.state == "unknown" and self._unknown_to:
+        if step.state == "unknown" and judged.bundle.policy.unknown_to:
             ask = self._outcome(judged)
-            ops += [Insert(ask), *self._copies.outcome(execution, ask, view.now)]
+            ops += [Insert(ask), *self._copies.outcome(judged.bundle, execution, ask, view.now)]
             fact["ask"] = ask.id
         records_only = came is not None or execution.intent
         facts = [fact] if execution.version else [*_admission(judged), fact]
@@ -278,7 +274,7 @@ class Writer:
             agent=execution.chain[0],
             user=execution.user,
             digest=execution.digest,
-            wants=(Want(self._unknown_to),),
+            wants=(Want(judged.bundle.policy.unknown_to),),
             created=now,
             expires=now + OUTCOME_OPEN,
         )

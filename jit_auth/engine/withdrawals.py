@@ -15,7 +15,7 @@ from typing import Any
 
 from jit_auth.core.ids import is_id
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
-from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
 from jit_auth.errors import JitAuthError, NotFound, Unavailable, VaultError
 from jit_auth.model import (
@@ -53,7 +53,7 @@ class Withdrawals:
 
     store: Store
     memory: Memory
-    bundle: Bundle
+    current: Current
     dispatcher: Dispatcher
 
     async def dispute(self, person: str, execution_id: str) -> None:
@@ -129,7 +129,8 @@ class Withdrawals:
         """This agent (`*`: every agent) does nothing in this person's name until they allow it again: what is open
         ends, consents and passes are taken back."""
         _, consents = await self.store.own.grants(person)
-        known = agent == ALL or self.bundle.serves(agent, person) or any(each.agent == agent for each in consents)
+        serves = self.current.bundle.serves(agent, person)
+        known = agent == ALL or serves or any(each.agent == agent for each in consents)
         if not known:
             raise _nothing()
         for _ in range(MOST_STALE):
@@ -169,7 +170,7 @@ class Withdrawals:
 
     async def _given_back(self, grant: Grant) -> list[Op]:
         """What is owed to the provider: its tokens back."""
-        provider = self.bundle.catalog.providers.get(grant.provider)
+        provider = self.current.bundle.catalog.providers.get(grant.provider)
         if grant.token is None or provider is None or not revocable(provider):
             return []
         try:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jit_auth.config.people import People
 from jit_auth.core.mac import Mac
+from jit_auth.engine.current import Current
 from jit_auth.errors import SignInRefused, Unavailable
 from jit_auth.model import Audit, Delete, Insert, Linked, Stale, Unit, Who
 from jit_auth.signin.identity import Identity
@@ -25,13 +25,13 @@ class Linking:
     """Finds the person of a verified identity. `gone(person)`: has left or was stopped."""
 
     store: Store
-    people: People
+    current: Current
     mac: Mac
     gone: Callable[[str], bool]
 
     async def person(self, verified: Identity) -> str:
         """The person. Raises SignInRefused (`other_subject`, `left`)."""
-        person = self.people.person(verified.person)
+        person = self.current.bundle.people.person(verified.person)
         if self.gone(person):
             # No session would be believed: the browser would go round between here and an issuer that knows it.
             raise SignInRefused(

@@ -1,8 +1,10 @@
-"""Statements, compiled once to the driver's text. Core writes them; nothing here executes them."""
+"""Statements, compiled once, when they are first needed, to the driver's text. Core writes them; nothing here executes
+them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -30,15 +32,30 @@ _Params = Sequence[tuple[str, str]]
 
 
 class Text:
-    """One statement: `sql` for the driver, and the names of its parameters in their order."""
+    """One statement: `sql` for the driver, and the names of its parameters in their order.
 
-    __slots__ = ("_constants", "names", "sql", "table")
+    Compiled when one of them is first read: a process uses few of the hundreds there are.
+    """
 
-    def __init__(self, sql: str, names: tuple[str, ...], constants: Mapping[str, Any], table: str = "") -> None:
-        self.sql = sql
-        self.names = names
+    __slots__ = ("_compile", "_constants", "names", "sql", "table")
+
+    sql: str
+    names: tuple[str, ...]
+    _constants: dict[str, Any]
+
+    def __init__(self, compile: Callable[[], Any], table: str = "") -> None:
+        self._compile = compile
         self.table = table
-        self._constants = dict(constants)
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not there yet: a slot that is filled is read without this."""
+        if name not in ("sql", "names", "_constants"):
+            raise AttributeError(name)
+        compiled = self._compile()
+        self.sql = str(compiled)
+        self.names = tuple(compiled.positiontup or ())
+        self._constants = {each: compiled.params[each] for each in self.names if compiled.params.get(each) is not None}
+        return getattr(self, name)
 
     def args(self, **values: Any) -> tuple[Any, ...]:
         """The parameters in the driver's order. KeyError where one is missing."""
@@ -68,8 +85,14 @@ class Write:
         return f"Write({self.one!r})"
 
 
+@cache
+def compiler_for(name: str) -> Compiler:
+    """The compiler of a dialect (`sqlite` or `postgresql`). It keeps texts alone, which are the same for all stores."""
+    return Compiler(name)
+
+
 class Compiler:
-    """Compiles for one dialect (`sqlite` or `postgresql`), once per statement."""
+    """Compiles for one dialect, once per statement."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -82,10 +105,7 @@ class Compiler:
 
     def text(self, statement: ClauseElement, table: str = "") -> Text:
         """The text of any statement whose values are `bindparam`s (or constants)."""
-        compiled: Any = statement.compile(dialect=self.dialect, compile_kwargs={"render_postcompile": True})
-        names = tuple(compiled.positiontup or ())
-        constants = {name: compiled.params[name] for name in names if compiled.params.get(name) is not None}
-        return Text(str(compiled), names, constants, table)
+        return Text(lambda: statement.compile(dialect=self.dialect, compile_kwargs={"render_postcompile": True}), table)
 
     def insert(self, table: Table, columns: Sequence[str]) -> Write:
         """INSERT of one row of `columns`."""

@@ -46,7 +46,7 @@ from jit_auth.storage.backlog import Backlogs
 from jit_auth.storage.circles import Circles
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
-from jit_auth.storage.compiled import Compiler
+from jit_auth.storage.compiled import Compiler, compiler_for
 from jit_auth.storage.cuts import CutReads
 from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
@@ -116,7 +116,7 @@ class Store:
         """
         process = new_id("prc", clock(), os.urandom(10))
         path = file_of(url, base)
-        compiler = Compiler("postgresql" if path is None else "sqlite")
+        compiler = compiler_for("postgresql" if path is None else "sqlite")
         texts, head = Texts(compiler), Head(vault, process)
         lock: Lock | None = None
         if path is not None:

@@ -76,7 +76,9 @@ class Metrics(Collector):
     """All of one service, in a registry of its own."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, Kind] = {}
+        self.catalog: Callable[[], Catalog | None] = lambda: None
+        """The actions there are: of the present bundle."""
+        self._known: tuple[Catalog | None, dict[str, Kind]] = (None, {})
         self.present: Callable[[], Present] = Present
         self.backlog: Callable[[], Awaitable[Backlog]] | None = None
         self.executions = Counter(
@@ -111,13 +113,6 @@ class Metrics(Collector):
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(namespace="jit_auth", registry=self.registry)
-
-    def learn(self, catalog: Catalog) -> None:
-        """From now on these are the actions."""
-        self._kinds = {
-            name: Kind(found.connector.id, found.provider.id, found.action.effect, found.action.risk)
-            for name, found in catalog.actions.items()
-        }
 
     def wrote(self, unit: Unit, answer: Applied | Stale | StorageError) -> None:
         """Count what a unit did, or why it did nothing."""
@@ -201,7 +196,14 @@ class Metrics(Collector):
             self.lead_seconds.observe(max(0, at - since) / 1000)
 
     def _kind(self, action: str) -> Kind:
-        return self._kinds.get(action, _NO_KIND)
+        catalog = self.catalog()
+        if catalog is not self._known[0] and catalog is not None:
+            kinds = {
+                name: Kind(found.connector.id, found.provider.id, found.action.effect, found.action.risk)
+                for name, found in catalog.actions.items()
+            }
+            self._known = (catalog, kinds)
+        return self._known[1].get(action, _NO_KIND)
 
     def _entered(self, row: Execution, state: str) -> None:
         kind = self._kind(row.action)

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from jit_auth.config.people import People
 from jit_auth.config.settings import Role
 from jit_auth.core.digest import parse_json
 from jit_auth.core.times import rfc3339
+from jit_auth.engine.current import Current
 from jit_auth.engine.cuts import Author, Cuts, Report
 from jit_auth.engine.halts import Halts
 from jit_auth.errors import Unprocessable
@@ -36,7 +36,7 @@ class Administration:
 
     cuts: Cuts
     halts: Halts
-    people: People
+    current: Current
     bearers: Bearers
 
     def routes(self) -> list[web.RouteDef]:
@@ -83,7 +83,7 @@ class Administration:
             case "agent":
                 report = await self.cuts.agent(name, author)
             case "user":
-                report = await self.cuts.user(self.people.person(name), author)
+                report = await self.cuts.user(self.current.bundle.people.person(name), author)
             case "grant":
                 report = await self.cuts.grant(name, author)
             case _:

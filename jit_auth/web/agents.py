@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 
-from jit_auth.config.settings import Admin, Agent, Role
+from jit_auth.config.settings import Agent, Role
+from jit_auth.engine.current import Current
 from jit_auth.errors import Forbidden, Unauthenticated
 
 ROLES: tuple[Role, ...] = ("viewer", "operator", "security")
@@ -17,20 +17,21 @@ ROLES: tuple[Role, ...] = ("viewer", "operator", "security")
 class Bearers:
     """Maps tokens to agents and operators by their SHA-256: the tokens themselves are nowhere."""
 
-    def __init__(self, agents: Mapping[str, Agent], admins: Iterable[Admin]) -> None:
-        self._agents = {agent.secret_sha256: agent for agent in agents.values()}
-        self._admins = {admin.secret_sha256: admin for admin in admins}
+    def __init__(self, current: Current) -> None:
+        self._current = current
 
     def agent(self, request: web.Request) -> Agent:
         """The agent of this request. Raises Unauthenticated."""
-        found = self._agents.get(_hash(request))
+        found = self._current.bundle.bearers.get(_hash(request))
         if found is None:
             raise _who()
         return found
 
     def admin(self, request: web.Request, role: Role) -> str:
         """`admin:NAME` of this request. Raises Unauthenticated, for agents too; Forbidden (`role_required`)."""
-        found = self._admins.get(_hash(request))
+        mark = _hash(request)
+        admins = self._current.settings.admins.values()
+        found = next((admin for admin in admins if admin.secret_sha256 == mark), None)
         if found is None:
             raise _who()
         if ROLES.index(found.role) < ROLES.index(role):

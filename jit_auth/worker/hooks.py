@@ -63,10 +63,10 @@ class Hooks:
         store: Store,
         egress: Egress,
         webhooks: Mapping[str, Webhook],
-        agents: Mapping[str, Agent],
+        agents: Callable[[], Mapping[str, Agent]],
         callback_secret: Callable[[str], bytes],
     ) -> None:
-        """`callback_secret` gives the key of an agent's callbacks, by its name."""
+        """`agents` gives those that there are now; `callback_secret` the key of an agent's callbacks, by its name."""
         self._store = store
         self._egress = egress
         self._webhooks = webhooks
@@ -207,7 +207,7 @@ class Hooks:
         if row.endpoint.startswith(WEBHOOK):
             hook = self._webhooks.get(row.endpoint.removeprefix(WEBHOOK))
             return (hook.url, hook.secret) if hook is not None else None
-        agent = self._agents.get(row.agent)
+        agent = self._agents().get(row.agent)
         if agent is None or row.endpoint != CALLBACK or callback(row.url, agent.callback_urls) != row.url:
             return None
         return row.url, self._callback_secret(agent.name)

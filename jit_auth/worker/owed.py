@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jit_auth.egress import Egress
+from jit_auth.engine.current import Current
 from jit_auth.errors import StorageError
-from jit_auth.model import Audit, Change, Delete, Millis, Op, Outbox, Provider, Unit
+from jit_auth.model import Audit, Change, Delete, Millis, Op, Outbox, Unit
 from jit_auth.oauth.revoke import revocable, revoke
 from jit_auth.storage.store import Store
 from jit_auth.worker.hooks import Hooks
@@ -25,7 +25,7 @@ class Owed:
 
     store: Store
     egress: Egress
-    providers: Mapping[str, Provider]
+    current: Current
     hooks: Hooks
 
     async def turn(self) -> int:
@@ -48,7 +48,7 @@ class Owed:
         return done
 
     async def _revoke(self, row: Outbox) -> bool:
-        provider = self.providers.get(row.provider)
+        provider = self.current.bundle.catalog.providers.get(row.provider)
         gone = False
         if provider is not None and revocable(provider):
             gone = await revoke(self.egress, provider, await self.store.reveal(row))

@@ -21,10 +21,11 @@ from jit_auth.channels import Port
 from jit_auth.channels.card import Card as Shown
 from jit_auth.channels.card import build, build_consent
 from jit_auth.core.links import ticket
-from jit_auth.core.reach import SHARED, Reach
+from jit_auth.core.reach import SHARED
 from jit_auth.engine.advance import MOST_STALE
 from jit_auth.engine.approvals import Approvals
 from jit_auth.engine.consents import Consents
+from jit_auth.engine.current import Current
 from jit_auth.errors import Later, Never, NotFound, StorageError
 from jit_auth.model import Audit, Card, Change, Insert, Millis, Op, Opened, Stale, Unit
 from jit_auth.storage.store import Store
@@ -54,7 +55,7 @@ class Shows:
     consents: Consents
     gathers: Gathers
     ports: Mapping[str, Port]
-    reach: Reach
+    current: Current
     public_url: str
     ticket_key: bytes
 
@@ -83,7 +84,7 @@ class Shows:
 
     def _begins(self, row: Card) -> bool:
         """Whether this copy would ask a person by a message that is new."""
-        return row.role == "decide" and row.ref is None and not self.reach.everyone(row.via)
+        return row.role == "decide" and row.ref is None and not self.current.bundle.reach.everyone(row.via)
 
     async def _tried(self, row: Card) -> bool:
         try:
@@ -100,7 +101,7 @@ class Shows:
         port = self.ports.get(row.via)
         if port is None:
             return await self._put(row, {"due": None}, "no_channel")
-        local = self.reach.everyone(row.via)
+        local = self.current.bundle.reach.everyone(row.via)
         now = self.store.now()
         if local and row.process != self.store.process and row.ref is None and now < (row.due or 0) + HERE:
             return False  # the process that made the request prints its lines, unless it is gone
@@ -182,7 +183,7 @@ class Shows:
         opened = await self.store.opened(row.execution) if row.execution else None
         failed = {card.via for card in opened.cards if card.person == row.person} if opened is not None else {row.via}
         via = (*self._via(opened), "terminal")
-        other = self.reach.instead(row.person, via, failed | {row.via})
+        other = self.current.bundle.reach.instead(row.person, via, failed | {row.via})
         log.error(
             "%s will never reach a person asked by %s: %s%s", row.via, row.ask, never.message,
             f"; {other} is used" if other else "; no other channel is left",
@@ -197,7 +198,7 @@ class Shows:
         await self._put(row, {"due": None, "tries": row.tries + 1}, "refused", ops, why=never.code)
 
     def _via(self, opened: Opened | None) -> tuple[str, ...]:
-        return opened.execution.decision.via if opened is not None else self.reach.names
+        return opened.execution.decision.via if opened is not None else self.current.bundle.reach.names
 
     async def _put(self, row: Card, to: dict[str, Any], did: str, ops: list[Op] | None = None, **more: str) -> bool:
         """Record what the copy shows. A card that became due again meanwhile stays due."""

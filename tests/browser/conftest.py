@@ -17,8 +17,9 @@ import pytest
 from aiohttp import ClientSession, web
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from jit_auth.app import build, load_bundle
+from jit_auth.app import build
 from jit_auth.config.load import load
+from jit_auth.loading import load_bundle
 from tests.fakes.provider_dot import PASSWORD, DotProvider
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

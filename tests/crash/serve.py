@@ -17,10 +17,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from jit_auth.app import build, load_bundle
+from jit_auth.app import build
 from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.cli.service import listen
 from jit_auth.config.load import load
+from jit_auth.loading import load_bundle
 from jit_auth.model import Applied, Op, Stale, Unit
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from jit_auth.app import Service, build, load_bundle
+from jit_auth.app import Service, build
 from jit_auth.config.load import load
+from jit_auth.loading import load_bundle
 from tests.project.tree import ROOT
 
 OPEN = {"/healthz", "/readyz"}

@@ -83,7 +83,7 @@ class EmailPort:
 
     async def tell(self, person: str, subject: str, words: str) -> None:
         """A short mail without a link, where the person has an address."""
-        to = address(self.tools.people.emails.get(person, person))
+        to = address(self.tools.people().emails.get(person, person))
         if to is not None:
             mail = word(
                 subject, words, sender=_sender(self.settings), to=to, environment=self.tools.environment,
@@ -92,7 +92,7 @@ class EmailPort:
             await self.smtp.send(mail, to)
 
     def _address(self, person: str) -> str:
-        people = self.tools.people
+        people = self.tools.people()
         found = address(people.emails.get(person, person))
         if found is None:
             raise Never("this person has no e-mail address", hint="Add `email` to the person's table in [people].")

@@ -177,7 +177,7 @@ class Clicks:
                 code="not_eligible",
                 hint="Nothing was decided.",
             )
-        found = [person for person, known in self.tools.people.slack.items() if known == member]
+        found = [person for person, known in self.tools.people().slack.items() if known == member]
         if len(found) != 1:
             raise Forbidden(
                 f"Nobody in this service's configuration is the Slack member {member}.",

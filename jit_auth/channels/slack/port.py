@@ -77,7 +77,7 @@ class SlackPort:
 
     async def tell(self, person: str, subject: str, words: str) -> None:
         """A direct message, where the person has a member id."""
-        if person not in self.tools.people.slack:
+        if person not in self.tools.people().slack:
             return
         said = visible(f"[{self.tools.environment}] {subject}. {words}", one_line=True)
         try:
@@ -166,7 +166,7 @@ class SlackPort:
 
     async def _direct_with(self, person: str) -> str:
         """The channel of direct messages with a person."""
-        member = self.tools.people.slack.get(person)
+        member = self.tools.people().slack.get(person)
         if member is None:
             raise Never("this person has no Slack id", hint="Add `slack` to the person's table in [people].")
         if member not in self._direct:

@@ -56,7 +56,7 @@ async def test_an_agent_stopped_by_its_user_between_judgement_and_intent_sends_n
 async def test_what_a_user_takes_back_between_judgement_and_intent_is_not_used(ready: Kit, meddler: Meddler) -> None:
     assert ready.service is not None
     withdrawals = Withdrawals(
-        ready.service.store, Memory(ready.service.store), ready.service.engine.bundle, ready.service.engine.dispatcher
+        ready.service.store, Memory(ready.service.store), ready.service.engine.current, ready.service.engine.dispatcher
     )
     grant = await grant_id(ready)
     meddler.do("before", "send", lambda: withdrawals.withdraw("alice@example.com", grant, "mailbot"))
@@ -68,7 +68,7 @@ async def test_what_a_user_takes_back_between_judgement_and_intent_is_not_used(r
 async def test_an_account_disconnected_between_judgement_and_intent_is_not_used(ready: Kit, meddler: Meddler) -> None:
     assert ready.service is not None
     withdrawals = Withdrawals(
-        ready.service.store, Memory(ready.service.store), ready.service.engine.bundle, ready.service.engine.dispatcher
+        ready.service.store, Memory(ready.service.store), ready.service.engine.current, ready.service.engine.dispatcher
     )
     grant = await grant_id(ready)
     meddler.do("before", "send", lambda: withdrawals.disconnect("alice@example.com", grant))
@@ -80,7 +80,7 @@ async def test_an_account_disconnected_between_judgement_and_intent_is_not_used(
 async def test_an_account_disconnected_during_a_refresh_gives_the_new_token_back(ready: Kit, meddler: Meddler) -> None:
     assert ready.service is not None
     withdrawals = Withdrawals(
-        ready.service.store, Memory(ready.service.store), ready.service.engine.bundle, ready.service.engine.dispatcher
+        ready.service.store, Memory(ready.service.store), ready.service.engine.current, ready.service.engine.dispatcher
     )
     grant = await grant_id(ready)
     ready.clock.offset += 3_590_000

@@ -48,7 +48,7 @@ class Desk:
 
     def hooks(self, allow: tuple[str, ...] = ("127.0.0.1",)) -> Hooks:
         egress = Egress(allow)
-        hooks = Hooks(self.store, egress, self.webhooks, self.agents, {"mailbot": OWN}.__getitem__)
+        hooks = Hooks(self.store, egress, self.webhooks, lambda: self.agents, {"mailbot": OWN}.__getitem__)
         self.made.append((hooks, egress))
         return hooks
 

@@ -142,7 +142,7 @@ def tools(clock: Callable[[], int] = Clock()) -> Tools:  # noqa: B008 - a clock 
     # The mail channel takes no decision: what decides is not there to be called.
     return Tools(
         decide=cast(Decide, None),
-        people=PEOPLE,
+        people=lambda: PEOPLE,
         public_url=PUBLIC,
         environment="prod",
         now=clock,

@@ -10,9 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
-from jit_auth.app import build, load_bundle
+from jit_auth.app import build
 from jit_auth.channels.email import EMAIL
 from jit_auth.config.load import load
+from jit_auth.loading import load_bundle
 from tests.fakes.smtp import Mail, MailServer
 from tests.integration.service.kit import POLICIES, Kit
 

@@ -16,9 +16,10 @@ from typing import Any
 
 from aiohttp import ClientSession, web
 
-from jit_auth.app import Service, build, load_bundle
+from jit_auth.app import Service, build
 from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.config.load import load
+from jit_auth.loading import load_bundle
 from jit_auth.storage.clock import Clock
 from jit_auth.watch import Watch
 from tests.fakes.browser import Browser

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jit_auth.app import load_bundle
 from jit_auth.cli.main import main
 from jit_auth.config.load import load
 from jit_auth.errors import Faults
+from jit_auth.loading import load_bundle
 from tests.unit.catalog.kit import ACTION, HEAD, PROVIDER, write
 from tests.unit.cli.test_approvals import Captured, Place, execution
 
