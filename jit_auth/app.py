@@ -63,6 +63,8 @@ from jit_auth.storage.clock import Clock
 from jit_auth.storage.retention import Keep
 from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
+from jit_auth.watch import Watch
+from jit_auth.watch.metrics import Present
 from jit_auth.web import approve, connect
 from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
@@ -73,6 +75,7 @@ from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.inspect import Inspection
 from jit_auth.web.me import Me
+from jit_auth.web.metrics import Scrapes
 from jit_auth.web.pages import Pages
 from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.server import application
@@ -104,6 +107,8 @@ class Service:
     store: Store
     reloads: Reload
     """Whether the last reload failed, and how many did."""
+    metrics: web.Application | None = None
+    """For `[server] metrics_listen`."""
     draining: bool = False
     """It was told to stop: calls under way end, no new ones should come."""
 
@@ -135,11 +140,12 @@ async def build(
     clock: Clock | None = None,
     write: Callable[[str], object] = stdout,
     opened: Callable[[Store], Store] = lambda store: store,
+    watch: Watch | None = None,
 ) -> AsyncIterator[Service]:
     """A service from settings and bundle, for as long as the context lasts.
 
     `clock` is shifted by tests; `write` gets what the terminal channel prints; `opened` may wrap the store (crash
-    tests do). Raises StorageError, VaultError.
+    tests do); `watch` counts, logs and traces (None: counts alone). Raises StorageError, VaultError.
     """
     vault = Vault(settings.vault.keys)
     async with AsyncExitStack() as stack:
@@ -153,6 +159,9 @@ async def build(
         kept = settings.retention
         store.keep = Keep(kept.params, kept.results, kept.audit)
         reloads = Reload(store, current)
+        watch = watch or Watch()
+        watch.metrics.catalog = lambda: current.bundle.catalog
+        store.wrote, store.batched = watch.wrote, watch.batched
         await store.publish(bundle.hash, "engine", loaded(bundle))
         egress = Egress(settings.connectors.allow_private_hosts)
         stack.push_async_callback(egress.close)
@@ -216,7 +225,7 @@ async def build(
             elif execution.due is not None and execution.process is None:
                 worker.expect(execution.due)  # it is tried again
 
-        dispatcher.moved = moved
+        dispatcher.moved, dispatcher.took, dispatcher.within = moved, watch.took, watch.within
 
         bearers = Bearers(current)
 
@@ -266,6 +275,7 @@ async def build(
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, stopped).routes(),
+            *(scrapes := Scrapes(watch.metrics.text, bearers)).routes(),
             *Administration(cuts, Halts(store), current, bearers).routes(),
             *Inspection(store, current, bearers).routes(),
             *EraseRoute(Erasures(store, cuts, current, make_id, settle), bearers).routes(),
@@ -289,8 +299,12 @@ async def build(
                 return 503, "halted"
             return 200, "reload_failed" if reloads.failed else "ok"
 
-        app = application(routes, {settings.server.host, *settings.server.hosts}, ready)
-        service = Service(app, engine, worker, store, reloads)
+        watch.metrics.backlog = store.backlog
+        watch.metrics.present = lambda: Present(
+            store.epoch, memory.belief.halted, store.bundle != current.bundle.hash, reloads.failed, store.skew
+        )
+        app = application(routes, {settings.server.host, *settings.server.hosts}, ready, watch.request)
+        service = Service(app, engine, worker, store, reloads, scrapes.alone(settings.server.metrics_listen))
         yield service
         await dispatcher.drain(30)
 

@@ -179,7 +179,22 @@ class Resolver:
             hosts=tuple(name.lower() for name in server.hosts),
             trusted_proxies=server.trusted_proxies,
             admin_token_sha256=tuple(hashlib.sha256(token.encode()).hexdigest() for token in tokens if token),
+            metrics_listen=self._metrics_listen(server, listen),
         )
+
+    def _metrics_listen(self, server: tables.ServerTable, listen: tuple[str, int]) -> tuple[str, int] | None:
+        if server.metrics_listen is None:
+            return None
+        try:
+            found = urls.host_port(server.metrics_listen)
+        except ValueError as error:
+            self._fault(("server", "metrics_listen"), f"server.metrics_listen: {error}")
+            return None
+        if found == listen:
+            self._fault(("server", "metrics_listen"), "server.metrics_listen: `listen` has this address")
+        if not urls.is_loopback(found[0]):
+            self.warnings.append("[server] metrics_listen: whoever reaches that address reads the metrics")
+        return found
 
     def _storage(self, storage: tables.StorageTable) -> made.Storage:
         given = storage.url

@@ -26,6 +26,8 @@ class Server(Struct, frozen=True, kw_only=True):
     """Addresses and networks whose forwarded headers count."""
     admin_token_sha256: tuple[str, ...]
     """Hashes (hex) of the admin tokens; the tokens themselves are not kept."""
+    metrics_listen: tuple[str, int] | None = None
+    """Where the metrics are served to whoever asks, and nothing else."""
 
 
 class Storage(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ class ServerTable(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     admin_tokens: tuple[Secret, ...] = ()
+    metrics_listen: str | None = None
 
 
 class StorageTable(Struct, frozen=True, kw_only=True):

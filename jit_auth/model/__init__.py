@@ -1,5 +1,6 @@
 """The nouns, frozen: everything other modules talk about. No behaviour, no I/O."""
 
+from jit_auth.model.backlog import Backlog
 from jit_auth.model.connector import Action, Body, Connector, Effect, In, Inject, Param, Provider, Risk, Shown
 from jit_auth.model.execution import (
     OPEN,
@@ -59,6 +60,7 @@ __all__ = [
     "Ask",
     "At",
     "Audit",
+    "Backlog",
     "Body",
     "Card",
     "CardRole",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -43,10 +44,16 @@ class _Collision(Exception):
 
 
 class PostgresJournal:
-    """Writes jobs. `tell(epoch, bundle)` is called after each batch. One per process and database."""
+    """Writes jobs. `tell(epoch, bundle, units, seconds)` is called after each batch. One per process and database."""
 
     def __init__(
-        self, url: str, texts: Texts, head: Head, clock: Clock, process: str, tell: Callable[[int, str], None]
+        self,
+        url: str,
+        texts: Texts,
+        head: Head,
+        clock: Clock,
+        process: str,
+        tell: Callable[[int, str, int, float], None],
     ) -> None:
         self._url = url
         self._texts = texts
@@ -98,8 +105,9 @@ class PostgresJournal:
                 await self._wake.wait()
                 continue
             batch = pick(self._waiting)
+            begun = time.perf_counter()
             answers = await self._commit(batch)
-            self._said(*self._seen)
+            self._said(*self._seen, len(batch), time.perf_counter() - begun)
             settle([(job.done, answer) for job, answer in zip(batch, answers, strict=True) if job.done is not None])
         await self._disconnect()
 

@@ -46,7 +46,7 @@ class _Collision(Exception):
 
 
 class SqliteJournal:
-    """Writes jobs. `tell(epoch, bundle)` is called in the loop after each batch. One per process and file."""
+    """Writes jobs. `tell(epoch, bundle, units, seconds)` is called in the loop after each batch. One per file."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class SqliteJournal:
         head: Head,
         clock: Clock,
         process: str,
-        tell: Callable[[int, str], None],
+        tell: Callable[[int, str, int, float], None],
     ) -> None:
         self._path = path
         self._texts = texts
@@ -126,14 +126,16 @@ class SqliteJournal:
                     waiting.extend(jobs or ())
             batch = pick(waiting)
             if batch:
+                begun = time.perf_counter()
                 answers = self._commit(batch)
+                took = time.perf_counter() - begun
                 with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-                    self._loop.call_soon_threadsafe(self._tell, batch, answers, *self._seen)
+                    self._loop.call_soon_threadsafe(self._tell, batch, answers, *self._seen, took)
         if self._connection is not None:
             self._connection.close()
 
-    def _tell(self, batch: Sequence[Job], answers: Sequence[Answer], epoch: int, bundle: str) -> None:
-        self._said(epoch, bundle)
+    def _tell(self, batch: Sequence[Job], answers: Sequence[Answer], epoch: int, bundle: str, took: float) -> None:
+        self._said(epoch, bundle, len(batch), took)
         settle([(job.done, answer) for job, answer in zip(batch, answers, strict=True) if job.done is not None])
 
     def _commit(self, jobs: Sequence[Job]) -> Sequence[Answer]:

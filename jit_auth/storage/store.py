@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from jit_auth.model import (
     Applied,
     Ask,
     Audit,
+    Backlog,
     Card,
     Challenge,
     Code,
@@ -28,7 +29,6 @@ from jit_auth.model import (
     Op,
     Opened,
     Outbox,
-    Page,
     Pass,
     Passkey,
     Past,
@@ -40,7 +40,8 @@ from jit_auth.model import (
 )
 from jit_auth.storage import tables
 from jit_auth.storage.access import AccessReads
-from jit_auth.storage.audit import Entry, Record
+from jit_auth.storage.audit import Record
+from jit_auth.storage.backlog import Backlogs
 from jit_auth.storage.circles import Circles
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
@@ -83,6 +84,10 @@ class Store:
         """Hash of the published bundle, as last seen."""
         self.outbox: Callable[[Unit], tuple[Op, ...]] = lambda unit: ()
         """What else is written with each unit: the rows of what has to be told outside."""
+        self.wrote: Callable[[Unit, Applied | Stale | StorageError], None] = lambda unit, answer: None
+        """Called with each unit that this process asked to write, and what became of it."""
+        self.batched: Callable[[int, float], None] = lambda units, seconds: None
+        """Called after each transaction of the journal: how many units it held, how long it took."""
         self._serve = serve
         self._path = path
         self._vault = vault
@@ -92,13 +97,15 @@ class Store:
         self._lock = lock
         keys = Keys(index)
         self._people = People(vault, keys, compiler, reader, self._insert_person)
+        self._backlog = Backlogs(compiler, reader)
         self._codec = Codec(compiler, self._people, keys)
         self._past = Histories(compiler, self._people, reader)
         self._builder = Builder(compiler, self._codec, self._people)
         self._reads = Reads(compiler, self._codec, self._people, reader)
         self.circles = Circles(compiler, self._codec, self._people, reader, self.now)
         """What approvals look at beside their own execution."""
-        self._lists = Lists(compiler, self._codec, self._people, reader)
+        self.lists = Lists(compiler, self._codec, self._people, reader)
+        """An agent's executions."""
         self.own = OwnReads(compiler, self._codec, self._people, reader)
         """What one person may see of their own."""
         self.cuts = CutReads(compiler, self._codec, self._people, reader)
@@ -139,8 +146,9 @@ class Store:
             lock = Lock(path) if serve else None
         opened: list[Store] = []  # the journal speaks to the store, which is made of it
 
-        def tell(epoch: int, bundle: str) -> None:
+        def tell(epoch: int, bundle: str, units: int, seconds: float) -> None:
             opened[0]._told(epoch, bundle)
+            opened[0].batched(units, seconds)
 
         async with contextlib.AsyncExitStack() as undo:
             if lock is not None:
@@ -191,7 +199,14 @@ class Store:
 
     async def apply(self, unit: Unit) -> Applied | Stale:
         """Write all of `unit`, or nothing. Raises StorageError where the database is away (`unknown`: it may be in)."""
-        return await self._journal.submit(await self._made(unit))
+        job = await self._made(unit)
+        try:
+            answer = await self._journal.submit(job)
+        except StorageError as error:
+            self.wrote(unit, error)
+            raise
+        self.wrote(unit, answer)
+        return answer
 
     def derive(self, label: str) -> bytes:
         """32 bytes for one purpose, from the store's own random key: they outlive every vault key."""
@@ -324,18 +339,9 @@ class Store:
         `past` in its `At`, and is `Stale("history")` where counting again gives another decision."""
         return await self._past.read(past, self.now() if now is None else now)
 
-    async def events(self, execution: str, after: str | None) -> tuple[Entry, ...]:
-        """What is on record of an execution after the row `after`: nothing that was committed later is left out."""
-        return await self.audit.after(execution, after)
-
-    async def executions(
-        self, agent: str, *, states: Sequence[str] = (), user: str | None = None, updated_since: Millis | None = None,
-        limit: int = 50, cursor: str | None = None,
-    ) -> Page:  # fmt: skip
-        """An agent's executions, newest first. Raises BadRequest (`bad_query`) for a cursor that is none of ours."""
-        return await self._lists.executions(
-            agent, states=states, user=user, updated_since=updated_since, limit=limit, cursor=cursor
-        )
+    async def backlog(self) -> Backlog:
+        """What waits at this moment, each count capped: cheap enough for every look at the metrics."""
+        return await self._backlog.read(self.now())
 
     async def sweep(self) -> None:
         """Remove what has passed its time (flows, keys, tallies, sessions, codes; content), and processes long dead."""

@@ -213,4 +213,4 @@ async def test_a_call_that_goes_straight_through_is_in_no_list_of_events(world: 
     known = await store.execution(row.id)
     assert known is not None
     await written(store, Change(known, {"state": "succeeded", "intent": False}))
-    assert await store.events(row.id, None) == ()
+    assert await store.audit.after(row.id, None) == ()

@@ -137,7 +137,7 @@ async def test_a_sealed_value_opens_only_where_it_was_sealed(world: World, colum
         with pytest.raises(VaultError):
             await store.execution(mine.id)
         with pytest.raises(VaultError):
-            await store.executions(AGENT)
+            await store.lists.executions(AGENT)
     await world.sql(f"UPDATE execution SET {column} = ? WHERE id = ?", good, mine.id)  # noqa: S608 - of this list
     assert await store.execution(mine.id) is not None
 

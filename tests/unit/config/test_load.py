@@ -100,6 +100,15 @@ approved_send_within = "1h"
     assert [warning for warning in made.warnings if "mailbot may act for anyone" in warning]
 
 
+def test_metrics_may_have_an_address_of_their_own(tmp_path: Path) -> None:
+    assert settings(tmp_path, "").server.metrics_listen is None
+    made = settings(tmp_path, "[server]\nmetrics_listen = '127.0.0.1:9464'\n")
+    assert (made.server.metrics_listen, made.loopback, made.warnings) == (("127.0.0.1", 9464), True, ())
+    made = settings(tmp_path, "[server]\nmetrics_listen = '0.0.0.0:9464'\n")
+    assert made.loopback  # what is asked of a service for real people hangs on its own address
+    assert ["metrics_listen" in warning for warning in made.warnings] == [True]
+
+
 AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
 
 
@@ -124,7 +133,8 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
         *[(AGENT + f"{key} = 1\n", f"5: unknown key '{key}' in [agents.a]") for key in (
             "jwks", "oidc", "mtls", "connections")],
         ("[providers.x]\nkey_file = 'x'\n", "4: unknown key 'key_file' in [providers.x]"),
-        ("[server]\nmetrics_listen = 'x'\n", "4: unknown key 'metrics_listen' in [server]"),
+        ("[server]\nmetrics_listen = 'x'\n", "4: server.metrics_listen: expected HOST:PORT"),
+        ("[server]\nmetrics_listen = '127.0.0.1:8080'\n", "4: server.metrics_listen: `listen` has this address"),
         ("[server]\nlisten = 'x'\n", "4: server.listen: expected HOST:PORT"),
         ("[server]\nlisten = '::1:8080'\n", "4: server.listen: expected HOST:PORT"),
         ("[server]\nlisten = '127.0.0.1:99999'\n", "4: server.listen: a port is at most 65535"),
