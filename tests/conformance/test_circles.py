@@ -196,14 +196,14 @@ async def test_events_after_a_row_leave_nothing_out(world: World) -> None:
         assert known is not None
         told = audit(execution=row.id, what=({"do": f"n{number}"},))
         assert isinstance(await store.apply(Unit(None, (Change(known, {"due": number}),), told)), Applied)
-    ids = [entry.id for entry in await first.events(row.id, None)]
+    ids = [entry.id for entry in await first.audit.after(row.id, None)]
     assert len(ids) == 6
     named = ids[1]
-    later = [entry.id for entry in await first.events(row.id, named)]
+    later = [entry.id for entry in await first.audit.after(row.id, named)]
     assert named not in later
     assert set(ids[2:]) <= set(later)
-    assert len(await first.events(row.id, "prc_nosuch-7")) == 6
-    assert len(await first.events(row.id, "nonsense")) == 6
+    assert len(await first.audit.after(row.id, "prc_nosuch-7")) == 6
+    assert len(await first.audit.after(row.id, "nonsense")) == 6
 
 
 async def test_a_call_that_goes_straight_through_is_in_no_list_of_events(world: World) -> None:
