@@ -26,6 +26,7 @@ from jit_auth.watch import Watch
 from jit_auth.watch.access import Access
 from jit_auth.watch.exporter import traces_of
 from jit_auth.watch.logs import configure
+from jit_auth.web.patience import runner_of, watch
 
 log = logging.getLogger(__name__)
 
@@ -92,16 +93,18 @@ async def reload(service: Service, read: Callable[[], Settings], hangup: asyncio
 
 async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> None:
     """Answer until `stop` is set, then let calls under way end."""
-    runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=DRAIN)
+    runner = runner_of(service.app, DRAIN)
     await runner.setup()
-    scraped = web.AppRunner(service.metrics, access_log=None, shutdown_timeout=1) if service.metrics else None
+    scraped = runner_of(service.metrics, 1) if service.metrics else None
     worker = asyncio.create_task(service.worker.run())
+    watching: list[asyncio.Task[None]] = []
     try:
         host, port = settings.server.listen
         await web.TCPSite(runner, host, port, backlog=1024).start()
         if scraped is not None and settings.server.metrics_listen is not None:
             await scraped.setup()
             await web.TCPSite(scraped, *settings.server.metrics_listen).start()
+        watching += [asyncio.create_task(watch(each)) for each in (runner, scraped) if each is not None]
         calm_gc()
         log.info("jit_auth listens on %s", settings.server.public_url)
         stopped = asyncio.create_task(stop.wait())
@@ -110,6 +113,8 @@ async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> N
     finally:
         service.draining = True
         service.engine.own.waits.end()
+        for each in watching:
+            each.cancel()
         await runner.cleanup()
         if scraped is not None:
             await scraped.cleanup()

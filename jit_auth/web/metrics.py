@@ -13,6 +13,7 @@ from aiohttp import web
 
 from jit_auth.config.urls import is_loopback
 from jit_auth.web.agents import Bearers
+from jit_auth.web.patience import PATIENCE, Patience
 from jit_auth.web.query import parameters
 from jit_auth.web.server import guarded
 
@@ -41,7 +42,8 @@ class Scrapes:
             return None
         app = web.Application(client_max_size=1)
         hosts = {*LOOPBACK, listen[0].lower()} if is_loopback(listen[0]) else None
-        app.add_routes([web.get("/metrics", guarded(self._answer, hosts, "/metrics"))])
+        patience = app[PATIENCE] = Patience()
+        app.add_routes([web.get("/metrics", guarded(self._answer, hosts, "/metrics", patience))])
         return app
 
     async def _answer(self, request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler
 
 from jit_auth.errors import Misdirected, Problem, StorageError
 from jit_auth.web import problem
+from jit_auth.web.patience import PATIENCE, Patience
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +51,15 @@ def application(
         return web.Response(text=code, status=status)
 
     app = web.Application(client_max_size=1 << 20)
+    patience = app[PATIENCE] = Patience()
     hot: Handler | None = None
     for route in (web.get("/healthz", healthz), web.get("/readyz", readyz), *routes):
-        handler = guarded(route.handler, None if route.path in OPEN_PATHS else known, route.path, watching)
+        handler = guarded(route.handler, None if route.path in OPEN_PATHS else known, route.path, patience, watching)
         app.add_routes([web.RouteDef(route.method, route.path, handler, route.kwargs)])
         if (route.method, route.path) == HOT:
             hot = handler
     rest = _Rest("/")
-    rest.add_route("*", guarded(_nowhere, known, "*", watching))
+    rest.add_route("*", guarded(_nowhere, known, "*", patience, watching))
     app.router.register_resource(rest)
     if hot is not None:
         _straight(app, hot)
@@ -77,7 +79,13 @@ def _straight(app: web.Application, hot: Handler) -> None:
     app._handle = handle  # type: ignore[method-assign]  # aiohttp has no other place before its router
 
 
-def guarded(handler: Handler, hosts: Collection[str] | None, where: str, watching: Watching = unwatched) -> Handler:
+def guarded(
+    handler: Handler,
+    hosts: Collection[str] | None,
+    where: str,
+    patience: Patience,
+    watching: Watching = unwatched,
+) -> Handler:
     """The handler behind the Host check (`hosts` None: any will do), its errors in our shape; `where` is the route's
     template, for whoever watches.
 
@@ -87,6 +95,7 @@ def guarded(handler: Handler, hosts: Collection[str] | None, where: str, watchin
     async def front(request: web.Request) -> web.StreamResponse:
         end = watching(request.method, where, request.headers.get("traceparent"))
         status, code = CLOSED, ""
+        patience.begin(request)
         try:
             response, code = await answered(request)
             status = response.status
@@ -95,6 +104,7 @@ def guarded(handler: Handler, hosts: Collection[str] | None, where: str, watchin
             status = redirect.status
             raise
         finally:
+            patience.end(request)
             end(status, code)
 
     async def answered(request: web.Request) -> tuple[web.StreamResponse, str]:
@@ -113,7 +123,10 @@ def guarded(handler: Handler, hosts: Collection[str] | None, where: str, watchin
             return away, error.code
         except web.HTTPException as error:
             return _http(error)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, ConnectionError) and request.transport is None:
+                # The client has gone: no fault of a handler, and nothing that may fill the log (THREAT_MODEL 58).
+                return web.Response(status=CLOSED), ""
             log.exception("a handler failed: %s", where)
             fault = problem.plain(500, "internal", "Something went wrong here.", "It is in the service's log.")
             return fault, "internal"

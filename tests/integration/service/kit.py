@@ -22,6 +22,7 @@ from jit_auth.config.load import load
 from jit_auth.loading import load_bundle
 from jit_auth.storage.clock import Clock
 from jit_auth.watch import Watch
+from jit_auth.web.patience import runner_of
 from tests.fakes.browser import Browser
 from tests.fakes.mail_api import MailApi
 from tests.fakes.provider_odd import OddProvider
@@ -160,7 +161,7 @@ paths = ["policies.toml"]
         settings = load(self.folder / "config.toml", channels=CHANNEL_TABLES)
         bundle, write = load_bundle(settings), self.printed.append
         async with build(settings, bundle, clock=self.clock, write=write, watch=self.watch) as service:
-            runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=1)
+            runner = runner_of(service.app, 1)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
             worker = asyncio.create_task(service.worker.run())
