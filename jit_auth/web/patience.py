@@ -1,8 +1,8 @@
 """Bounds how long a client may take to say what it wants: connections that say nothing, or too slowly, are closed.
 
-Attack (THREAT_MODEL 58): many connections that trickle a head or a body, or say nothing at all, hold files and memory for
-as long as they like. aiohttp bounds how much a head may be, and not how long it may take. What a handler takes for its
-answer (`wait`, event streams) is not bounded here.
+Attack (THREAT_MODEL 58): many connections that trickle a head or a body, or say nothing at all, hold files and memory
+for as long as they like. aiohttp bounds how much a head may be, and not how long it may take. What a handler takes for
+its answer (`wait`, event streams) is not bounded here.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import logging
 import socket
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -42,10 +42,15 @@ def look(runner: web.AppRunner, later: float) -> int:
     return runner.app[PATIENCE].look(runner.server.connections, asyncio.get_running_loop().time() + later)
 
 
+async def until(reached: Callable[[], bool]) -> None:
+    """Go round the loop until the service has noticed."""
+    async with asyncio.timeout(10):
+        while not reached():
+            await asyncio.sleep(0)
+
+
 async def open_connections(runner: web.AppRunner, count: int) -> None:
-    assert runner.server is not None
-    while len(runner.server.connections) != count:
-        await asyncio.sleep(0)
+    await until(lambda: runner.server is not None and len(runner.server.connections) == count)
 
 
 async def closed(pair: Pair) -> bool:
@@ -105,8 +110,7 @@ async def test_a_body_that_trickles_is_given_up_and_fills_no_log(world: Kit, cap
             pair = await asyncio.open_connection("127.0.0.1", port)
             pair[1].write(POST + b'{"action": ')
             await open_connections(runner, 1)
-            while not runner.app[PATIENCE].busy:
-                await asyncio.sleep(0)
+            await until(lambda: runner.app[PATIENCE].busy > 0)
             assert look(runner, BODY - 1) == 0
             assert look(runner, BODY + 1) == 1
             assert await closed(pair)
@@ -122,8 +126,7 @@ async def test_a_handler_that_takes_its_time_is_left_alone(world: Kit) -> None:
     async with served(world) as (runner, port):
         pair = await asyncio.open_connection("127.0.0.1", port)
         pair[1].write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {AGENT}\r\n\r\n".encode())
-        while not runner.app[PATIENCE].busy:
-            await asyncio.sleep(0)
+        await until(lambda: runner.app[PATIENCE].busy > 0)
         assert look(runner, 3600) == 0
         pair[1].close()
 
