@@ -34,6 +34,17 @@ _WORDS = {
 }  # fmt: skip
 
 
+LARGEST = 2 << 20
+"""Characters of one file."""
+DEEPEST = 32
+"""Tables and lists inside one another. Beyond it what reads a file later would take long, or too much of the stack."""
+# tomllib takes quadratic time for keys of many parts, so that they are refused before it sees them.
+_LONG_KEY = re.compile(
+    r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
+    re.ASCII,
+)
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The one of `names` that `name` was most likely meant to be, or None."""
     found = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
@@ -72,8 +83,15 @@ class Document:
 
 
 def read(file: str, text: str) -> Document:
-    """Parse `text`; `file` is the name shown in faults. Raises Faults (one) with the line where it is no TOML."""
+    """Parse `text`; `file` is the name shown in faults.
+
+    Raises Faults (one) with the line where it is no TOML, or where it is too large or too deep (THREAT_MODEL 59).
+    """
     text = text.replace("\r\n", "\n")
+    if len(text) > LARGEST:
+        raise Faults([Fault(file, 0, f"is larger than {LARGEST} characters")])
+    if (long := _LONG_KEY.search(text)) is not None:
+        raise Faults([Fault(file, text.count("\n", 0, long.start()) + 1, "a key of too many parts")])
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -83,7 +101,26 @@ def read(file: str, text: str) -> Document:
         raise Faults([Fault(file, line, _AT.sub("", message), column=column)]) from None
     except RecursionError:
         raise Faults([Fault(file, 0, "nested too deeply")]) from None
+    except ValueError:  # the one that is no TOMLDecodeError: int() of thousands of digits
+        raise Faults([Fault(file, 0, "holds a number of too many digits")]) from None
+    if _deeper(data, DEEPEST):
+        raise Faults([Fault(file, 0, "nested too deeply")])
     return Document(file, data, _places(text))
+
+
+def _deeper(data: Any, most: int) -> bool:
+    """Whether something in it is nested deeper than `most`; looked at level by level, without recursion."""
+    level = [data]
+    for _ in range(most):
+        level = [
+            item
+            for each in level
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 @lru_cache(256)
