@@ -8,6 +8,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -28,7 +29,8 @@ from jit_auth.vault import Vault
 T = TypeVar("T")
 
 COLUMNS = ("id", "at", "actor", "user", "agent", "execution", "what")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
+_UNSEEN = re.compile(r"\A[\s\x00-\x1f\u00a0\u200b-\u200f\u2060\ufeff]+")
 _EACH = 1.0
 """Seconds between looks of `tail --follow`."""
 
@@ -168,7 +170,7 @@ def _csv(out: TextIO) -> Callable[[Entry], None]:
 def _cell(value: str | None) -> str:
     """A cell that no spreadsheet takes for a formula (THREAT_MODEL 19)."""
     text = value or ""
-    return "'" + text if text.startswith(_FORMULA) else text
+    return "'" + text if text.startswith(_FORMULA) or _UNSEEN.sub("", text).startswith(_FORMULA) else text
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ def oauth() -> list[Line]:
     ]
 
 
+@cache
 def named() -> frozenset[str]:
     """Every test that a line of either table names."""
     return frozenset(name for line in (*threats(), *oauth()) for name in line.tests)
