@@ -27,7 +27,7 @@ def test_the_bill_of_materials_is_valid_and_names_what_is_needed(tmp_path: Path)
     out = tmp_path / "sbom.json"
     assert sbom(out) == 0
     bom = json.loads(out.read_text())
-    few = bom | {"components": bom["components"][:3]}  # the validator takes a third of a second for each
+    few = bom | {"components": bom["components"][:1]}  # the validator takes a third of a second for each
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(few)) is None
     names = {plain(each["name"]) for each in bom["components"]}
     assert {plain(each) for each in PROJECT["project"]["dependencies"]} <= names
