@@ -60,7 +60,7 @@ from jit_auth.signin.stepup import StepUp
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
-from jit_auth.web import approve, connect
+from jit_auth.web import approve, connect, openapi
 from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
 from jit_auth.web.codes import CodePages
@@ -269,7 +269,7 @@ async def build(
                 return 503, "stale_bundle"
             return (503, "halted") if memory.belief.halted else (200, "ok")
 
-        app = application(routes, {settings.server.host, *settings.server.hosts}, ready)
+        app = application([*routes, openapi.route(routes)], {settings.server.host, *settings.server.hosts}, ready)
         service = Service(app, engine, worker, store)
         yield service
         await dispatcher.drain(30)
