@@ -23,6 +23,7 @@ HOUSE = """
 issuer = "http://127.0.0.1:9/issuer"
 client_id = "jit-auth"
 client_secret = "s"
+domains = ["example.com"]
 
 [channels.slack]
 bot_token = "xoxb-1"
