@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from jit_auth.errors import Misdirected, Problem, StorageError
-from jit_auth.web import problem
+from jit_auth.web import problem, wire
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +46,28 @@ def application(
     rest = _Rest("/")
     rest.add_route("*", guarded(_nowhere, known, "*"))
     app.router.register_resource(rest)
-    if hot is not None:
-        _straight(app, hot)
+    _straight(app, hot)
+    wire.strict(app)
     return app
 
 
-def _straight(app: web.Application, hot: Handler) -> None:
+def _straight(app: web.Application, hot: Handler | None) -> None:
     """Agents' calls go to their handler without aiohttp's router, which costs a twentieth of one (measured). Whatever
-    is not plainly such a call takes the usual way."""
+    is not plainly such a call takes the usual way, and what aiohttp refuses there (`Expect`, CONNECT) has our shape."""
     routed, (method, path) = app._handle, HOT
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        if request.raw_path == path and request.method == method and "Expect" not in request.headers:
+        if (
+            hot is not None
+            and request.raw_path == path
+            and request.method == method
+            and "Expect" not in request.headers
+        ):
             return await hot(request)
-        return await routed(request)
+        try:
+            return await routed(request)
+        except web.HTTPException as error:
+            return _http(error)
 
     app._handle = handle  # type: ignore[method-assign]  # aiohttp has no other place before its router
 
@@ -86,6 +94,8 @@ def guarded(handler: Handler, hosts: Collection[str] | None, where: str) -> Hand
             return problem.plain(503, "storage_unavailable", "The database does not answer.", "Try again in a moment.")
         except web.HTTPException as error:
             return _http(error)
+        except web.RequestPayloadError:
+            return wire.unreadable()
         except Exception:
             log.exception("a handler failed: %s", where)
             return problem.plain(500, "internal", "Something went wrong here.", "It is in the service's log.")
@@ -96,7 +106,7 @@ def guarded(handler: Handler, hosts: Collection[str] | None, where: str) -> Hand
 class _Rest(web.PlainResource):
     """Fits whatever no other resource does, `OPTIONS *` too. Registered last.
 
-    (The target of CONNECT has no path, so that aiohttp asks no resource: its own 404 is the answer.)
+    (The target of CONNECT has no path, so that aiohttp asks no resource: 404.)
     """
 
     async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo, set[str]]:
@@ -125,6 +135,7 @@ def host_of(header: str) -> str:
 _CODES = {
     404: ("not_found", "There is nothing here.", "The routes are in the documentation of the HTTP API."),
     405: ("method_not_allowed", "Not by this method.", "`Allow` names the methods."),
+    417: ("expectation_failed", "Nothing but `100-continue` is expected here.", "Leave `Expect` out."),
     413: ("too_large", "The body is too large.", "A call has at most 64 KiB."),
 }
 

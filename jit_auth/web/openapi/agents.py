@@ -69,7 +69,9 @@ def _execute() -> Json:
                 "The same key and body: the same execution, whatever has changed since.",
                 text(minLength=1, maxLength=255, format="jit-auth-visible"),
             ),
-            in_header("Prefer", "`wait=N` (at most 60) or `respond-async` (RFC 7240).", text(examples=["wait=30"])),
+            in_header(
+                "Prefer", "`wait=N` (at most 60) or `respond-async` (RFC 7240).", text(examples=["respond-async"])
+            ),
         ],
         body=body(ref("Call")),
         answers={
