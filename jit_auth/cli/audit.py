@@ -10,15 +10,14 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
-
-import msgspec
 
 from jit_auth.cli.configured import settings_of, with_store
 from jit_auth.cli.options import config_option, json_option, print_json
 from jit_auth.core.text import visible
+from jit_auth.core.times import rfc3339
 from jit_auth.errors import JitAuthError
 from jit_auth.model import Millis
 from jit_auth.storage.audit import Entry, Record, Verified
@@ -116,7 +115,7 @@ def run_tail(args: argparse.Namespace) -> int:
         async for entry in _newest(record, args.lines, args.follow):
             if entry.id not in shown:
                 shown.add(entry.id)
-                print(json.dumps(as_data(entry), ensure_ascii=False) if args.json else line(entry), flush=True)
+                print(json.dumps(entry.data(), ensure_ascii=False) if args.json else line(entry), flush=True)
         return 0
 
     return _with_record(args, tail)
@@ -134,16 +133,10 @@ def run_migrate(args: argparse.Namespace) -> int:
     return 0
 
 
-def as_data(entry: Entry) -> dict[str, Any]:
-    """A row as it is exported."""
-    data: dict[str, Any] = msgspec.to_builtins(entry)
-    return {name: _rfc3339(entry.at) if name == "at" else data[name] for name in COLUMNS}
-
-
 def line(entry: Entry) -> str:
     """A row on a terminal: text that others wrote is made visible."""
     facts = "; ".join(_fact(fact) for fact in entry.what)
-    parts = (_rfc3339(entry.at), entry.actor, f"for {entry.user}" if entry.user else "", entry.execution or "", facts)
+    parts = (rfc3339(entry.at), entry.actor, f"for {entry.user}" if entry.user else "", entry.execution or "", facts)
     return "  ".join(visible(part, one_line=True) for part in parts if part)
 
 
@@ -157,7 +150,7 @@ def _fact(fact: dict[str, Any]) -> str:
 
 
 def _jsonl(out: TextIO) -> Callable[[Entry], None]:
-    return lambda entry: print(json.dumps(as_data(entry)), file=out)
+    return lambda entry: print(json.dumps(entry.data()), file=out)
 
 
 def _csv(out: TextIO) -> Callable[[Entry], None]:
@@ -165,7 +158,7 @@ def _csv(out: TextIO) -> Callable[[Entry], None]:
     writer.writerow(COLUMNS)
 
     def write(entry: Entry) -> None:
-        data = as_data(entry)
+        data = entry.data()
         data["what"] = json.dumps(data["what"])
         writer.writerow([_cell(data[name]) for name in COLUMNS])
 
@@ -202,10 +195,6 @@ async def _newest(record: Record, count: int, follow: bool) -> AsyncIterator[Ent
 
 def _with_record(args: argparse.Namespace, work: Callable[[Record], Awaitable[T]]) -> T:
     return with_store(settings_of(args), lambda store, vault: work(store.audit))
-
-
-def _rfc3339(at: Millis) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _time(text: str) -> Millis:

@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "check",
     "approvals": "approvals",
     "people": "people",
+    "access": "access",
     "revoke": "revoke",
     "halt": "halt",
     "resume": "halt",

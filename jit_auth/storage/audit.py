@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import binascii
+import contextlib
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import bindparam, literal_column, select
+from sqlalchemy import and_, bindparam, literal_column, or_, select
 
 from jit_auth.core import chain
 from jit_auth.core.chain import Break, Link
+from jit_auth.core.ids import born
 from jit_auth.core.mac import Mac
-from jit_auth.errors import VaultError
-from jit_auth.model import Millis
+from jit_auth.core.times import rfc3339
+from jit_auth.errors import BadRequest, VaultError
+from jit_auth.model import Millis, Page
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import PERSON
-from jit_auth.storage.journal import CHAIN
+from jit_auth.storage.journal import CHAIN, RETIRED
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader, Rows
 from jit_auth.vault import Vault
+
+_PLACE = re.compile(r"([0-9]{1,15})/([ -~]{1,100})-([0-9]{1,15})")
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -33,13 +41,26 @@ class Entry(Struct, frozen=True, kw_only=True):
     execution: str | None
     what: tuple[dict[str, Any], ...]
 
+    def data(self) -> dict[str, Any]:
+        """The row as it is exported."""
+        return {
+            "id": self.id,
+            "at": rfc3339(self.at),
+            "actor": self.actor,
+            "user": self.user,
+            "agent": self.agent,
+            "execution": self.execution,
+            "what": list(self.what),
+        }
+
 
 class Verified(Struct, frozen=True):
-    """The answer of `verify`: how much was read, and what is broken."""
+    """The answer of `verify`: how much was read, what is broken, and by vault key the digest of its writers' ends."""
 
     rows: int
     writers: int
     breaks: tuple[Break, ...]
+    ends: dict[str, str] = {}
 
 
 class Record:
@@ -70,6 +91,12 @@ class Record:
             .where(audit.c.execution == bindparam("execution"), audit.c.told.is_(literal_column("true")))
             .order_by(audit.c.at, audit.c.writer, audit.c.seq)
         )
+        self._retired = compiler.text(select(tables.secret.c.name, tables.secret.c.value))
+        following = select(audit.c.writer).where(audit.c.writer > bindparam("after")).order_by(audit.c.writer)
+        self._following = compiler.text(following.limit(literal_column("1")))
+        of = select(*self._columns, audit.c.key, audit.c.mac).where(audit.c.writer == bindparam("writer"))
+        self._end = compiler.text(of.order_by(audit.c.seq.desc()).limit(literal_column("1")))
+        self._begin = compiler.text(of.order_by(audit.c.seq).limit(bindparam("most")))
         newest = select(audit.c.writer).order_by(audit.c.writer.desc()).limit(literal_column("1"))
         self._newest = compiler.text(newest)
         self._next = compiler.text(newest.where(audit.c.writer < bindparam("before")))
@@ -85,31 +112,55 @@ class Record:
 
         `progress` is told now and then how many rows were read.
         """
-        macs: dict[str, Mac | None] = {}
-
-        def mac_of(key: str) -> Mac | None:
-            if key not in macs:
-                try:
-                    macs[key] = Mac(self._vault.derive(CHAIN, key))
-                except VaultError:
-                    macs[key] = None
-            return macs[key]
-
         count = 0
         async with self._reader.snapshot() as snapshot:
+            macs, retired = self._keys(await snapshot.fetch((self._retired, ())))
             promised: dict[tuple[str, int], bytes] = {}
             breaks: list[Break] = []
             for (what,) in await snapshot.fetch((self._firsts, ())):
                 for writer, seq, mac in chain.seen(what) or ():
                     promised[writer, seq] = mac
-            verifier = chain.Verifier(promised, mac_of)
+            verifier = chain.Verifier(promised, macs.get, retired)
             async for rows in snapshot.stream((self._all, ())):
                 count += len(rows)
                 if progress is not None:
                     progress(count)
                 breaks += verifier.feed(_links(rows))
             breaks += verifier.end()
-        return Verified(count, verifier.writers, tuple(breaks))
+        return Verified(count, verifier.writers, tuple(breaks), verifier.ends())
+
+    async def macs(self) -> dict[str, Mac]:
+        """The chain MACs of all vault keys that are here, or were retired."""
+        (rows,) = await self._reader.fetch((self._retired, ()))
+        return self._keys(rows)[0]
+
+    async def ends(self) -> list[Link]:
+        """The last row of every writer, in order."""
+        found: list[Link] = []
+        after = ""
+        while True:
+            (writers,) = await self._reader.fetch((self._following, self._following.args(after=after)))
+            if not writers:
+                return found
+            after = writers[0][0]
+            (rows,) = await self._reader.fetch((self._end, self._end.args(writer=after)))
+            found += _links(rows)
+
+    async def beginning(self, writer: str, most: int) -> list[Link]:
+        """The first rows of a writer that there are."""
+        (rows,) = await self._reader.fetch((self._begin, self._begin.args(writer=writer, most=most)))
+        return list(_links(rows))
+
+    def _keys(self, rows: Rows) -> tuple[dict[str, Mac], set[str]]:
+        macs = {key: Mac(self._vault.derive(CHAIN, key)) for key in self._vault.ids}
+        retired: set[str] = set()
+        for name, sealed in rows:
+            if name.startswith(RETIRED):
+                key = name.removeprefix(RETIRED)
+                retired.add(key)
+                with contextlib.suppress(VaultError):  # its rows are told of: their key is not here
+                    macs[key] = Mac(self._vault.open(bytes(sealed), table="secret", row=name, column="value"))
+        return macs, retired
 
     async def rows(self, *, since: Millis | None = None, execution: str | None = None) -> AsyncIterator[Entry]:
         """Rows in order of time, from one snapshot. `since` is included."""
@@ -124,6 +175,35 @@ class Record:
             async for rows in snapshot.stream((text, text.args(since=since, execution=execution)), 500):
                 for entry in await self._entries(rows):
                     yield entry
+
+    async def page(self, *, since: Millis | None, execution: str | None, limit: int, cursor: str | None) -> Page:
+        """Rows newest first, `since` included; an execution's from its beginning on. Raises BadRequest (`bad_query`).
+
+        It runs on a connection of its own: an old execution may be far back, and nobody else waits behind it.
+        """
+        audit = tables.audit
+        where: list[Any] = []
+        values: dict[str, Any] = {"most": limit + 1}
+        first = max((at for at in (since, born(execution or "")) if at is not None), default=None)
+        if first is not None:
+            where.append(audit.c.at >= bindparam("since"))
+            values["since"] = first
+        if execution is not None:
+            where.append(audit.c.execution == bindparam("execution"))
+            values["execution"] = execution
+        if cursor is not None:
+            at, writer, seq = _read_cursor(cursor)
+            same = and_(audit.c.writer == bindparam("writer"), audit.c.seq < bindparam("seq"))
+            earlier = or_(audit.c.at < bindparam("at"), audit.c.writer < bindparam("writer"), same)
+            where += [audit.c.at <= bindparam("at"), earlier]
+            values |= {"at": at, "writer": writer, "seq": seq}
+        newest = (audit.c.at.desc(), audit.c.writer.desc(), audit.c.seq.desc())
+        statement = select(*self._columns).where(*where).order_by(*newest).limit(bindparam("most"))
+        text = self._compiler.text(statement)
+        async with self._reader.snapshot() as snapshot:
+            rows = await snapshot.fetch((text, text.args(**values)))
+        items = await self._entries(rows[:limit])
+        return Page(items, _cursor(items[-1]) if len(rows) > limit else None)
 
     async def naming(self, word: str) -> tuple[Entry, ...]:
         """The rows whose facts hold a word of ours, in order of time: for what is seldom. Raises StorageError."""
@@ -175,6 +255,21 @@ class Record:
             )
             for (writer, seq, at, actor, person, agent, execution, _), what in decoded
         )  # fmt: skip
+
+
+def _cursor(last: Entry) -> str:
+    return urlsafe_b64encode(f"{last.at}/{last.id}".encode()).rstrip(b"=").decode()
+
+
+def _read_cursor(cursor: str) -> tuple[Millis, str, int]:
+    """The (at, writer, seq) after which a page begins. It only positions: it opens nothing."""
+    try:
+        found = _PLACE.fullmatch(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii"))
+    except (binascii.Error, ValueError):
+        found = None
+    if found is None:
+        raise BadRequest("This is no cursor of a list.", code="bad_query", hint="Take `next` of the page before.")
+    return int(found[1]), found[2], int(found[3])
 
 
 def _links(rows: Iterable[tuple[Any, ...]]) -> Iterator[Link]:

@@ -28,7 +28,8 @@ def strict(app: web.Application) -> None:
     def make(*, loop: asyncio.AbstractEventLoop | None = None, **options: Any) -> web.Server:
         app._set_loop(loop)
         app.freeze()
-        return _Server(app._handle, request_factory=app._make_request, loop=app._loop, **options)
+        handler: Any = app._handle
+        return _Server(handler, request_factory=app._make_request, loop=app._loop, **options)
 
     app._make_handler = make  # type: ignore[method-assign]  # what makes connections is handed over nowhere else
 
@@ -46,6 +47,11 @@ class _Connection(web.RequestHandler):
         if status >= 500 or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
         return unreadable()
+
+    def log_exception(self, *args: Any, **told: Any) -> None:
+        # Reading on to the end of a body that was refused already: aiohttp would log a trace for each.
+        if not isinstance(told.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **told)
 
 
 class _Server(web.Server):

@@ -147,9 +147,6 @@ def test_connectors_check(own: Own, world: World) -> None:
 
 
 LATER = [
-    "access agent mailbot",
-    "access user a",
-    "keys rotate",
     "connectors import openapi x.yaml",
     "connectors accept x",
     "policy replay",
@@ -208,6 +205,25 @@ def test_db_migrate(own: Own) -> None:
     assert service.agent.execute("echo.say", "a@example.com", params={"text": "x"}).status == 200
 
 
+def test_access_says_what_was_used_and_what_never(own: Own) -> None:
+    service = own()
+    service.start()
+    assert service.agent.execute("echo.say", "a@example.com", params={"text": "x"}).status == 200
+    service.stop()
+    config = tomllib.loads((service.folder / "config.toml").read_text())
+    name = next(iter(config["agents"]))
+    done = service.command("access", "agent", name, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [each["name"] for each in report["actions"] if each["last_use"]] == ["echo.say"]
+    assert tomllib.loads(report["narrower"])["actions"] == ["echo.say"]
+    assert [each["user"] for each in report["users"]["acted_for"]] == ["a@example.com"]
+    done = service.command("access", "user", "A@Example.com")
+    assert done.returncode == 0, done.stderr
+    assert "echo.say" in done.stdout
+    assert service.command("access", "user", "nobody@example.com").returncode == 1
+
+
 EXPRESSIONS = [
     ("params.txet == 'shadow'", "text"),
     ("params.text == 7", ""),
@@ -215,7 +231,7 @@ EXPRESSIONS = [
     ("user.group == 'x'", "groups"),
     ("params.text.matches('x')", "matches"),
     ("params.text == ", ""),
-    ("history.same_action_1h > 1", "history"),
+    ("history.same_action_1d > 1", "same_action_1h"),
     ("'x' in lables", "labels"),
     ("'x' == labels", ""),
     ("task.count > 1", "task"),

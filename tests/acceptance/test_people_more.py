@@ -201,26 +201,19 @@ def test_what_later_stages_bring_is_refused(busy: Office, word: str, person: str
     for path in (
         "/events",
         "/connections",
-        "/metrics",
         "/openapi.json",
-        "/admin/audit",
         "/mcp",
         "/me",
         "/signin",
         "/console",
     ):
         assert busy.service.agent.get(path).status == 404, path
-    for words in (
-        ["access", "agent", "x"],
-        ["keys", "rotate"],
-    ):
-        assert busy.service.command(*words).returncode == 2, words
     found = busy.service.agent.execute("desk.free", person, params={"text": word}).json
     assert not {"metadata", "task", "released"} & set(found)
-    busy.service.write("policies-new.toml", POLICIES.replace("params.count > 100", "history.same_action_1h > 1"))
+    busy.service.write("policies-new.toml", POLICIES.replace("params.count > 100", "task.count > 1"))
     came = busy.service.command("policy", "check", str(busy.service.folder / "policies-new.toml"))
     assert came.returncode == 1
-    assert "history" in came.stdout + came.stderr
+    assert "task" in came.stdout + came.stderr
 
 
 def test_streams_refuse_what_they_do_not_know(busy: Office, word: str, person: str) -> None:

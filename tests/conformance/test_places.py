@@ -21,18 +21,18 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from jit_auth.core.ids import new_id
 from jit_auth.errors import StorageError
-from jit_auth.model import Card, Change, Insert, Outbox, Stale, Token
+from jit_auth.model import Card, Change, History, Insert, Outbox, Past, Stale, Token
 from jit_auth.storage import place, schema, tables
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from tests.conformance.world import AGENT, World, at, execution, refused, together, unit, written
 from tests.postgres import Server
 
-NEWER = '''"""A later revision."""
+NEWER = f'''"""A later revision."""
 from alembic import op
 import sqlalchemy as sa
-revision = "0004"
-down_revision = "0003"
+revision = "later"
+down_revision = "{schema.HEAD}"
 def upgrade():
     op.create_table("later", sa.Column("id", sa.Text, primary_key=True))
 '''
@@ -115,7 +115,7 @@ def migrations(tmp_path: Path) -> Path:
     """The project's revisions and one more."""
     folder = tmp_path / "revisions"
     shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "r0004.py").write_text(NEWER)
+    (folder / "versions" / "later.py").write_text(NEWER)
     return folder
 
 
@@ -125,8 +125,10 @@ async def test_an_older_schema_is_upgraded_on_sqlite(sqlite_world: World, tmp_pa
     await written(store, Insert(row))
     await store.close()
     newer = migrations(tmp_path)
-    await asyncio.to_thread(schema.prepare_sqlite, sqlite_world.path, sqlite_world.vault, head="0004", migrations=newer)
-    assert await sqlite_world.sql("SELECT version_num FROM alembic_version") == [("0004",)]
+    await asyncio.to_thread(
+        schema.prepare_sqlite, sqlite_world.path, sqlite_world.vault, head="later", migrations=newer
+    )
+    assert await sqlite_world.sql("SELECT version_num FROM alembic_version") == [("later",)]
     assert await sqlite_world.sql("SELECT count(*) FROM later") == [(0,)]
     with pytest.raises(StorageError, match="newer version"):
         await sqlite_world.open()
@@ -138,13 +140,13 @@ async def test_an_older_schema_on_postgresql_waits_for_its_command(empty_postgre
     newer = migrations(tmp_path)
 
     async def prepare(upgrade: bool) -> None:
-        await schema.prepare_postgres(world.url, world.vault, upgrade=upgrade, head="0004", migrations=newer)
+        await schema.prepare_postgres(world.url, world.vault, upgrade=upgrade, head="later", migrations=newer)
 
     with pytest.raises(StorageError, match="older schema") as raised:
         await prepare(False)
     assert "jit-auth db migrate" in raised.value.hint
     await prepare(True)
-    assert await world.sql("SELECT version_num FROM alembic_version") == [("0004",)]
+    assert await world.sql("SELECT version_num FROM alembic_version") == [("later",)]
     await prepare(False)
     with pytest.raises(StorageError, match="newer version"):
         await world.open()
@@ -279,13 +281,16 @@ async def test_a_hundred_thousand_paused_executions_cost_a_start_nothing(sqlite_
 
 
 BEFORE_PEOPLE = (
+    "DROP TABLE swept", "DROP INDEX execution_over",
     "DROP INDEX card_person", "ALTER TABLE card DROP COLUMN role", "ALTER TABLE outbox DROP COLUMN agent",
     "ALTER TABLE outbox DROP COLUMN endpoint", "ALTER TABLE outbox DROP COLUMN told", "DROP TABLE pass",
     "DROP TABLE tally", "DROP INDEX execution_paused", "DROP INDEX audit_told",
     "ALTER TABLE audit DROP COLUMN told", "DROP TABLE session", "DROP TABLE identity", "DROP TABLE code",
     "DROP TABLE passkey", "DROP TABLE challenge", "DROP INDEX execution_person", "DROP INDEX ask_open",
+    "DROP INDEX execution_used", "DROP INDEX audit_at",
     "CREATE INDEX ask_open ON ask (agent, person, provider) WHERE state = 'open'",
-    "UPDATE alembic_version SET version_num = '0001'",
+    *(f"DROP INDEX execution_{name}" for name in ("same", "origin", "denied", "succeeded")),
+    "ALTER TABLE execution DROP COLUMN origin", "UPDATE alembic_version SET version_num = '0001'",
 )  # fmt: skip
 
 
@@ -312,3 +317,5 @@ async def test_what_the_first_schema_held_is_read_and_written_after_the_upgrade(
     assert (due.kind, due.endpoint, (await store.reveal(due)).access) == ("revoke", "", "t")
     await written(store, Change(found, {"due": None}))
     assert (await store.audit.verify()).breaks == ()
+    before = Past(agent=row.agent, user=row.user, action=row.action, names=("same_action_24h", "agent_action_1h"))
+    assert await store.history(before) == History(same_action_24h=1, agent_action_1h=1)

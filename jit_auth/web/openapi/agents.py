@@ -15,13 +15,13 @@ from jit_auth.web.openapi.parts import (
     in_header,
     in_path,
     in_query,
-    maybe,
+    listed,
     operation,
     ref,
     text,
     united,
 )
-from jit_auth.web.openapi.schemas import CURSOR, EXECUTION_ID, PERSON, STATES, TIME
+from jit_auth.web.openapi.schemas import CURSOR, EXECUTION_ID, LIMIT, PERSON, STATES, TIME
 
 AGENT: Refusals = united(
     EVERYWHERE,
@@ -29,7 +29,6 @@ AGENT: Refusals = united(
 )
 _TOKEN = ("agentToken",)
 _ID = in_path("id", "An execution's id.", {**EXECUTION_ID, "format": "jit-auth-execution"})
-_LIMIT = in_query("limit", "How many at most: 50, above 200 counts as 200.", {"type": "integer", "minimum": 1})
 _CURSOR = in_query("cursor", "`next` of the page before.", CURSOR)
 _ONE_OF = "|".join(STATES)
 _EXECUTION = ref("Execution")
@@ -51,10 +50,6 @@ def _health(id: str, summary: str, codes: tuple[str, ...], *, refused: tuple[str
     if refused:
         answers[503] = answer({"type": "string", "enum": list(refused)}, "It does not", media="text/plain")
     return operation(id, summary, tag="health", answers=answers, refusals={})
-
-
-def _listed(of: str) -> Json:
-    return closed({"items": {"type": "array", "items": ref(of)}, "next": maybe(text())})
 
 
 def _execute() -> Json:
@@ -141,10 +136,10 @@ OPERATIONS: dict[tuple[str, str], Json] = {
             in_query("status", "One or several, with commas.", text(pattern=f"^({_ONE_OF})(,({_ONE_OF}))*$")),
             in_query("user", "Of this user.", PERSON),
             in_query("updated_since", "Changed at or after this time.", TIME),
-            _LIMIT,
+            LIMIT,
             _CURSOR,
         ],
-        answers={200: answer(_listed("Execution"), "A page")},
+        answers={200: answer(listed("Execution"), "A page")},
         refusals=united(AGENT, {400: ("bad_user",)}),
     ),
     ("GET", "/executions/{id}"): operation(
@@ -179,8 +174,8 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "The actions this agent may use, by name",
         tag="agents",
         security=_TOKEN,
-        parameters=[_LIMIT, in_query("cursor", "`next` of the page before.", text())],
-        answers={200: answer(_listed("Action"), "A page")},
+        parameters=[LIMIT, in_query("cursor", "`next` of the page before.", text())],
+        answers={200: answer(listed("Action"), "A page")},
         refusals=AGENT,
     ),
     ("GET", "/actions/{name}"): operation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jit_auth.web.admin import KINDS
+from jit_auth.web.admin import KINDS, LONGEST_REASON
 from jit_auth.web.openapi.parts import (
     EVERYWHERE,
     Json,
@@ -11,12 +11,14 @@ from jit_auth.web.openapi.parts import (
     body,
     closed,
     in_path,
+    in_query,
+    listed,
     operation,
     ref,
     text,
     united,
 )
-from jit_auth.web.openapi.schemas import COUNT, EXECUTION_ID, REASON, TIME
+from jit_auth.web.openapi.schemas import COUNT, EXECUTION_ID, LIMIT, PERSON, REASON, TIME
 
 ADMIN: Refusals = united(
     EVERYWHERE,
@@ -33,6 +35,30 @@ POSTED: Refusals = united(
 _MISSING: Refusals = {404: ("not_found",)}
 _WHY = body(closed({"reason": REASON}, []), needed=False)
 _MUST_SAY_WHY = body(closed({"reason": REASON}))
+
+
+_REPORT: Json = {
+    "type": "object",
+    "properties": {"agent": text(), "user": text(), "at": TIME},
+    "required": ["at"],
+    "oneOf": [{"required": ["agent"]}, {"required": ["user"]}],
+}
+_EXPLAINED: Json = {
+    "type": "object",
+    "properties": {
+        "execution": EXECUTION_ID,
+        "action": text(),
+        "agent": text(),
+        "chain": {"type": "array", "items": text()},
+        "now": TIME,
+        "decision": {"type": "object"},
+        "recorded": {"type": ["object", "null"]},
+        "with_shadow": {"type": ["object", "null"]},
+        "labels": {"type": "array", "items": {"type": "object"}},
+        "rules": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["execution", "action", "agent", "chain", "now", "decision", "recorded", "labels", "rules"],
+}
 
 
 def admin(id: str, summary: str, role: str, **parts: object) -> Json:
@@ -53,7 +79,7 @@ def _revoke() -> Json:
         "The kill switch",
         "operator",
         body=body({"oneOf": one}),
-        answers={200: answer(ref("Cut"), "It is cut")},
+        answers={200: answer(ref("Report"), "It is cut")},
         refusals=united(POSTED, _MISSING, {400: ("bad_user",)}),
     )
 
@@ -79,6 +105,64 @@ OPERATIONS: dict[tuple[str, str], Json] = {
             )
         },
         refusals=united(POSTED, _MISSING, {409: ("not_unknown",)}),
+    ),
+    ("GET", "/metrics"): admin(
+        "metrics",
+        "Metrics in Prometheus' format",
+        "viewer",
+        answers={200: answer({"type": "string"}, "The metrics", media="text/plain")},
+        refusals=ADMIN,
+    ),
+    ("GET", "/admin/access"): admin(
+        "access",
+        "The blast radius: what an agent, or everybody in a user's name, can reach now",
+        "viewer",
+        parameters=[
+            in_query("agent", "Its name; exactly one of the two.", text(format="jit-auth-agent")),
+            in_query("user", "Their id.", PERSON),
+        ],
+        answers={200: answer(_REPORT, "The report")},
+        refusals=united(ADMIN, _MISSING, {400: ("bad_user",)}),
+    ),
+    ("GET", "/admin/audit"): admin(
+        "audit",
+        "The record, newest first",
+        "viewer",
+        parameters=[
+            in_query("since", "At or after this time.", TIME),
+            in_query("execution", "Of this execution.", {**EXECUTION_ID, "format": "jit-auth-execution"}),
+            LIMIT,
+            in_query("cursor", "`next` of the page before.", text(format="jit-auth-place")),
+        ],
+        answers={200: answer(listed("Record"), "A page")},
+        refusals=united(ADMIN, _MISSING),
+    ),
+    ("GET", "/admin/explain"): admin(
+        "explain",
+        "A stored execution through today's rules",
+        "viewer",
+        parameters=[in_query("execution", "Its id.", {**EXECUTION_ID, "format": "jit-auth-execution"}, needed=True)],
+        answers={200: answer(_EXPLAINED, "Every rule, with what it read")},
+        refusals=united(ADMIN, {404: ("not_found", "unknown_action")}),
+    ),
+    ("DELETE", "/admin/users/{id}"): admin(
+        "eraseUser",
+        "Erase a person: cut them off, destroy their key and id",
+        "security",
+        parameters=[in_path("id", "Their id.", {**PERSON, "format": "jit-auth-user"})],
+        body=body(closed({"reason": text(maxLength=LONGEST_REASON)}, []), needed=False),
+        answers={
+            200: answer(
+                {
+                    "allOf": [
+                        ref("Report"),
+                        {"properties": {"erased": {"const": True}}, "required": ["user", "erased"]},
+                    ]
+                },
+                "They are erased",
+            )
+        },
+        refusals=united(POSTED, _MISSING, {400: ("bad_user",)}),
     ),
     ("POST", "/admin/agents/{id}/suspend"): admin(
         "suspendAgent",

@@ -134,12 +134,17 @@ def maybe(schema: Json) -> Json:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+def listed(of: str) -> Json:
+    """A page of a list."""
+    return closed({"items": {"type": "array", "items": ref(of)}, "next": maybe(text())})
+
+
 def in_path(name: str, says: str, schema: Json | None = None) -> Json:
     return _parameter("path", name, says, schema, needed=True)
 
 
-def in_query(name: str, says: str, schema: Json | None = None) -> Json:
-    return _parameter("query", name, says, schema)
+def in_query(name: str, says: str, schema: Json | None = None, *, needed: bool = False) -> Json:
+    return _parameter("query", name, says, schema, needed=needed)
 
 
 def in_header(name: str, says: str, schema: Json | None = None, *, needed: bool = False) -> Json:

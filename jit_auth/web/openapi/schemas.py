@@ -6,7 +6,7 @@ from typing import get_args
 
 from jit_auth.model import State
 from jit_auth.web.admin import KINDS, LONGEST_REASON
-from jit_auth.web.openapi.parts import Json, closed, maybe, ref, text
+from jit_auth.web.openapi.parts import Json, closed, in_query, maybe, ref, text
 
 _TAIL = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 """Of an id: 48 bits of time, 80 of chance."""
@@ -20,6 +20,7 @@ COUNT: Json = {"type": "integer", "minimum": 0}
 REASON = text("Why: it goes on record.", minLength=1, maxLength=LONGEST_REASON, pattern=r"\S")
 PERSON = text("An id of a person: an address, or a name.", minLength=1, maxLength=254, format="jit-auth-person")
 CURSOR = text("`next` of the page before.", format="jit-auth-cursor")
+LIMIT = in_query("limit", "How many at most: 50, above 200 counts as 200.", {"type": "integer", "minimum": 1})
 RISK: Json = {"enum": ["low", "medium", "high", "critical"]}
 STATES = get_args(State)
 
@@ -53,7 +54,7 @@ _EXECUTION = {
     "chain": {**TEXTS, "minItems": 1},
     "account": maybe(text()),
     "summary": text("One line for people."),
-    "params": ANY_OBJECT,
+    "params": maybe(ANY_OBJECT),
     "edited_by": maybe(text()),
     "reason": maybe(text()),
     "status": {"enum": list(STATES)},
@@ -105,7 +106,11 @@ SCHEMAS: dict[str, Json] = {
         ["action"],
     ),
     "Execution": closed(
-        {**_EXECUTION, "joined": {"const": True, "description": "An equal call was paused: this is that one."}},
+        {
+            **_EXECUTION,
+            "joined": {"const": True, "description": "An equal call was paused: this is that one."},
+            "removed": {**TEXTS, "description": "What was kept no longer, by retention or erasure."},
+        },
         list(_EXECUTION),
     ),
     "Consent": _CONSENT,
@@ -143,19 +148,30 @@ SCHEMAS: dict[str, Json] = {
             "params": {**ANY_OBJECT, "description": "JSON Schema of the parameters."},
         }
     ),
-    "Cut": {
-        **closed(
-            {
-                **{kind: text() for kind in KINDS},
-                "cut": closed(dict.fromkeys(("grants", "consents", "sessions", "executions", "passes"), COUNT)),
-                "revoked": COUNT,
-                "pending": COUNT,
-                "unrevocable": {**TEXTS, "description": "Providers that take nothing back."},
-            },
-            ["cut", "revoked", "pending", "unrevocable"],
-        ),
+    "Report": {
+        "type": "object",
+        "description": "What was cut, of whatever is named.",
+        "properties": {
+            **{kind: text() for kind in KINDS},
+            "cut": closed(dict.fromkeys(("grants", "consents", "sessions", "executions", "passes"), COUNT)),
+            "revoked": COUNT,
+            "pending": COUNT,
+            "unrevocable": {**TEXTS, "description": "Providers that take nothing back."},
+        },
+        "required": ["cut", "revoked", "pending", "unrevocable"],
         "oneOf": [{"required": [kind]} for kind in KINDS],
     },
+    "Record": closed(
+        {
+            "id": text(),
+            "at": TIME,
+            "actor": text(),
+            "user": maybe(text("A pseudonym, once they are erased.")),
+            "agent": maybe(text()),
+            "execution": maybe(text()),
+            "what": {"type": "array", "items": {"type": "object", "required": ["do"]}},
+        }
+    ),
 }
 
 SECURITY: dict[str, Json] = {
