@@ -8,12 +8,13 @@ WORKERS ?= 2
 AUTO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check attack audit sbom format clean
+.PHONY: help demo test fuzz check attack audit sbom format clean
 
 help:
 	@echo "make demo          the whole way, on this machine: an agent asks, people decide, the call is sent once"
 	@echo "make demo AUTO=1   the same, and the demo plays the people too"
 	@echo "make test          all tests (about five minutes on two cores)"
+	@echo "make fuzz          schemathesis against /openapi.json of a running service, for ten minutes"
 	@echo "make check         lint, format, types, import contracts"
 	@echo "make attack        the tests of every attack that THREAT_MODEL.md and docs/security.md name"
 	@echo "make audit         known advisories against what is installed (asks the network)"
@@ -26,6 +27,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+fuzz: $(VENV)/.installed-dev
+	FUZZ_SECONDS=150 $(BIN)/python -m pytest -n 0 tests/integration/openapi
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -65,7 +65,7 @@ from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
 from jit_auth.watch import Watch
 from jit_auth.watch.metrics import Present
-from jit_auth.web import approve, connect
+from jit_auth.web import approve, connect, openapi
 from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
 from jit_auth.web.codes import CodePages
@@ -303,7 +303,8 @@ async def build(
         watch.metrics.present = lambda: Present(
             store.epoch, memory.belief.halted, store.bundle != current.bundle.hash, reloads.failed, store.skew
         )
-        app = application(routes, {settings.server.host, *settings.server.hosts}, ready, watch.request)
+        hosts = {settings.server.host, *settings.server.hosts}
+        app = application([*routes, openapi.route(routes)], hosts, ready, watch.request)
         service = Service(app, engine, worker, store, reloads, scrapes.alone(settings.server.metrics_listen))
         yield service
         await dispatcher.drain(30)

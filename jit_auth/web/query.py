@@ -11,7 +11,9 @@ from aiohttp import web
 from jit_auth.errors import BadRequest
 
 LONGEST_WAIT = 60
-_INTEGER = re.compile(r"\d{1,9}")
+MOST = 200
+"""Items of a page."""
+_INTEGER = re.compile(r"0*([0-9]+)")
 
 
 def only(names: Collection[str], known: Collection[str], what: str) -> None:
@@ -37,18 +39,28 @@ def seconds(text: str | None, default: int = 0) -> int:
     """A `wait`: above 60 counts as 60; below 0 or no integer is a BadRequest."""
     if text is None:
         return default
-    if not _INTEGER.fullmatch(text):
+    found = _number(text, LONGEST_WAIT)
+    if found is None:
         raise BadRequest("`wait` is a number of seconds from 0 to 60.", code="bad_query", hint="For example wait=30.")
-    return min(int(text), LONGEST_WAIT)
+    return found
 
 
 def limit(text: str | None) -> int:
     """A page's size: 50, at most 200."""
     if text is None:
         return 50
-    if not _INTEGER.fullmatch(text) or int(text) < 1:
+    found = _number(text, MOST)
+    if not found:
         raise BadRequest("`limit` is a number from 1 to 200.", code="bad_query", hint="For example limit=50.")
-    return min(int(text), 200)
+    return found
+
+
+def _number(text: str, most: int) -> int | None:
+    """What the digits say, or `most` where that is more; None for what is no whole number."""
+    fit = _INTEGER.fullmatch(text)
+    if fit is None:
+        return None
+    return most if len(fit[1]) > 9 else min(int(fit[1]), most)
 
 
 def prefer(request: web.Request) -> int | None:

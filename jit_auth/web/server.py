@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from jit_auth.errors import Misdirected, Problem, StorageError
-from jit_auth.web import problem
+from jit_auth.web import problem, wire
 from jit_auth.web.patience import PATIENCE, Patience
 
 log = logging.getLogger(__name__)
@@ -61,20 +61,28 @@ def application(
     rest = _Rest("/")
     rest.add_route("*", guarded(_nowhere, known, "*", patience, watching))
     app.router.register_resource(rest)
-    if hot is not None:
-        _straight(app, hot)
+    _straight(app, hot)
+    wire.strict(app)
     return app
 
 
-def _straight(app: web.Application, hot: Handler) -> None:
+def _straight(app: web.Application, hot: Handler | None) -> None:
     """Agents' calls go to their handler without aiohttp's router, which costs a twentieth of one (measured). Whatever
-    is not plainly such a call takes the usual way."""
+    is not plainly such a call takes the usual way, and what aiohttp refuses there (`Expect`, CONNECT) has our shape."""
     routed, (method, path) = app._handle, HOT
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        if request.raw_path == path and request.method == method and "Expect" not in request.headers:
+        if (
+            hot is not None
+            and request.raw_path == path
+            and request.method == method
+            and "Expect" not in request.headers
+        ):
             return await hot(request)
-        return await routed(request)
+        try:
+            return await routed(request)
+        except web.HTTPException as error:
+            return _http(error)[0]
 
     app._handle = handle  # type: ignore[method-assign]  # aiohttp has no other place before its router
 
@@ -123,6 +131,8 @@ def guarded(
             return away, error.code
         except web.HTTPException as error:
             return _http(error)
+        except web.RequestPayloadError:
+            return wire.unreadable(), "bad_request"
         except Exception as error:
             if isinstance(error, ConnectionError) and request.transport is None:
                 # The client has gone: no fault of a handler, and nothing that may fill the log (THREAT_MODEL 58).
@@ -137,7 +147,7 @@ def guarded(
 class _Rest(web.PlainResource):
     """Fits whatever no other resource does, `OPTIONS *` too. Registered last.
 
-    (The target of CONNECT has no path, so that aiohttp asks no resource: its own 404 is the answer.)
+    (The target of CONNECT has no path, so that aiohttp asks no resource: 404.)
     """
 
     async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo, set[str]]:
@@ -166,6 +176,7 @@ def host_of(header: str) -> str:
 _CODES = {
     404: ("not_found", "There is nothing here.", "The routes are in the documentation of the HTTP API."),
     405: ("method_not_allowed", "Not by this method.", "`Allow` names the methods."),
+    417: ("expectation_failed", "Nothing but `100-continue` is expected here.", "Leave `Expect` out."),
     413: ("too_large", "The body is too large.", "A call has at most 64 KiB."),
 }
 

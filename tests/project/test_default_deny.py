@@ -17,7 +17,8 @@ from jit_auth.config.load import load
 from jit_auth.loading import load_bundle
 from tests.project.tree import ROOT
 
-OPEN = {"/healthz", "/readyz"}
+HEALTH = {"/healthz", "/readyz"}
+OPEN = {*HEALTH, "/openapi.json"}
 PAGES = ("/connect/", "/approvals/", "/oauth/callback/")
 CONFIG = """
 [storage]
@@ -91,7 +92,7 @@ async def test_unknown_paths_and_methods_are_problems(service: Service) -> None:
 
 async def test_health_is_a_code_only_and_answers_under_any_host(service: Service) -> None:
     async with TestClient(TestServer(service.app)) as client:
-        for path in sorted(OPEN):
+        for path in sorted(HEALTH):
             reply = await client.get(path, headers={"Host": "probe.example"})
             assert (reply.status, await reply.text()) == (200, "ok")
         reply = await client.get("/actions", headers={"Host": "probe.example", "Authorization": "Bearer tok"})

@@ -1,6 +1,6 @@
 """A whole service in the test's own loop: real HTTP, a real store, and fakes that misbehave on demand.
 
-Nothing is replaced but the clock, which tests move forward.
+Nothing is replaced but the clock, which tests move forward. Every answer is held to the OpenAPI document.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import ClientSession, web
 
@@ -26,6 +27,7 @@ from jit_auth.web.patience import runner_of
 from tests.fakes.browser import Browser
 from tests.fakes.mail_api import MailApi
 from tests.fakes.provider_odd import OddProvider
+from tests.integration.service.described import conforms
 from tests.ports import free_port
 
 AGENT = "jat_agt_" + "a" * 43
@@ -180,6 +182,7 @@ paths = ["policies.toml"]
         async with self.session.request(method, self.url + path, json=body, headers=told) as reply:
             text = await reply.text()
             found = await reply.json(content_type=None) if text else None
+            conforms(method, path, reply.status, reply.content_type, found)
             return Answer(reply.status, dict(reply.headers), found)
 
     async def execute(
@@ -236,7 +239,9 @@ paths = ["policies.toml"]
     async def decide(self, url: str, decision: str = "approve", **more: Any) -> Answer:
         """Post a decision as JSON."""
         async with self.session.post(url, json={"decision": decision} | more) as reply:
-            return Answer(reply.status, dict(reply.headers), await reply.json(content_type=None))
+            found = await reply.json(content_type=None)
+            conforms("POST", urlsplit(url).path, reply.status, reply.content_type, found)
+            return Answer(reply.status, dict(reply.headers), found)
 
 
 @asynccontextmanager

@@ -1,0 +1,187 @@
+"""Schemas that several operations share: the execution and what is in it, an action, a problem, a report of a cut."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from jit_auth.model import State
+from jit_auth.web.admin import KINDS, LONGEST_REASON
+from jit_auth.web.openapi.parts import Json, closed, in_query, maybe, ref, text
+
+_TAIL = "[0-7][0-9a-hjkmnp-tv-z]{25}"
+"""Of an id: 48 bits of time, 80 of chance."""
+
+EXECUTION_ID = text(pattern=f"^exe_{_TAIL}$")
+DIGEST = text("SHA-256 of exactly what is sent and for whom.", pattern="^sha256:[0-9a-f]{64}$")
+TIME = text(format="date-time")
+TEXTS: Json = {"type": "array", "items": {"type": "string"}}
+ANY_OBJECT: Json = {"type": "object"}
+COUNT: Json = {"type": "integer", "minimum": 0}
+REASON = text("Why: it goes on record.", minLength=1, maxLength=LONGEST_REASON, pattern=r"\S")
+PERSON = text("An id of a person: an address, or a name.", minLength=1, maxLength=254, format="jit-auth-person")
+CURSOR = text("`next` of the page before.", format="jit-auth-cursor")
+LIMIT = in_query("limit", "How many at most: 50, above 200 counts as 200.", {"type": "integer", "minimum": 1})
+RISK: Json = {"enum": ["low", "medium", "high", "critical"]}
+STATES = get_args(State)
+
+_CONSENT = closed(
+    {
+        "kind": {"const": "consent"},
+        "provider": text(),
+        "missing_scopes": TEXTS,
+        "new_agent": {"type": "boolean", "description": "Others of this user's agents have these scopes already."},
+        "url": text("Where the user consents.", format="uri"),
+        "expires_at": TIME,
+        "last_error": text("What the provider answered when it was last tried."),
+    },
+    ["kind", "provider", "missing_scopes", "new_agent", "url", "expires_at"],
+)
+_APPROVAL = closed(
+    {
+        "kind": {"const": "approval"},
+        "id": text(pattern=f"^apr_{_TAIL}$"),
+        "from": TEXTS,
+        "need": {"type": "integer", "minimum": 1},
+        "approved_by": {"anyOf": [TEXTS, COUNT], "description": "A count where this agent is told no names."},
+        "expires_at": TIME,
+    }
+)
+_EXECUTION = {
+    "id": EXECUTION_ID,
+    "action": text(),
+    "user": maybe(text()),
+    "agent": text(),
+    "chain": {**TEXTS, "minItems": 1},
+    "account": maybe(text()),
+    "summary": text("One line for people."),
+    "params": maybe(ANY_OBJECT),
+    "edited_by": maybe(text()),
+    "reason": maybe(text()),
+    "status": {"enum": list(STATES)},
+    "digest": maybe(DIGEST),
+    "labels": TEXTS,
+    "decision": closed(
+        {
+            "effect": {"enum": ["allow", "require_approval", "deny"]},
+            "rules": TEXTS,
+            "reasons": TEXTS,
+            "policy": text("Hash of the rules."),
+        }
+    ),
+    "waiting_for": {"type": "array", "items": {"oneOf": [ref("Consent"), ref("Approval")]}},
+    "result": maybe(ref("Result")),
+    "error": maybe(ref("Error")),
+    "created_at": TIME,
+    "updated_at": TIME,
+    "expires_at": TIME,
+}
+
+SCHEMAS: dict[str, Json] = {
+    "Problem": {
+        "type": "object",
+        "description": "RFC 9457. `code` is what programs read; `hint` says what to do.",
+        "properties": {
+            "type": {"const": "about:blank"},
+            "title": text(),
+            "status": {"type": "integer"},
+            "code": text(pattern="^[a-z][a-z_]*$"),
+            "detail": text(),
+            "hint": text(),
+            "faults": {"type": "array", "items": ref("Fault")},
+        },
+        "required": ["type", "title", "status", "code", "detail", "hint"],
+    },
+    "Fault": closed({"pointer": text("A JSON pointer into the body."), "message": text()}),
+    "Call": closed(
+        {
+            "action": text("Its full name.", examples=["mailhub.send_message"]),
+            "user": maybe(PERSON),
+            "params": {**ANY_OBJECT, "description": "As `GET /actions/{name}` says."},
+            "account": maybe(text("Where the user connected several.", maxLength=254)),
+            "reason": maybe(text("Why, in the agent's words.", maxLength=2_000)),
+            "expires_in": {"type": "integer", "minimum": 60, "maximum": 1_209_600, "description": "Seconds."},
+            "callback_url": maybe(text("Under one of the agent's `callback_urls`.", maxLength=2_000)),
+            "return_url": maybe(text("Under one of the agent's `return_urls`.", maxLength=2_000)),
+        },
+        ["action"],
+    ),
+    "Execution": closed(
+        {
+            **_EXECUTION,
+            "joined": {"const": True, "description": "An equal call was paused: this is that one."},
+            "removed": {**TEXTS, "description": "What was kept no longer, by retention or erasure."},
+        },
+        list(_EXECUTION),
+    ),
+    "Consent": _CONSENT,
+    "Approval": _APPROVAL,
+    "Result": closed(
+        {
+            "status": {"type": "integer"},
+            "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+            "body": {"description": "Parsed for JSON, a string for text, else `{base64}`."},
+            "untrusted": {"const": True},
+            "truncated": {"const": True},
+        },
+        ["status", "headers", "body", "untrusted"],
+    ),
+    "Error": closed(
+        {"code": text(), "message": text(), "hint": text(), "by": maybe(text()), "feedback": maybe(text())}
+    ),
+    "Denied": {
+        "allOf": [
+            ref("Problem"),
+            {"type": "object", "properties": {"execution": ref("Execution")}, "required": ["execution"]},
+        ]
+    },
+    "Action": closed(
+        {
+            "name": text(),
+            "title": text(),
+            "summary": text(),
+            "connector": text(),
+            "provider": text(),
+            "risk": RISK,
+            "effect": {"enum": ["read", "create", "update", "delete"]},
+            "scopes": TEXTS,
+            "any_scopes": TEXTS,
+            "params": {**ANY_OBJECT, "description": "JSON Schema of the parameters."},
+        }
+    ),
+    "Report": {
+        "type": "object",
+        "description": "What was cut, of whatever is named.",
+        "properties": {
+            **{kind: text() for kind in KINDS},
+            "cut": closed(dict.fromkeys(("grants", "consents", "sessions", "executions", "passes"), COUNT)),
+            "revoked": COUNT,
+            "pending": COUNT,
+            "unrevocable": {**TEXTS, "description": "Providers that take nothing back."},
+        },
+        "required": ["cut", "revoked", "pending", "unrevocable"],
+        "oneOf": [{"required": [kind]} for kind in KINDS],
+    },
+    "Record": closed(
+        {
+            "id": text(),
+            "at": TIME,
+            "actor": text(),
+            "user": maybe(text("A pseudonym, once they are erased.")),
+            "agent": maybe(text()),
+            "execution": maybe(text()),
+            "what": {"type": "array", "items": {"type": "object", "required": ["do"]}},
+        }
+    ),
+}
+
+SECURITY: dict[str, Json] = {
+    "agentToken": {"type": "http", "scheme": "bearer", "description": "An agent's own token ([agents.X])."},
+    "adminToken": {"type": "http", "scheme": "bearer", "description": "An admin's token ([admins.X])."},
+    "appSecret": {"type": "http", "scheme": "bearer", "description": "`[users] app_secret`."},
+    "slackSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Slack-Signature",
+        "description": "v0, over X-Slack-Request-Timestamp and the body as it came.",
+    },
+}
