@@ -124,6 +124,12 @@ class Dispatcher:
             self.spawn(self.advance(execution_id))
         return execution
 
+    def resume(self, execution: Execution) -> None:
+        """Somebody asks again for a call whose intent was written while the database went away, and who wrote it was
+        not told so: it goes on now, and not only when its attempt's time has run out."""
+        if (execution.id, execution.attempt) in self._unsent:
+            self.spawn(self.advance(execution.id))
+
     async def _load(self, execution_id: str, *, orphan: bool) -> Judged | None:
         opened = await self._store.opened(execution_id)
         if opened is None:
