@@ -101,7 +101,7 @@ async def fill(settings: Settings, count: int, others: int) -> str:
         await asyncio.gather(
             *(store.apply(done(start + step, user, grant, at)) for step, user in enumerate(users[start : start + 500]))
         )
-    sessions = Sessions(store, Mac(vault.derive("sessions")), lambda person: False)
+    sessions = Sessions(store, Mac(store.derive("sessions")), lambda person: False)
     cookie = await sessions.open(PERSON, "oidc", "corp", None)
     await store.close()
     return cookie

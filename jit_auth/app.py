@@ -32,6 +32,7 @@ from jit_auth.engine.consents import Consents
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.current import Current
 from jit_auth.engine.cuts import Cuts, Named
+from jit_auth.engine.erasure import Erasures
 from jit_auth.engine.halts import Halts
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
@@ -45,11 +46,12 @@ from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
 from jit_auth.engine.withdrawals import Withdrawals
 from jit_auth.errors import ChannelError
-from jit_auth.model import Audit, Execution, Unit
+from jit_auth.model import Execution
 from jit_auth.oauth.flow import Flows
 from jit_auth.oauth.held import Held
 from jit_auth.oauth.metadata import Discovery
 from jit_auth.oauth.refresh import Refresher
+from jit_auth.reload import Reload, loaded
 from jit_auth.send.sender import Sender
 from jit_auth.signin.codes import Codes
 from jit_auth.signin.linking import Linking
@@ -58,17 +60,22 @@ from jit_auth.signin.sessions import Sessions
 from jit_auth.signin.site import relying_party
 from jit_auth.signin.stepup import StepUp
 from jit_auth.storage.clock import Clock
+from jit_auth.storage.retention import Keep
 from jit_auth.storage.store import Store
 from jit_auth.vault import Entropy, Vault
+from jit_auth.watch import Watch
+from jit_auth.watch.metrics import Present
 from jit_auth.web import approve, connect
 from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
 from jit_auth.web.codes import CodePages
 from jit_auth.web.confirm import Confirm
+from jit_auth.web.erase import EraseRoute
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
 from jit_auth.web.inspect import Inspection
 from jit_auth.web.me import Me
+from jit_auth.web.metrics import Scrapes
 from jit_auth.web.pages import Pages
 from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.server import application
@@ -98,8 +105,20 @@ class Service:
     engine: Engine
     worker: Worker
     store: Store
+    reloads: Reload
+    """Whether the last reload failed, and how many did."""
+    metrics: web.Application | None = None
+    """For `[server] metrics_listen`."""
     draining: bool = False
     """It was told to stop: calls under way end, no new ones should come."""
+
+    async def reload(self, read: Callable[[], Settings]) -> bool:
+        """Go on with the files as they are now, as `read` reads them; False where they are faulty, and the service
+        goes on as it was. One that drains goes on as it was."""
+        if self.draining or not await self.reloads(read):
+            return False
+        self.worker.wake()
+        return True
 
 
 def announce(store: Store, settings: Settings) -> Callable[[str], str]:
@@ -121,11 +140,12 @@ async def build(
     clock: Clock | None = None,
     write: Callable[[str], object] = stdout,
     opened: Callable[[Store], Store] = lambda store: store,
+    watch: Watch | None = None,
 ) -> AsyncIterator[Service]:
     """A service from settings and bundle, for as long as the context lasts.
 
     `clock` is shifted by tests; `write` gets what the terminal channel prints; `opened` may wrap the store (crash
-    tests do). Raises StorageError, VaultError.
+    tests do); `watch` counts, logs and traces (None: counts alone). Raises StorageError, VaultError.
     """
     vault = Vault(settings.vault.keys)
     async with AsyncExitStack() as stack:
@@ -136,16 +156,20 @@ async def build(
         limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
         make_id = announce(store, settings)
         current = Current(settings, bundle)
-        await store.publish(bundle.hash, "engine")
-        loaded = {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
-        await store.apply(Unit(None, (), Audit(actor="engine", what=(loaded,))))
+        kept = settings.retention
+        store.keep = Keep(kept.params, kept.results, kept.audit)
+        reloads = Reload(store, current)
+        watch = watch or Watch()
+        watch.metrics.catalog = lambda: current.bundle.catalog
+        store.wrote, store.batched = watch.wrote, watch.batched
+        await store.publish(bundle.hash, "engine", loaded(bundle))
         egress = Egress(settings.connectors.allow_private_hosts)
         stack.push_async_callback(egress.close)
         discovery = Discovery(egress, store.now)
         refresher = Refresher(store, egress, discovery=discovery)
         stack.push_async_callback(refresher.close)
-        flows = Flows(store, egress, Mac(vault.derive("oauth-state")), discovery=discovery)
-        tickets = vault.derive("tickets")
+        flows = Flows(store, egress, Mac(store.derive("oauth-state")), discovery=discovery)
+        tickets = store.derive("tickets")
 
         memory = Memory(store)
         await memory.reread()
@@ -164,7 +188,7 @@ async def build(
         undo = Undo(store, memory, current, environment, tickets)
         apps: Apps | None = None
         if settings.users.verify == "app":
-            apps = Apps(store, current, flows, Held(store, Mac(vault.derive("confirmations"))), settings.users.app_url)
+            apps = Apps(store, current, flows, Held(store, Mac(store.derive("confirmations"))), settings.users.app_url)
         consents = Consents(
             store, memory, current, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
         )
@@ -184,12 +208,12 @@ async def build(
         for way in bundle.reach.ways:
             channel = CHANNELS[way.name]
             ports[way.name] = await stack.enter_async_context(channel.open(settings.channels.get(way.name), tools))
-        gather_key = Mac(vault.derive("gather"))
+        gather_key = Mac(store.derive("gather"))
         gathers = Gathers(store, approvals, make_id, gather_key, limits.asks_per_person_hour, environment)
         shows = Shows(store, approvals, consents, gathers, ports, current, public_url, tickets)
 
         def callback_secret(agent: str) -> bytes:
-            return current.settings.callback_secrets.get(agent) or vault.derive(f"callback:{agent}")
+            return current.settings.callback_secrets.get(agent) or store.derive(f"callback:{agent}")
 
         hooks = Hooks(store, egress, settings.webhooks, lambda: current.bundle.agents, callback_secret)
         stack.push_async_callback(hooks.close)
@@ -201,12 +225,12 @@ async def build(
             elif execution.due is not None and execution.process is None:
                 worker.expect(execution.due)  # it is tried again
 
-        dispatcher.moved = moved
+        dispatcher.moved, dispatcher.took, dispatcher.within = moved, watch.took, watch.within
 
         bearers = Bearers(current)
 
         def stopped(agent: str) -> bool:
-            return ("agent", agent) in memory.belief.stops
+            return ("agent", agent) in memory.belief.stops or agent not in current.bundle.agents
 
         async def settle(executions: Sequence[str]) -> None:
             await memory.reread()
@@ -223,18 +247,18 @@ async def build(
         cuts = Cuts(store, egress, named, settle)
         execute = Execute(engine, bearers)
         pages = Pages(public_url, environment)
-        sessions = Sessions(store, Mac(vault.derive("sessions")), approvals.gone)
+        sessions = Sessions(store, Mac(store.derive("sessions")), approvals.gone)
         visits = Visits(sessions, pages, tuple(settings.issuers))
         oidc = await stack.enter_async_context(
-            open_oidc(settings.issuers.values(), public_url=public_url, key=vault.derive("signin"), now=store.now)
+            open_oidc(settings.issuers.values(), public_url=public_url, key=store.derive("signin"), now=store.now)
         )
-        linking = Linking(store, current, Mac(vault.derive("identities")), approvals.gone)
+        linking = Linking(store, current, Mac(store.derive("identities")), approvals.gone)
         signin = SignIn(oidc, linking, visits, pages)
         by_code: tuple[web.RouteDef, ...] = ()
         if settings.users.verify == "email" and isinstance(mail := ports.get("email"), EmailPort):
-            codes = Codes(store, Mac(vault.derive("codes")), mail.send_code)
+            codes = Codes(store, Mac(store.derive("codes")), mail.send_code)
             by_code = tuple(CodePages(engine, codes, visits, pages).routes())
-        handles = Mac(vault.derive("passkeys"))
+        handles = Mac(store.derive("passkeys"))
         stepup = StepUp(store, relying_party(public_url), os.urandom, lambda person: handles.digest(person.encode()))
 
         async def tell(person: str, subject: str, words: str) -> None:
@@ -251,8 +275,10 @@ async def build(
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *Streams(engine, bearers, environment, stopped).routes(),
+            *(scrapes := Scrapes(watch.metrics.text, bearers)).routes(),
             *Administration(cuts, Halts(store), current, bearers).routes(),
             *Inspection(store, current, bearers).routes(),
+            *EraseRoute(Erasures(store, cuts, current, make_id, settle), bearers).routes(),
             *approve.routes(engine, pages, visits, engine, passkeys),
             *connect.routes(engine, pages, visits),
             *by_code,
@@ -269,10 +295,16 @@ async def build(
                 return 503, "clock_skew"
             if store.bundle != current.bundle.hash:
                 return 503, "stale_bundle"
-            return (503, "halted") if memory.belief.halted else (200, "ok")
+            if memory.belief.halted:
+                return 503, "halted"
+            return 200, "reload_failed" if reloads.failed else "ok"
 
-        app = application(routes, {settings.server.host, *settings.server.hosts}, ready)
-        service = Service(app, engine, worker, store)
+        watch.metrics.backlog = store.backlog
+        watch.metrics.present = lambda: Present(
+            store.epoch, memory.belief.halted, store.bundle != current.bundle.hash, reloads.failed, store.skew
+        )
+        app = application(routes, {settings.server.host, *settings.server.hosts}, ready, watch.request)
+        service = Service(app, engine, worker, store, reloads, scrapes.alone(settings.server.metrics_listen))
         yield service
         await dispatcher.drain(30)
 

@@ -28,6 +28,7 @@
     │   └── Unavailable       503    busy, halted, stale_bundle, storage_unavailable, mail_unavailable
     ├── Faults                       what is wrong with files: each `file:line: message`
     ├── StorageError                 the database refused or is away (nothing was committed)
+    ├── RotationRefused              the vault's keys may not be rotated now: nothing was closed
     ├── VaultError                   a sealed value cannot be opened: altered, moved, or its key is not here
     ├── EgressError                  a request of ours to a host that files, agents or people named
     │   ├── AddressRefused           the host resolves to an address we do not go to
@@ -213,6 +214,13 @@ class StorageError(JitAuthError):
 
     code = "storage_unavailable"
     unknown: bool = False
+
+
+class RotationRefused(JitAuthError):
+    """A rotation would leave somebody unable to read, or hide what is wrong."""
+
+    code = "rotation_refused"
+    hint = "Run it again once that is put right: what was wrapped stays wrapped."
 
 
 class VaultError(JitAuthError):

@@ -63,7 +63,7 @@ class Sealer:
     def __init__(self, key_id: str, key: bytes, nonces: Entropy | None = None) -> None:
         self.id = key_id
         self._nonces = nonces or Entropy(_NONCE)
-        self._head = _FORMAT + bytes((len(key_id),)) + key_id.encode()
+        self._head = mark(key_id)
         self._cipher = AESGCM(key)
 
     def seal(
@@ -106,7 +106,7 @@ class DataKey(Sealer):
         self._root = root
 
     def derive(self, label: str) -> bytes:
-        """32 bytes for one purpose (commitments); gone with the person's key."""
+        """32 bytes for one purpose (commitments; of the store's own key: tickets, sessions); gone with the key."""
         return _derive(self._root, label)
 
 
@@ -159,10 +159,20 @@ class Vault:
             )
         return sealer.open(sealed, table=table, row=row, column=column, user=user, provider=provider)
 
-    def new_key(self, user: str) -> tuple[DataKey, bytes]:
-        """A fresh data key for a person (named by pseudonym), and the same wrapped, to be stored."""
+    def new_key(self, user: str, key_id: str | None = None) -> tuple[DataKey, bytes]:
+        """A fresh data key for a person (named by pseudonym), and the same wrapped under the first key, or the one
+        named, to be stored."""
         root = os.urandom(_KEY)
-        return DataKey(root, self._nonces), self.seal(root, table="person", row=user, column="key", user=user, number=1)
+        sealer = self._first if key_id is None else self._sealers[key_id]
+        wrapped = sealer.seal(root, table="person", row=user, column="key", user=user, number=1)
+        return DataKey(root, self._nonces), wrapped
+
+    def rewrap(self, sealed: bytes, *, table: str, row: str, column: str, user: str = "") -> bytes:
+        """The same value for the same place, under the first key. Raises VaultError."""
+        plain = self.open(sealed, table=table, row=row, column=column, user=user)
+        at = 2 + sealed[1]
+        number = int.from_bytes(sealed[at : at + _NUMBER], "big") + 1
+        return self.seal(plain, table=table, row=row, column=column, user=user, number=number)
 
     def unwrap(self, wrapped: bytes, user: str) -> DataKey:
         """The data key of a person. Raises VaultError where `wrapped` is none of theirs."""
@@ -170,6 +180,11 @@ class Vault:
 
     def __repr__(self) -> str:
         return f"Vault({list(self.ids)})"
+
+
+def mark(key_id: str) -> bytes:
+    """What every value that is sealed under this key begins with, and no other."""
+    return _FORMAT + bytes((len(key_id),)) + key_id.encode()
 
 
 def key_id(sealed: bytes) -> str:

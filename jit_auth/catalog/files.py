@@ -84,7 +84,9 @@ def _folders(entry: Path) -> list[Path]:
 
 def _read(folder: Path, name: str, kind: type[T], faults: list[Fault]) -> Found[T] | None:
     try:
-        return (_shipped if folder.parent == shipped_path() else _parse)(folder, name, kind)
+        if folder.parent == shipped_path():
+            return _shipped(folder, name, kind, shown(folder))
+        return _parse(folder, name, kind)
     except Faults as wrong:
         faults.extend(wrong.faults)
         return None
@@ -95,8 +97,10 @@ def _parse(folder: Path, name: str, kind: type[T]) -> Found[T]:
     return Found(folder.resolve().name, folder.resolve().parent, document, convert(document, kind))
 
 
-_shipped = cache(_parse)
-"""What comes with the program changes with it alone."""
+@cache
+def _shipped(folder: Path, name: str, kind: type[T], told_as: str) -> Found[T]:
+    """What comes with the program changes with it alone; `told_as`: how its faults name it, from where we are."""
+    return _parse(folder, name, kind)
 
 
 def _once(what: str, found: Sequence[Found[T]], faults: list[Fault]) -> None:

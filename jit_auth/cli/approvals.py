@@ -44,9 +44,9 @@ def run_list(args: argparse.Namespace) -> int:
     titles = Titles.of(settings)
 
     async def read(store: Store, vault: Vault) -> tuple[list[tuple[Ask, Execution]], tuple[Pass, ...], bool]:
-        asked = [await store.open_asks(kind, MOST) for kind in KINDS]
+        asked = [await store.circles.open_asks(kind, MOST) for kind in KINDS]
         pairs = sorted((pair for some in asked for pair in some), key=lambda pair: pair[0].created)
-        return pairs, await store.passes(), any(len(some) >= MOST for some in asked)
+        return pairs, await store.circles.passes(), any(len(some) >= MOST for some in asked)
 
     pairs, passes, more = with_store(settings, read)
     if args.json:
@@ -89,8 +89,8 @@ def run_link(args: argparse.Namespace) -> int:
 
     async def read(store: Store, vault: Vault) -> tuple[Card, str]:
         ask = _open(*await _find(store, args.id))
-        card = _own(await store.open_cards(person), ask, person)
-        return card, ticket(vault.derive("tickets"), "approval", card.id, card.person, card.expires)
+        card = _own(await store.circles.open_cards(person), ask, person)
+        return card, ticket(store.derive("tickets"), "approval", card.id, card.person, card.expires)
 
     card, mark = with_store(settings, read)
     url = f"{settings.server.public_url}/approvals/{mark}"

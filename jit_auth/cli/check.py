@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         warnings.extend(settings.warnings)
         faults.extend(_content(settings, warnings))
-        faults.extend(_database(settings))
+        faults.extend(_database(settings, warnings))
         faults.extend(channel_faults(settings))
         faults.extend(issuer_faults(settings))
         warnings.extend(unreached(settings))
@@ -115,7 +115,7 @@ def _agents(settings: Settings, catalog: Catalog) -> Iterator[str]:
             yield f"agent {agent.name} may do nothing: its actions are empty"
 
 
-def _database(settings: Settings) -> Iterator[Fault]:
+def _database(settings: Settings, warnings: list[str]) -> Iterator[Fault]:
     """Whether the keys are keys, and the database answers. A SQLite file that is not there yet is not created."""
     try:
         vault = Vault(settings.vault.keys)
@@ -129,7 +129,9 @@ def _database(settings: Settings) -> Iterator[Fault]:
             yield settings.document.fault(at, f"storage.url: the folder {file.parent} is not there or not writable")
         return
     try:
-        asyncio.run(_open(settings, vault))
+        needed = asyncio.run(_open(settings, vault))
+        for key in sorted({*vault.ids[1:], *needed} - {vault.ids[0]}):
+            warnings.append(_about(key, key in vault.ids, key in needed))
     except JitAuthError as error:
         yield settings.document.fault(at, f"storage.url: {error.message}")
 
@@ -138,6 +140,18 @@ def _writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
-async def _open(settings: Settings, vault: Vault) -> None:
+def _about(key: str, here: bool, needed: bool) -> str:
+    if not here:
+        return f"vault.keys: what is stored needs the vault key {key!r}, which is not here: put it behind the first"
+    if needed:
+        return f"vault.keys: what is stored still needs the vault key {key!r}; `jit-auth keys rotate` ends that"
+    return f"vault.keys: nothing stored needs the vault key {key!r} any more: take it out"
+
+
+async def _open(settings: Settings, vault: Vault) -> tuple[str, ...]:
+    """The ids of the vault keys that what is stored needs."""
     store = await Store.open(settings.storage.url, vault, clock=Clock(), base=settings.base, serve=False)
-    await store.close()
+    try:
+        return await store.keys.needed()
+    finally:
+        await store.close()

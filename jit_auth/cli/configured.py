@@ -40,11 +40,12 @@ def author_of(args: argparse.Namespace) -> Author:
     return Author("operator", args.reason.strip(), system)
 
 
-def with_store(settings: Settings, work: Callable[[Store, Vault], Awaitable[T]]) -> T:
-    """What `work` gives, over a store that only looks: nothing is made or upgraded. Raises JitAuthError."""
+def with_store(settings: Settings, work: Callable[[Store, Vault], Awaitable[T]], *, make: bool = False) -> T:
+    """What `work` gives, over the store of these settings. `make`: a database file that is not there yet is made.
+    Raises JitAuthError."""
     os.umask(0o077)
     path = file_of(settings.storage.url, settings.base)
-    if path is not None and not path.exists():
+    if path is not None and not make and not path.exists():
         raise JitAuthError(f"There is no database at {path} yet.", hint="`jit-auth serve` makes it.")
     return asyncio.run(_over(settings, work))
 

@@ -16,11 +16,13 @@ from jit_auth.cli.options import print_json
 from jit_auth.config.load import shown
 from jit_auth.config.settings import Settings
 from jit_auth.core.digest import parse_json
+from jit_auth.engine.bundle import writes_of
+from jit_auth.engine.past import past_of
 from jit_auth.errors import Fault, Faults, JitAuthError, Problem
-from jit_auth.model import Decision, Execution, Millis
+from jit_auth.model import Decision, Execution, History, Millis
 from jit_auth.policy.case import read_call
 from jit_auth.policy.explain import Explained, Explanation, data, explain, explain_execution
-from jit_auth.policy.facts import Call
+from jit_auth.policy.facts import Call, history_of
 from jit_auth.policy.rules import Policy
 from jit_auth.policy.trace import Part
 from jit_auth.storage.clock import Clock
@@ -63,17 +65,21 @@ def described(path: Path, policy: Policy, catalog: Catalog, aliases: Any) -> Cal
 def stored(args: argparse.Namespace, policy: Policy, catalog: Catalog) -> Explanation:
     """A stored execution: its facts as they are on record, at the time it was asked. Raises JitAuthError."""
 
-    async def read(store: Store, vault: Vault) -> Execution | None:
-        opened = await store.opened(args.what)
-        return None if opened is None else opened.execution
+    async def read(store: Store, vault: Vault) -> tuple[Execution, History | None] | None:
+        execution = await store.execution(args.what)
+        if execution is None:
+            return None
+        past = past_of(execution, history_of(policy.reads(execution.action)), lambda: writes_of(catalog))
+        return execution, None if past is None else await store.history(past, execution.created)
 
-    execution = with_store(settings_of(args), read)
-    if execution is None:
+    found = with_store(settings_of(args), read)
+    if found is None:
         raise JitAuthError(f"There is no execution {args.what!r}.", hint="Ids of executions begin with exe_.")
+    execution, history = found
     operation = catalog.actions.get(execution.action)
     if operation is None:
         raise JitAuthError(f"No connector describes {execution.action} any more, so no rule is about it.")
-    return explain_execution(policy, execution, operation.action)
+    return explain_execution(policy, execution, operation.action, history)
 
 
 def _zone(policy: Policy) -> tzinfo:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from jit_auth.errors import JitAuthError
-from jit_auth.model import Vote
+from jit_auth.model import Millis, Vote
 from jit_auth.signin.base64url import decoded
 from jit_auth.signin.passkeys import Receipt, genuine, relying_party
 from jit_auth.signin.receipts import stated
@@ -22,10 +22,11 @@ async def unproven(store: Store, public_url: str) -> tuple[int, list[tuple[str, 
     """How many signed votes there are, and (ask, why) of each whose receipt does not prove it. Raises StorageError."""
     keys, claimed = await _recorded(store)
     votes = await store.own.signed_votes()
+    cut = await _kept_since(store) if votes else 0
     found: list[tuple[str, str]] = []
     for vote in votes:
         claimed.pop((vote.ask, vote.person), None)
-        if why := _fault(vote, keys, public_url):
+        if why := await _unproven(store, vote, keys, public_url, cut):
             found.append((vote.ask, why))
     found += [(ask, "the record names a passkey, and the vote has no receipt") for ask, _ in claimed]
     return len(votes), found
@@ -44,10 +45,28 @@ async def _recorded(store: Store) -> tuple[dict[str, str], dict[tuple[str, str],
     return keys, claimed
 
 
+async def _kept_since(store: Store) -> Millis:
+    """From when on the record is whole; 0: from the beginning."""
+    entries = await store.audit.naming('"audit.cut"')
+    return max((fact["before"] for entry in entries for fact in entry.what if fact.get("do") == "audit.cut"), default=0)
+
+
+async def _unproven(store: Store, vote: Vote, keys: Mapping[str, str], public_url: str, cut: Millis) -> str:
+    """Why a vote is unproven. Where `[retention]` took the row of an enrolment, the passkey that is held speaks for it.
+    Votes from before `cut`, of a passkey that is held no more, are as gone as their rows of the record."""
+    mark = (vote.receipt or {}).get("credential_id")
+    if cut and isinstance(mark, str) and mark not in keys:
+        held = await store.passkey(mark)
+        if held is None and vote.at < cut:
+            return ""
+        keys = {} if held is None else {mark: "sha256:" + hashlib.sha256(held.public_key).hexdigest()}
+    return _fault(vote, keys, public_url)
+
+
 def _fault(vote: Vote, keys: Mapping[str, str], public_url: str) -> str:
     """Why a vote's receipt does not prove it; "" where it does."""
-    if vote.person.startswith("erased:"):
-        return ""  # what they signed is gone with their key
+    if vote.gone:
+        return ""  # what they signed is gone, with their key or after its time
     try:
         receipt = msgspec.convert(vote.receipt, Receipt)
         statement = stated(receipt.statement)

@@ -1,14 +1,16 @@
-"""`jit-auth serve`: runs the service until it is told to stop; SIGTERM drains."""
+"""`jit-auth serve`: runs the service until it is told to stop; SIGTERM drains, SIGHUP reloads."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -19,6 +21,13 @@ from jit_auth.config.settings import Settings
 from jit_auth.engine.bundle import Bundle
 from jit_auth.errors import JitAuthError
 from jit_auth.loading import load_bundle
+from jit_auth.send.shapes import remove
+from jit_auth.watch import Watch
+from jit_auth.watch.access import Access
+from jit_auth.watch.exporter import traces_of
+from jit_auth.watch.logs import configure
+
+log = logging.getLogger(__name__)
 
 DRAIN = 30.0
 """Seconds that calls under way get to end."""
@@ -33,12 +42,12 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit 0 after a drained stop, 1 where it cannot work."""
     os.umask(0o077)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # its lines hold paths, and paths hold tickets
+    hangup = asyncio.Event()
+    signal.signal(signal.SIGHUP, lambda *_: hangup.set())  # one that comes before it listens: not its end, but kept
     try:
         settings = settings_of(args)
         bundle = load_bundle(settings)
-        asyncio.run(serve(settings, bundle))
+        asyncio.run(serve(settings, bundle, functools.partial(settings_of, args), hangup))
     except JitAuthError as error:
         print(error, file=sys.stderr)
         return 1
@@ -48,26 +57,53 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def serve(settings: Settings, bundle: Bundle) -> None:
-    """Until SIGTERM or SIGINT: listen, work, drain."""
+async def serve(settings: Settings, bundle: Bundle, read: Callable[[], Settings], hangup: asyncio.Event) -> None:
+    """Until SIGTERM or SIGINT: listen, work, drain. At SIGHUP, which sets `hangup`, go on with what `read` reads."""
+    json = not sys.stderr.isatty()
+    configure(sys.stderr, json=json, remove=remove)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with build(settings, bundle) as service:
-        await listen(service, settings, stop)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    access = Access(sys.stderr, json=json)
+    traces = traces_of(os.environ)
+    try:
+        async with build(settings, bundle, watch=Watch(access=access, traces=traces)) as service:
+            reloads = asyncio.create_task(reload(service, read, hangup))
+            try:
+                await listen(service, settings, stop)
+            finally:
+                reloads.cancel()
+                await asyncio.gather(reloads, return_exceptions=True)
+    finally:
+        access.flush()
+        if traces is not None:
+            traces.close()
+
+
+async def reload(service: Service, read: Callable[[], Settings], hangup: asyncio.Event) -> None:
+    """Whenever `hangup` is set, one after the other: a SIGHUP that comes meanwhile is another reload afterwards."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        await service.reload(read)
 
 
 async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> None:
     """Answer until `stop` is set, then let calls under way end."""
     runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=DRAIN)
     await runner.setup()
+    scraped = web.AppRunner(service.metrics, access_log=None, shutdown_timeout=1) if service.metrics else None
     worker = asyncio.create_task(service.worker.run())
     try:
         host, port = settings.server.listen
         await web.TCPSite(runner, host, port, backlog=1024).start()
+        if scraped is not None and settings.server.metrics_listen is not None:
+            await scraped.setup()
+            await web.TCPSite(scraped, *settings.server.metrics_listen).start()
         calm_gc()
-        print(f"jit_auth listens on {settings.server.public_url}", file=sys.stderr, flush=True)
+        log.info("jit_auth listens on %s", settings.server.public_url)
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({stopped, worker}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -75,6 +111,8 @@ async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> N
         service.draining = True
         service.engine.own.waits.end()
         await runner.cleanup()
+        if scraped is not None:
+            await scraped.cleanup()
         worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await worker

@@ -22,6 +22,7 @@ from jit_auth.config.database import judge_url, sqlite_path
 from jit_auth.config.limits import judge_limits
 from jit_auth.config.people import People, gather
 from jit_auth.config.provider import ClientTable, written
+from jit_auth.config.retention import judge_retention
 from jit_auth.config.secret import Secret, Secrets, is_address
 from jit_auth.config.signin import judge_issuers, judge_users
 from jit_auth.config.signing import signing_key
@@ -99,6 +100,7 @@ class Resolver:
             connectors=self._connectors(file.connectors),
             policies=made.Policies(paths=tuple(self._base / path for path in file.policies.paths)),
             limits=judge_limits(file.limits, lambda key, message: self._fault(("limits", key), message)),
+            retention=judge_retention(file.retention, lambda key, message: self._fault(("retention", key), message)),
             channels=channels,
             webhooks=webhooks,
             callback_secrets=callbacks,
@@ -177,7 +179,22 @@ class Resolver:
             hosts=tuple(name.lower() for name in server.hosts),
             trusted_proxies=server.trusted_proxies,
             admin_token_sha256=tuple(hashlib.sha256(token.encode()).hexdigest() for token in tokens if token),
+            metrics_listen=self._metrics_listen(server, listen),
         )
+
+    def _metrics_listen(self, server: tables.ServerTable, listen: tuple[str, int]) -> tuple[str, int] | None:
+        if server.metrics_listen is None:
+            return None
+        try:
+            found = urls.host_port(server.metrics_listen)
+        except ValueError as error:
+            self._fault(("server", "metrics_listen"), f"server.metrics_listen: {error}")
+            return None
+        if found == listen:
+            self._fault(("server", "metrics_listen"), "server.metrics_listen: `listen` has this address")
+        if not urls.is_loopback(found[0]):
+            self.warnings.append("[server] metrics_listen: whoever reaches that address reads the metrics")
+        return found
 
     def _storage(self, storage: tables.StorageTable) -> made.Storage:
         given = storage.url

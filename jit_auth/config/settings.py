@@ -26,6 +26,8 @@ class Server(Struct, frozen=True, kw_only=True):
     """Addresses and networks whose forwarded headers count."""
     admin_token_sha256: tuple[str, ...]
     """Hashes (hex) of the admin tokens; the tokens themselves are not kept."""
+    metrics_listen: tuple[str, int] | None = None
+    """Where the metrics are served to whoever asks, and nothing else."""
 
 
 class Storage(Struct, frozen=True, kw_only=True):
@@ -111,6 +113,15 @@ class Limits(Struct, frozen=True, kw_only=True):
     """From the intent to the first byte."""
 
 
+class Retention(Struct, frozen=True, kw_only=True):
+    """For how long things are kept; None: for ever."""
+
+    params: Millis | None
+    """Of executions that are over: parameters, reasons and feedback."""
+    results: Millis | None
+    audit: Millis | None
+
+
 class Webhook(Struct, frozen=True, kw_only=True):
     """Where all events go."""
 
@@ -139,6 +150,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     connectors: Connectors
     policies: Policies
     limits: Limits
+    retention: Retention
     channels: dict[str, Struct]
     """Per configured channel its own settings; each secret in them is its text."""
     webhooks: dict[str, Webhook]

@@ -18,6 +18,7 @@ class ServerTable(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     admin_tokens: tuple[Secret, ...] = ()
+    metrics_listen: str | None = None
 
 
 class StorageTable(Struct, frozen=True, kw_only=True):
@@ -96,6 +97,12 @@ class LimitsTable(Struct, frozen=True, kw_only=True):
     send_window: str = "5s"
 
 
+class RetentionTable(Struct, frozen=True, kw_only=True):
+    params: str = "30d"
+    results: str = "7d"
+    audit: str = "3y"
+
+
 class WebhookTable(Struct, frozen=True, kw_only=True):
     url: str
     secret: Secret
@@ -116,4 +123,5 @@ class File(Struct, frozen=True, kw_only=True):
     connectors: ConnectorsTable = ConnectorsTable()
     policies: PoliciesTable = PoliciesTable()
     limits: LimitsTable = LimitsTable()
+    retention: RetentionTable = RetentionTable()
     webhooks: dict[str, WebhookTable] = {}

@@ -16,6 +16,9 @@ from jit_auth.model import Millis
 RESERVED = frozenset({"*", "requester", "delegated"})
 """Words that mean something where a person's id may stand: no person is called so."""
 
+ERASED = "erased:"
+"""What stands before the pseudonym of a person who was erased, where their id stood. No id holds a colon."""
+
 DERIVED_LENGTH = 36
 """Characters of a `derived_key`."""
 

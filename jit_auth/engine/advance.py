@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
 from typing import Any
 
 from jit_auth.core.step import next_step
@@ -62,6 +64,11 @@ class Dispatcher:
         self._again: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.moved: Callable[[Execution], None] = lambda execution: None
+        self.took: Callable[[str, Execution, float, str], None] = lambda what, execution, begun, came: None
+        """Called after each slow part with when it began, and a word on it: `decide` (the effect), `commit` (the state
+        before), `send` (what it came to)."""
+        self.within: Callable[[str], AbstractContextManager[object]] = lambda execution_id: nullcontext()
+        """Stands around everything that is done for an execution that is taken up again."""
 
     async def advance(self, execution_id: str, *, orphan: bool = False) -> None:
         """Take an execution as far as it goes now. `orphan`: the store says that no live process is at it."""
@@ -70,13 +77,14 @@ class Dispatcher:
             return
         self._running.add(execution_id)
         try:
-            while True:
-                self._again.discard(execution_id)
-                judged = await self._load(execution_id, orphan=orphan)
-                if judged is not None:
-                    await self._drive(judged, None, None)
-                if execution_id not in self._again:
-                    return
+            with self.within(execution_id):
+                while True:
+                    self._again.discard(execution_id)
+                    judged = await self._load(execution_id, orphan=orphan)
+                    if judged is not None:
+                        await self._drive(judged, None, None)
+                    if execution_id not in self._again:
+                        return
         finally:
             self._running.discard(execution_id)
             self._again.discard(execution_id)
@@ -138,7 +146,9 @@ class Dispatcher:
         others = row.process not in (None, self._store.process)
         # That it is an orphan was said of the row as it was. Taken up since by a live process, it is not due any more.
         held = others and not (orphan and row.due is not None and row.due <= self._store.now())
+        begun = perf_counter()
         judged = await self._judge.judge(row, opened.asks, opened.votes, held=held)
+        self.took("decide", row, begun, judged.view.decision.effect)
         if self._unsent and row.intent and row.process == self._store.process:
             attempt = (row.id, row.attempt)
             if attempt in self._unsent:
@@ -161,6 +171,7 @@ class Dispatcher:
             written = self._written(judged, step, idem, prepared=prepared)
             if written is None:
                 return judged.execution
+            begun = perf_counter()
             try:
                 applied = await self._apply(written.unit, must=written.unit.at is None)
             except StorageError as error:
@@ -172,6 +183,7 @@ class Dispatcher:
                 judged = await self._anew(judged, applied, stale)
                 continue
             execution = written.execution
+            self.took("commit", execution, begun, judged.execution.state if judged.execution.version else "new")
             self.tell(execution)
             if admitted is not None:
                 admitted(execution)
@@ -202,7 +214,9 @@ class Dispatcher:
         """After a step is durable: what it sets going. None: nothing more now."""
         match step:
             case Send(settled=settled) if execution.intent:
+                begun = perf_counter()
                 came = await self._attempts.make(judged)
+                self.took("send", execution, begun, came.kind)
                 return judged.settled(settled).after(execution, came)
             case Send():
                 failed = await self._attempts.freshen(judged)
@@ -224,10 +238,13 @@ class Dispatcher:
         if stale.which == "open":
             raise Joined(open_key(judged.execution, judged.view.digest))
         came, execution = judged.view.came, judged.execution
-        if (times > MOST_STALE and came is None) or times > MOST_RECORDED or (stale.which == "bundle" and times > 1):
-            raise _busy(stale)
+        current = self._judge.current
         if stale.which == "bundle":
-            await self._judge.current.settled()
+            await current.settled()
+        # Judged by the bundle that is still ours, and refused again: another one is in force, and it is not here.
+        foreign = stale.which == "bundle" and times > 1 and judged.bundle is current.bundle
+        if (times > MOST_STALE and came is None) or times > MOST_RECORDED or foreign:
+            raise _busy(stale)
         if stale.which in ("stopped", "bundle"):
             await self._memory.reread()
         elif stale.which == "lease":

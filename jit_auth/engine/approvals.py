@@ -114,7 +114,7 @@ class Approvals:
     async def open_rounds_as(self, person: str, how: str, via: str = "") -> tuple[ApprovalPage, ...]:
         """The same for a person who is signed in."""
         pages: list[ApprovalPage] = []
-        for card in await self.store.open_cards(person):
+        for card in await self.store.circles.open_cards(person):
             found = None if card.role != "decide" else await self._opened(card)
             if found is None:
                 continue
@@ -249,8 +249,8 @@ class Approvals:
             return None
         kind = KINDS[operation.provider.kind]
         tally = judged.view.crowd.tally
-        recent = await self.store.recent(execution.agent, execution.action) if context else ()
-        waiting = await self.store.open_cards(person) if context and person else ()
+        recent = await self.store.circles.recent(execution.agent, execution.action) if context else ()
+        waiting = await self.store.circles.open_cards(person) if context and person else ()
         return ApprovalPage(
             environment=self.environment,
             person=person,

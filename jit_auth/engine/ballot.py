@@ -139,7 +139,7 @@ class Ballot:
         facts = [fact]
         if vote.verdict == "deny":
             ops.append(await self._denied(execution, vote.at))
-            for found in await self.store.passes(ask.digest):
+            for found in await self.store.circles.passes(ask.digest):
                 ops.append(Change(found, {"ended": "denied"}))
                 facts.append({"do": "pass.ended", "pass": found.id, "why": "denied"})
         elif mark.new_ask.state == "met" and (made := self._pass(mark, vote)) is not None:
@@ -168,7 +168,7 @@ class Ballot:
 
     async def _denied(self, execution: Execution, now: Millis) -> Op:
         key = tally_key(execution)
-        tally = (await self.store.crowd(execution.agent, key, 0)).tally
+        tally = (await self.store.circles.crowd(execution.agent, key, 0)).tally
         until = now + TALLY_KEPT
         if tally is None:
             return Insert(Tally(key=key, times=1, denied=1, denied_at=now, until=until))

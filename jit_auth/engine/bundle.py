@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from jit_auth.catalog.globs import match
@@ -13,6 +14,7 @@ from jit_auth.config.settings import Agent
 from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.reach import Reach
 from jit_auth.model import Action, Millis
+from jit_auth.policy.facts import history_of
 from jit_auth.policy.rules import Policy
 
 
@@ -45,6 +47,17 @@ class Bundle:
     bearers: Mapping[str, Agent]
     """Agents by the SHA-256 of their tokens."""
 
+    @cached_property
+    def history(self) -> Mapping[str, tuple[str, ...]]:
+        """Per action what its rules read of `history`: the fields' names. An action without such rules is not here."""
+        found = {action: history_of(reads) for action, reads in self.reads.items()}
+        return {action: names for action, names in found.items() if names}
+
+    @cached_property
+    def writes(self) -> tuple[str, ...]:
+        """The actions that are no reads."""
+        return writes_of(self.catalog)
+
     def operation(self, name: str) -> Operation | None:
         """The action of that full name, or None."""
         return self.catalog.actions.get(name)
@@ -58,6 +71,11 @@ class Bundle:
         """Whether an agent may act for this user."""
         known = self.agents.get(agent)
         return known is not None and ("*" in known.users or user in known.users) and user not in self.left
+
+
+def writes_of(catalog: Catalog) -> tuple[str, ...]:
+    """The full names of all actions that are no reads."""
+    return tuple(sorted([name for name, one in catalog.actions.items() if one.action.effect != "read"]))
 
 
 def bundle_hash(parts: Mapping[str, Any]) -> str:

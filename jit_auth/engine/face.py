@@ -47,7 +47,7 @@ class Engine:
     async def events(self, agent: str, execution_id: str, after: str | None) -> Sequence[Entry]:
         """What is on record of an agent's own execution, after an opaque id. Raises NotFound."""
         await self.own.get(agent, execution_id)
-        return await self.own.store.events(execution_id, after)
+        return await self.own.store.audit.after(execution_id, after)
 
     async def submit(self, call: Call) -> Admitted:
         """Admit a call and take it as far as it goes without people."""

@@ -15,6 +15,7 @@ from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.circle import Circle
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Belief, Holding, Memory
+from jit_auth.engine.past import past_of
 from jit_auth.engine.proof import Proof
 from jit_auth.errors import Unprocessable
 from jit_auth.model import (
@@ -24,6 +25,7 @@ from jit_auth.model import (
     Decision,
     Execution,
     Grant,
+    History,
     Millis,
     Pass,
     Place,
@@ -54,6 +56,8 @@ class Judged(Struct, frozen=True):
     """Facts and parameters that the decision could read."""
     groups: frozenset[str] | None = None
     """Of the user, as the decision saw them."""
+    history: History | None = None
+    """What was attempted before, where a rule reads it."""
 
     @property
     def execution(self) -> Execution:
@@ -135,7 +139,9 @@ class Judge:
             gone = Trouble("revoked", fault.message, fault.hint, by="policy")
             view = View(execution, _NOTHING, (), None, (), now, "never", False, 0, asks, votes, gone, held=held)
             return Judged(view, At(belief.epoch, bundle.hash, tuple(subjects)), bundle, operation)
-        call = self._call(bundle, execution, operation, now)
+        past = past_of(execution, bundle.history.get(execution.action, ()), lambda: bundle.writes)
+        history = None if past is None else await self._store.history(past)
+        call = self._call(bundle, execution, operation, now, history)
         decision = bundle.policy.decide(call)
         # Who was stopped decides nothing any more; who voted must not be stopped until the send (THREAT_MODEL 7).
         eligibles: tuple[frozenset[str], ...] = ()
@@ -157,7 +163,7 @@ class Judge:
         crowd = Crowd()
         if (missing is not None and not execution.version) or (decision.wants and standing is None):
             most = 0 if execution.version else self.most_open
-            crowd = await self._store.crowd(execution.agent, tally_key(execution), most)
+            crowd = await self._store.circles.crowd(execution.agent, tally_key(execution), most)
         view = View(
             execution=execution,
             decision=decision,
@@ -179,10 +185,13 @@ class Judge:
             cooldown=self._cooldown,
             spans=belief.spans,
         )
-        at = At(belief.epoch, bundle.hash, tuple(subjects))
+        if past is not None:
+            policy = bundle.policy
+            past = replace(past, holds=lambda then: policy.decide(replace(call, history=then)) == decision)
+        at = At(belief.epoch, bundle.hash, tuple(subjects), past=past)
         shadow, reads = bundle.policy.shadow(call), bundle.reads[execution.action]
         groups = call.groups if execution.action in bundle.beyond else None
-        return Judged(view, at, bundle, operation, grant, request, shadow, reads, groups)
+        return Judged(view, at, bundle, operation, grant, request, shadow, reads, groups, history)
 
     async def _reached(
         self, bundle: Bundle, people: frozenset[str], operation: Operation, decision: Decision, voters: set[str]
@@ -210,7 +219,7 @@ class Judge:
             return None
         # An attempt under a pass is repeated under it, though that was its last use.
         taken = None if execution.standing is None else await self._store.standing(execution.standing)
-        known = await self._store.passes(mark) if taken is None or taken.ended is not None else (taken,)
+        known = await self._store.circles.passes(mark) if taken is None or taken.ended is not None else (taken,)
         for found in known:
             lasts = found.created + decision.for_max
             same = found.digest == mark and (found.action, found.user, found.chain, found.account, found.touch) == (
@@ -254,7 +263,7 @@ class Judge:
         for subject in subjects if belief.stops else ():
             if subject in belief.stops:
                 return Trouble("revoked", f"This {subject[0]} was stopped.", "An operator can say why.", by="admin")
-        if belief.stops and belief.cut(execution):
+        if belief.cut(execution):
             return Trouble("revoked", "The user's access was revoked.", "A new call asks them anew.", by="admin")
         if belief.stops and any(
             ("own", f"{agent}/{execution.user}") in belief.stops for agent in ("*", *execution.chain)
@@ -292,7 +301,9 @@ class Judge:
         )
         return request, mark
 
-    def _call(self, bundle: Bundle, execution: Execution, operation: Operation, now: Millis) -> Call:
+    def _call(
+        self, bundle: Bundle, execution: Execution, operation: Operation, now: Millis, history: History | None
+    ) -> Call:
         user = execution.user
         return Call(
             action=operation.action,
@@ -304,6 +315,7 @@ class Judge:
             chain=execution.chain,
             account=execution.account,
             now=now,
+            history=history,
         )
 
 

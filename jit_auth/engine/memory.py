@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from jit_auth.core.ids import ERASED
 from jit_auth.core.standstill import Span, spans_of, until
 from jit_auth.model import Consent, Execution, Grant, Millis, Stop
 from jit_auth.storage.store import Store
@@ -56,7 +57,9 @@ class Belief:
         return ("all", "") in self.stops
 
     def cut(self, execution: Execution) -> bool:
-        """Whether it was begun before its user was cut off."""
+        """Whether it was begun before its user was cut off, or erased."""
+        if execution.user is not None and execution.user.startswith(ERASED):
+            return True
         found = self.stops.get(("cut", execution.user)) if execution.user is not None else None
         return found is not None and execution.created <= found.at
 

@@ -160,7 +160,7 @@ class Mines:
         circle = Circle(self.current.bundle)
         found: dict[str, tuple[Ask, Execution]] = {}
         for kind in ("approval", "outcome"):
-            listed = await self.store.open_asks(kind, LOOKED_AT)
+            listed = await self.store.circles.open_asks(kind, LOOKED_AT)
             found |= {ask.id: (ask, execution) for ask, execution in listed}
             if len(listed) == LOOKED_AT:
                 found |= await self._told(person, kind, found)
@@ -181,7 +181,7 @@ class Mines:
     async def _told(self, person: str, kind: str, known: Mapping[str, object]) -> dict[str, tuple[Ask, Execution]]:
         """Where there are too many questions to look through: those that this person has a copy of."""
         found: dict[str, tuple[Ask, Execution]] = {}
-        for card in await self.store.open_cards(person):
+        for card in await self.store.circles.open_cards(person):
             if card.ask in known or card.ask in found:
                 continue
             opened = await self.store.opened(card.execution)

@@ -40,7 +40,7 @@ class Own:
         cursor: str | None,
     ) -> Page:
         """Newest first, as `Opened`; what people owe is read for those that are paused."""
-        page = await self.store.executions(
+        page = await self.store.lists.executions(
             agent, states=tuple(states), user=user, updated_since=updated_since, limit=limit, cursor=cursor
         )
         items = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 from msgspec import Struct
@@ -100,7 +101,9 @@ class Submit:
             until = draft.expires + KEY_KEPT
             idem = Idem(scope=scope, execution=draft.id, body=call.body.decode(), until=until)
         try:
+            begun = perf_counter()
             judged = await self._judge.judge(draft)
+            self._dispatcher.took("decide", draft, begun, judged.view.decision.effect)
             if judged.view.crowd.paused >= self._judge.most_open:
                 await self._room(judged)
             return Admitted(await self._dispatcher.start(judged, idem, admitted))

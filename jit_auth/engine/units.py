@@ -18,6 +18,7 @@ from jit_auth.core.step import ALLOWED
 from jit_auth.core.view import Asking, End, Nudge, Send, Wait
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.judge import Judged, tally_key
+from jit_auth.engine.past import admitted_with
 from jit_auth.model import (
     Ask,
     At,
@@ -101,7 +102,7 @@ class Writer:
             to["standing"] = send.spends.id
             ops.append(Change(send.spends, {"uses": send.spends.uses - 1}))
             facts.append({"do": "pass.used", "pass": send.spends.id, "left": send.spends.uses - 1})
-        at = At(judged.at.epoch, judged.at.bundle, judged.at.subjects, send.not_after, True)
+        at = msgspec.structs.replace(judged.at, not_after=send.not_after, send=True)
         return self._write(judged, at, to, facts, ops=ops, settled=send.settled, idem=idem)
 
     def asking(self, judged: Judged, step: Asking, idem: Idem | None) -> Written:
@@ -302,6 +303,8 @@ class Writer:
         if state != came_from and state not in ALLOWED[came_from]:
             raise AssertionError(f"no transition from {came_from} to {state}")
         to["updated"] = judged.view.now
+        if not execution.version and judged.history is not None:
+            to["history"] = admitted_with(judged.at.past, judged.history)
         new = msgspec.structs.replace(execution, version=execution.version + 1, **to)
         rows: list[Op] = [Change(execution, to)] if execution.version else [Insert(new)]
         if idem is not None:
@@ -356,6 +359,8 @@ def _admission(judged: Judged) -> list[dict[str, Any]]:
     if judged.reads:
         # The parameters' values are committed to by the request; the other facts here.
         fact["reads"] = judged.reads
+    if judged.at.past is not None and judged.history is not None:
+        fact["history"] = {name: getattr(judged.history, name) for name in judged.at.past.names}
     if judged.groups is not None:
         fact["facts"] = Committed([sorted(judged.groups), execution.account, judged.view.now])
     if decision.errors:

@@ -1,5 +1,6 @@
 """The nouns, frozen: everything other modules talk about. No behaviour, no I/O."""
 
+from jit_auth.model.backlog import Backlog
 from jit_auth.model.connector import Action, Body, Connector, Effect, In, Inject, Param, Provider, Risk, Shown
 from jit_auth.model.execution import (
     OPEN,
@@ -10,6 +11,7 @@ from jit_auth.model.execution import (
     Decision,
     Escalate,
     Execution,
+    History,
     Millis,
     Opened,
     Pass,
@@ -21,6 +23,7 @@ from jit_auth.model.execution import (
     Want,
 )
 from jit_auth.model.grant import Consent, Flow, Grant, Token
+from jit_auth.model.history import MOST_COUNTED, Past
 from jit_auth.model.record import (
     Applied,
     At,
@@ -29,6 +32,7 @@ from jit_auth.model.record import (
     Committed,
     Cut,
     Delete,
+    Erase,
     Idem,
     Insert,
     Op,
@@ -49,12 +53,14 @@ from jit_auth.model.signin import Challenge, Code, Linked, Passkey, Session, Sig
 from jit_auth.model.wire import Missed, Place, Reply, Request, Result
 
 __all__ = [
+    "MOST_COUNTED",
     "OPEN",
     "Action",
     "Applied",
     "Ask",
     "At",
     "Audit",
+    "Backlog",
     "Body",
     "Card",
     "CardRole",
@@ -69,10 +75,12 @@ __all__ = [
     "Decision",
     "Delete",
     "Effect",
+    "Erase",
     "Escalate",
     "Execution",
     "Flow",
     "Grant",
+    "History",
     "Idem",
     "In",
     "Inject",
@@ -87,6 +95,7 @@ __all__ = [
     "Param",
     "Pass",
     "Passkey",
+    "Past",
     "Place",
     "Provider",
     "Raise",

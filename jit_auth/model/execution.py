@@ -79,6 +79,18 @@ class Trouble(Struct, frozen=True):
     feedback: str | None = None
 
 
+class History(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was attempted before a call (THREAT_MODEL 21): the facts `history.*`. Only what some rule for the action
+    names is counted; the rest is as here."""
+
+    same_action_1h: int = 0
+    same_action_24h: int = 0
+    denied_24h: int = 0
+    agent_action_1h: int = 0
+    agent_writes_1h: int = 0
+    first_seen: bool = False
+
+
 class Execution(Struct, frozen=True, kw_only=True):
     """The aggregate: one call of an agent, from admission to its end. Every change raises `version`."""
 
@@ -133,8 +145,12 @@ class Execution(Struct, frozen=True, kw_only=True):
     """The parameters as the agent gave them, once somebody has changed them."""
     callback_url: str | None = None
     """Where the agent wants its events; one of its `callback_urls`, normalised and judged at admission."""
+    gone: tuple[str, ...] = ()
+    """What is not to be had any more, of `params` (with reasons) and `result`: erased, or removed after its time."""
     standing: str | None = None
     """The pass ("approve for a while") that it was sent under."""
+    history: dict[str, int] | None = None
+    """The numbers of attempts before it that it was admitted with (`Past.known`); None where no rule read them."""
     result: Result | None = None
     error: Trouble | None = None
     created: Millis
@@ -190,6 +206,8 @@ class Vote(Struct, frozen=True, kw_only=True):
     receipt: dict[str, Any] | None = None
     """What a passkey signed: everything that is needed to check it without us."""
     at: Millis
+    gone: tuple[str, ...] = ()
+    """Not empty where feedback and receipt were erased, or removed after their time."""
 
 
 class Card(Struct, frozen=True, kw_only=True):

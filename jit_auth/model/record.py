@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from jit_auth.model.execution import Ask, Card, Execution, Millis, Pass, Tally, Vote
 from jit_auth.model.grant import Consent, Flow, Grant, Token
+from jit_auth.model.history import Past
 from jit_auth.model.signin import Challenge, Code, Linked, Passkey, Session
 
 
@@ -15,7 +16,8 @@ class Stop(Struct, frozen=True, kw_only=True):
     """A kill switch that was thrown: `kind` is agent, user, provider, connector, grant, all (id ""), or own: an agent
     that a user stopped for themselves (id `AGENT/PERSON`; `*` for all agents). With no agent (`/PERSON`) nothing is
     barred: the user has taken something back, and what was decided in their name before it is decided anew. `cut` (id
-    PERSON) bars what was begun in their name up to `at`, and nothing that begins later."""
+    PERSON) bars what was begun in their name up to `at`, and nothing that begins later. `erased` (id: a pseudonym) bars
+    nothing: it tells every process to forget a person."""
 
     kind: str
     id: str
@@ -127,6 +129,14 @@ class Cut(Struct, frozen=True):
     connector: str | None = None
 
 
+class Erase(Struct, frozen=True):
+    """Destroy a person's key and sealed id, and remove what else is theirs alone: sessions, passkeys, linked accounts,
+    codes, round trips. Beside a `Raise` with a stop of kind `erased` (id: the pseudonym), by which others forget them.
+    """
+
+    user: str
+
+
 class Raise(Struct, frozen=True):
     """Raise the epoch by one, with the stops that it is raised for (and a new bundle, where that is the reason)."""
 
@@ -134,7 +144,7 @@ class Raise(Struct, frozen=True):
     bundle: str | None = None
 
 
-Op = Insert | Change | Delete | Touch | Wake | Rouse | Withdraw | Cut | Raise
+Op = Insert | Change | Delete | Touch | Wake | Rouse | Withdraw | Cut | Erase | Raise
 
 
 class At(Struct, frozen=True):
@@ -142,7 +152,7 @@ class At(Struct, frozen=True):
 
     `subjects` are (kind, id) pairs: its agents, user, provider, connector, grant. Stale if one of them, or all, was
     stopped after `epoch`, or the bundle published is not `bundle`. `not_after` is judged by the database's clock.
-    `send` demands that this process's lease holds (intents).
+    `send` demands that this process's lease holds (intents). `past` is counted again, where rules read history.
     """
 
     epoch: int
@@ -150,6 +160,7 @@ class At(Struct, frozen=True):
     subjects: tuple[tuple[str, str], ...]
     not_after: Millis | None = None
     send: bool = False
+    past: Past | None = None
 
 
 class Committed:
@@ -211,10 +222,11 @@ class Stale(Struct, frozen=True):
 
     `which`: stopped (a subject, since the epoch), bundle (another one is published), version (a row was changed),
     idem (the key exists), open (an equal one is paused), vote (this person voted), exists (another unique key),
-    late (not_after has passed), lease (this process's lease has run out).
+    late (not_after has passed), lease (this process's lease has run out), history (what was counted has moved, and the
+    decision with it).
     """
 
-    which: Literal["stopped", "bundle", "version", "idem", "open", "vote", "exists", "late", "lease"]
+    which: Literal["stopped", "bundle", "version", "idem", "open", "vote", "exists", "late", "lease", "history"]
     epoch: int
 
 

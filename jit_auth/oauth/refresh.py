@@ -243,7 +243,9 @@ class Refresher:
         while True:
             now = self._store.now()
             ops: list[Op] = []
-            facts: list[Mapping[str, Any]] = [{"do": "refresh", "grant": claimed.id, "step": "too late"}]
+            facts: list[Mapping[str, Any]] = [
+                {"do": "refresh", "grant": claimed.id, "provider": claimed.provider, "step": "too late"}
+            ]
             if revocable(job.provider):
                 ops.append(Insert(owed(claimed.user, job.provider.id, fresh.token, now)))
             if row is not None and row.state == "live" and row.token == claimed.token:

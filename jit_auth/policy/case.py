@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from jit_auth.core.ids import person_id
 from jit_auth.core.toml import Document, convert, did_you_mean
 from jit_auth.errors import Fault, Faults, Problem
-from jit_auth.model import Action, Millis
+from jit_auth.model import Action, History, Millis
 from jit_auth.policy.facts import FACTS, WEEKDAYS, Call
 from jit_auth.policy.file import EFFECTS, ExpectTable, PolicyFile, TestTable
 from jit_auth.policy.settle import one_of
@@ -148,7 +148,7 @@ class _Reader:
         found: Given = {}
         for key, value in table.items():
             name, here = f"{above}{key}", (*path, key)
-            if isinstance(value, dict) and name in ("params", "user", "agent", "now"):
+            if isinstance(value, dict) and name in ("params", "user", "agent", "now", "history"):
                 found |= self.flat(here, value, f"{name}.")
             elif name in _SETTABLE or (name.startswith("params.") and name != "params."):
                 found[name] = here, value
@@ -246,6 +246,7 @@ class _Reader:
             account=values["account"],
             now=self.now(given, values),
             depth=values["agent.depth"] if "agent.depth" in given else None,
+            history=History(**{name: values[f"history.{name}"] for name in History.__struct_fields__}),
         )
 
     def params(self, action: Action, given: Given) -> dict[str, Any]:

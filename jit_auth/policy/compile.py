@@ -210,6 +210,9 @@ class _Compiler:
             kinds = {left.type.kind, right.type.kind} - {"nothing"}
             if not (kinds <= NUMBERS or kinds == {"string"}):
                 raise Mistake(_unlike(node.op, left, right), node.at)
+        for code, constant, at in ((left, right.value, start(node.right)), (right, left.value, start(node.left))):
+            if why := self.scope.uncounted(code.path, constant):
+                raise Mistake(why, at)
         if left.slot is not None and right.value is not COMPUTED:
             return _condition(ops.compare_slot(node.op, left.slot, right.value))
         return _condition(ops.compare(node.op, left.run, right.run))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from jit_auth.model import Action, Decision, Execution
+from jit_auth.model import Action, Decision, Execution, History
 from jit_auth.policy.decide import Plan, Policy, Rule
 from jit_auth.policy.facts import Call
 from jit_auth.policy.labels import Label, listed
@@ -69,8 +69,13 @@ def explain(policy: Policy, call: Call, labels: Sequence[str] | None = None) -> 
     return _Explainer(policy, call, _recorded(labels)).whole(enforced, shadow, policy_labels)
 
 
-def explain_execution(policy: Policy, execution: Execution, action: Action) -> Explanation:
-    """A stored execution by today's rules: its facts and labels as they are on record, at the time it was asked."""
+def explain_execution(
+    policy: Policy, execution: Execution, action: Action, history: History | None = None
+) -> Explanation:
+    """A stored execution by today's rules: its facts and labels as they are on record, at the time it was asked.
+
+    `history` as it was then, where today's rules read it (`past_of`, `Store.history`).
+    """
     user = execution.user
     call = Call(
         action=action,
@@ -82,6 +87,7 @@ def explain_execution(policy: Policy, execution: Execution, action: Action) -> E
         chain=execution.chain,
         account=execution.account,
         now=execution.created,
+        history=history,
     )
     made = explain(policy, call, execution.decision.labels)
     return Explanation(call, made.decision, made.rules, made.labels, made.would, execution.decision)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
-from jit_auth.model import Action, Effect, Millis, Risk
+from jit_auth.model import MOST_COUNTED, Action, Effect, History, Millis, Risk
 from jit_auth.policy.types import BOOL, INT, STRING, Type, list_of
 from jit_auth.policy.values import Bad, text
 
@@ -22,7 +22,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `params` are valid against the action's schemas, defaults filled in. `groups` are those of `user`
     (`Policy.groups_of`). `verified`: somebody vouches that `user` is who acts (THREAT_MODEL 1). `depth` is for
-    tests alone: by default the length of the chain less one.
+    tests alone: by default the length of the chain less one. `history` is None where it was not read: an error then.
     """
 
     action: Action
@@ -35,6 +35,7 @@ class Call(Struct, frozen=True, kw_only=True):
     account: str | None
     now: Millis
     depth: int | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,13 @@ class Fact:
     type: Type
     default: Any
     read: Callable[[Call, tzinfo], Any]
-    needs: Literal["call"] = "call"
+    needs: Literal["call", "history"] = "call"
     """What must be fetched before a decision that reads it."""
     doc: str = ""
     values: tuple[str, ...] = ()
     """All that it can be, where these are few: a comparison with anything else is a slip."""
+    most: int | None = None
+    """What is more reads as this: a comparison with it, or with more, does not say what it seems to."""
 
 
 def local(call: Call, zone: tzinfo) -> datetime:
@@ -76,6 +79,16 @@ def _verified(call: Call, name: str) -> str:
 
 def _of_action(name: Literal["name", "connector", "risk", "effect"], doc: str, values: tuple[str, ...] = ()) -> Fact:
     return Fact(f"action.{name}", STRING, None, lambda call, zone: getattr(call.action, name), doc=doc, values=values)
+
+
+def _of_history(name: str, type_: Type, default: Any, doc: str) -> Fact:
+    def read(call: Call, zone: tzinfo) -> Any:
+        if call.history is None:
+            raise Bad(f"history.{name}: nothing was counted")
+        return getattr(call.history, name)
+
+    most = MOST_COUNTED if type_ == INT else None
+    return Fact(f"history.{name}", type_, default, read, needs="history", doc=doc, most=most)
 
 
 def _depth(call: Call, zone: tzinfo) -> int:
@@ -107,7 +120,20 @@ _ALL = (
     Fact("account", Type("string", nullable=True), None,
          lambda call, zone: None if call.account is None else text(call.account),
          doc="the provider's id of the account, null where none is connected yet"),
+    _of_history("same_action_1h", INT, 0, "attempts of this action for this user, in the hour before this one"),
+    _of_history("same_action_24h", INT, 0, "the same in the day before"),
+    _of_history("denied_24h", INT, 0, "those of them that were denied in the last 24 hours, by whomever"),
+    _of_history("agent_action_1h", INT, 0, "attempts of this action for all users, in the hour before"),
+    _of_history("agent_writes_1h", INT, 0, "attempts of all actions but reads, for all users, in the hour before"),
+    _of_history("first_seen", BOOL, False,
+                "whether none has succeeded for this user that a person approved, or that is a day old"),
 )  # fmt: skip
+
+
+def history_of(reads: Iterable[str]) -> tuple[str, ...]:
+    """What of `history` is among these names of facts: fields of `History`."""
+    return tuple([name.partition(".")[2] for name in reads if name in FACTS and FACTS[name].needs == "history"])
+
 
 FACTS: Mapping[str, Fact] = MappingProxyType({fact.name: fact for fact in _ALL})
 """All but `params.*`, whose types are those of the actions that a rule matches."""

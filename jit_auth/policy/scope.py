@@ -89,6 +89,13 @@ class Scope:
         values = FACTS[path].values if path in FACTS else ()
         return f"{path} is never {value!r}{suggestion(value, list(values))}" if values and value not in values else ""
 
+    def uncounted(self, path: str, value: Any) -> str:
+        """Why comparing the fact `path` with a constant does not say what it seems to; "" where it does."""
+        most = FACTS[path].most if path in FACTS else None
+        if most is None or value is COMPUTED or value < most:
+            return ""
+        return f"{path} is counted up to {most} and no further: compare it with less"
+
     def root(self, name: str, variables: list[str], at: int) -> Code:
         """A name that stands alone. Raises Mistake."""
         if name == "labels":

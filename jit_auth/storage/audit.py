@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import contextlib
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -21,7 +22,7 @@ from jit_auth.model import Millis, Page
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import PERSON
-from jit_auth.storage.journal import CHAIN
+from jit_auth.storage.journal import CHAIN, RETIRED
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader, Rows
 from jit_auth.vault import Vault
@@ -54,11 +55,12 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Verified(Struct, frozen=True):
-    """The answer of `verify`: how much was read, and what is broken."""
+    """The answer of `verify`: how much was read, what is broken, and by vault key the digest of its writers' ends."""
 
     rows: int
     writers: int
     breaks: tuple[Break, ...]
+    ends: dict[str, str] = {}
 
 
 class Record:
@@ -89,6 +91,12 @@ class Record:
             .where(audit.c.execution == bindparam("execution"), audit.c.told.is_(literal_column("true")))
             .order_by(audit.c.at, audit.c.writer, audit.c.seq)
         )
+        self._retired = compiler.text(select(tables.secret.c.name, tables.secret.c.value))
+        following = select(audit.c.writer).where(audit.c.writer > bindparam("after")).order_by(audit.c.writer)
+        self._following = compiler.text(following.limit(literal_column("1")))
+        of = select(*self._columns, audit.c.key, audit.c.mac).where(audit.c.writer == bindparam("writer"))
+        self._end = compiler.text(of.order_by(audit.c.seq.desc()).limit(literal_column("1")))
+        self._begin = compiler.text(of.order_by(audit.c.seq).limit(bindparam("most")))
         newest = select(audit.c.writer).order_by(audit.c.writer.desc()).limit(literal_column("1"))
         self._newest = compiler.text(newest)
         self._next = compiler.text(newest.where(audit.c.writer < bindparam("before")))
@@ -104,31 +112,55 @@ class Record:
 
         `progress` is told now and then how many rows were read.
         """
-        macs: dict[str, Mac | None] = {}
-
-        def mac_of(key: str) -> Mac | None:
-            if key not in macs:
-                try:
-                    macs[key] = Mac(self._vault.derive(CHAIN, key))
-                except VaultError:
-                    macs[key] = None
-            return macs[key]
-
         count = 0
         async with self._reader.snapshot() as snapshot:
+            macs, retired = self._keys(await snapshot.fetch((self._retired, ())))
             promised: dict[tuple[str, int], bytes] = {}
             breaks: list[Break] = []
             for (what,) in await snapshot.fetch((self._firsts, ())):
                 for writer, seq, mac in chain.seen(what) or ():
                     promised[writer, seq] = mac
-            verifier = chain.Verifier(promised, mac_of)
+            verifier = chain.Verifier(promised, macs.get, retired)
             async for rows in snapshot.stream((self._all, ())):
                 count += len(rows)
                 if progress is not None:
                     progress(count)
                 breaks += verifier.feed(_links(rows))
             breaks += verifier.end()
-        return Verified(count, verifier.writers, tuple(breaks))
+        return Verified(count, verifier.writers, tuple(breaks), verifier.ends())
+
+    async def macs(self) -> dict[str, Mac]:
+        """The chain MACs of all vault keys that are here, or were retired."""
+        (rows,) = await self._reader.fetch((self._retired, ()))
+        return self._keys(rows)[0]
+
+    async def ends(self) -> list[Link]:
+        """The last row of every writer, in order."""
+        found: list[Link] = []
+        after = ""
+        while True:
+            (writers,) = await self._reader.fetch((self._following, self._following.args(after=after)))
+            if not writers:
+                return found
+            after = writers[0][0]
+            (rows,) = await self._reader.fetch((self._end, self._end.args(writer=after)))
+            found += _links(rows)
+
+    async def beginning(self, writer: str, most: int) -> list[Link]:
+        """The first rows of a writer that there are."""
+        (rows,) = await self._reader.fetch((self._begin, self._begin.args(writer=writer, most=most)))
+        return list(_links(rows))
+
+    def _keys(self, rows: Rows) -> tuple[dict[str, Mac], set[str]]:
+        macs = {key: Mac(self._vault.derive(CHAIN, key)) for key in self._vault.ids}
+        retired: set[str] = set()
+        for name, sealed in rows:
+            if name.startswith(RETIRED):
+                key = name.removeprefix(RETIRED)
+                retired.add(key)
+                with contextlib.suppress(VaultError):  # its rows are told of: their key is not here
+                    macs[key] = Mac(self._vault.open(bytes(sealed), table="secret", row=name, column="value"))
+        return macs, retired
 
     async def rows(self, *, since: Millis | None = None, execution: str | None = None) -> AsyncIterator[Entry]:
         """Rows in order of time, from one snapshot. `since` is included."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from sqlalchemy import and_, bindparam, func, literal_column, or_, select
 
@@ -23,7 +25,10 @@ _OVER = ("succeeded", "failed", "denied", "expired", "cancelled", "unknown")
 class Circles:
     """These reads of one store."""
 
-    def __init__(self, compiler: Compiler, codec: Codec, people: People, reader: Reader) -> None:
+    def __init__(
+        self, compiler: Compiler, codec: Codec, people: People, reader: Reader, now: Callable[[], Millis]
+    ) -> None:
+        self._now = now
         self._codec = codec
         self._people = people
         self._reader = reader
@@ -102,12 +107,12 @@ class Circles:
             .limit(bindparam("most"))
         )
 
-    async def passes(self, digest: str | None, now: Millis) -> tuple[Pass, ...]:
+    async def passes(self, digest: str | None = None) -> tuple[Pass, ...]:
         """Those that can be used, of one digest or all."""
         if digest is None:
-            (rows,) = await self._reader.fetch((self._passes, self._passes.args(now=now, most=MOST_SHOWN)))
+            (rows,) = await self._reader.fetch((self._passes, self._passes.args(now=self._now(), most=MOST_SHOWN)))
         else:
-            (rows,) = await self._reader.fetch((self._passes_of, self._passes_of.args(now=now, digest=digest)))
+            (rows,) = await self._reader.fetch((self._passes_of, self._passes_of.args(now=self._now(), digest=digest)))
         return await self._codec.records(Pass, rows)
 
     async def crowd(self, agent: str, key: str, most: int) -> Crowd:
@@ -123,7 +128,7 @@ class Circles:
         found = await self._codec.records(Tally, rows)
         return Crowd(count, msgspec.structs.replace(found[0], key=key) if found else None)
 
-    async def open_asks(self, kind: str | None, limit: int) -> tuple[tuple[Ask, Execution], ...]:
+    async def open_asks(self, kind: str | None = None, limit: int = 200) -> tuple[tuple[Ask, Execution], ...]:
         """Open questions with their executions, oldest first."""
         queries = [(text, text.args(kind=kind or "", most=limit)) for text in (self._asks, self._asked)]
         asks, rows = await self._reader.fetch(*queries)
@@ -131,12 +136,12 @@ class Circles:
         found = await self._codec.records(Ask, asks)
         return tuple((ask, executions[ask.execution]) for ask in found if ask.execution in executions)
 
-    async def open_cards(self, person: str, now: Millis) -> tuple[Card, ...]:
+    async def open_cards(self, person: str) -> tuple[Card, ...]:
         """Copies of open questions that this person is to answer."""
         known = await self._people.find(person)
         if known is None:
             return ()
-        args = self._cards.args(person=known.pid, now=now, most=MOST_CARDS)
+        args = self._cards.args(person=known.pid, now=self._now(), most=MOST_CARDS)
         (rows,) = await self._reader.fetch((self._cards, args))
         return await self._codec.records(Card, rows)
 
@@ -150,7 +155,7 @@ class Circles:
         ((row,),) = await self._reader.fetch((self._shown, args))
         return int(row[0])
 
-    async def recent(self, agent: str, action: str, limit: int) -> tuple[Execution, ...]:
+    async def recent(self, agent: str, action: str, limit: int = 6) -> tuple[Execution, ...]:
         """The last of an agent's executions of an action that are over, newest first."""
         args = self._recent.args(agent=agent, action=action, most=limit)
         (rows,) = await self._reader.fetch((self._recent, args))

@@ -17,6 +17,12 @@ from jit_auth.storage.rows import AGENT, SHAPES, Group, Shape, sealed_struct
 
 R = TypeVar("R")
 
+REMOVED = b""
+"""What stands in place of a sealed value that was removed after its time."""
+
+GONE = {"asked": "params", "told": "result"}
+"""What `Execution.gone` says of each group of fields."""
+
 _TOKEN = msgspec.json.Decoder(Token)
 _NAMES = msgspec.json.Decoder(tuple[str, ...])
 _ERASED: Mapping[str, Any] = {
@@ -113,6 +119,7 @@ class TableCodec:
         provider = self._provider(row)
         values.append(person.pid)
         if shape.macs:
+            values.append(row.chain[0])  # origin: an agent that this one calls does not start its counts anew
             values.append(None if row.open_key is None else self._keys.open.digest(row.open_key.encode()))
         elif self._lives:
             values.append(self._live(row.state, person, row.provider, row.account))
@@ -179,15 +186,22 @@ class TableCodec:
         fields[shape.holder] = None if person.id.startswith(AGENT) else person.id
         at += 1
         if shape.macs:
+            at += 1  # origin: it stands in the chain
             fields["open_key"] = None if values[at] is None else values[at].hex()
             at += 1
         elif self._lives:
             at += 1
         row_id = fields["id"] if self._key is not None else f"{fields['ask']}/{person.pid}"
         provider = fields.get("provider") or ""
+        gone: tuple[str, ...] = ()
         for group in self.groups:
-            fields |= self._open(group, values[at], row_id, person, provider)
+            sealed = values[at]
+            fields |= self._open(group, sealed, row_id, person, provider)
+            if sealed is not None and (person.key is None or sealed == REMOVED):
+                gone = (*gone, GONE[group.column])
             at += 1
+        if shape.derived:
+            fields["gone"] = gone
         if shape.token:
             fields["token"] = None if values[at] is None else bytes(values[at])
         return shape.kind(**fields)
@@ -232,7 +246,7 @@ class TableCodec:
     def _open(self, group: _Sealed, sealed: bytes | None, row_id: str, person: Person, provider: str) -> dict[str, Any]:
         if sealed is None:
             return {}
-        if person.key is None:
+        if person.key is None or sealed == REMOVED:
             return group.erased
         plain = person.key.open(
             sealed, table=self.shape.table.name, row=row_id, column=group.column, user=person.pid, provider=provider

@@ -4,6 +4,7 @@ nothing here changes what anybody decided."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Table, bindparam, delete, literal_column, select, update
@@ -55,11 +56,10 @@ class Journal(Protocol):
 class House:
     """The housekeeping of one process. All methods raise StorageError."""
 
-    def __init__(self, compiler: Compiler, reader: Reader, journal: Journal, process: str, keys: str) -> None:
+    def __init__(self, compiler: Compiler, reader: Reader, journal: Journal, process: str) -> None:
         self._reader = reader
         self._journal = journal
         self._process = process
-        self._keys = keys
         table, execution = tables.process, tables.execution
         self._lease = compiler.upsert(table, ("id",), ("lease_until", "keys"))
         self._leave = compiler.text(delete(table).where(table.c.id == bindparam("key")))
@@ -73,16 +73,28 @@ class House:
             )
             .values(due=bindparam("now_due"))
         )
+        self._living = compiler.text(
+            select(table.c.id, table.c["keys"])
+            .where(table.c.lease_until > bindparam("now"), table.c.id != bindparam("key"))
+            .order_by(table.c.id)
+        )
         self._past = [(compiler.text(_rest(table, key)), compiler.text(_take(table, key))) for table, key in _PASSING]
 
-    async def renew(self) -> None:
-        """Renew the lease. The keys that this process holds stand beside it (THREAT_MODEL 29)."""
+    async def renew(self, keys: Sequence[str]) -> None:
+        """Renew the lease. The vault keys of this process stand beside it, the one that it wraps with first."""
         until = self._journal.now() + LEASE
-        await self._run((self._lease, self._lease.args(id=self._process, lease_until=until, keys=self._keys)))
+        await self._run((self._lease, self._lease.args(id=self._process, lease_until=until, keys=",".join(keys))))
 
     async def leave(self) -> None:
         """Give the lease up: others need not wait for its end."""
         await self._run((self._leave, self._leave.args(key=self._process)))
+
+    async def living(self) -> dict[str, tuple[str, ...]]:
+        """Every other living process, with the ids of its vault keys, the one that it encrypts with first."""
+        (rows,) = await self._reader.fetch(
+            (self._living, self._living.args(now=self._journal.now(), key=self._process))
+        )
+        return {name: tuple(keys.split(",")) for name, keys in rows}
 
     async def learn(self) -> None:
         """Write nothing, but learn the database's clock and epoch."""

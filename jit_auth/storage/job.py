@@ -14,6 +14,7 @@ from jit_auth.model import (
     Change,
     Cut,
     Delete,
+    Erase,
     Execution,
     Idem,
     Insert,
@@ -31,7 +32,9 @@ from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.codec import Codec, TableCodec
 from jit_auth.storage.compiled import Compiler, Text, Write
 from jit_auth.storage.cuts import CutTexts
+from jit_auth.storage.erase import EraseTexts
 from jit_auth.storage.facts import ENGINE, Line
+from jit_auth.storage.history import Bound, denies, holder
 from jit_auth.storage.judge import Which
 from jit_auth.storage.people import People
 
@@ -47,7 +50,7 @@ Answer = Applied | Stale | BaseException
 class Job:
     """One unit on its way through the journal."""
 
-    __slots__ = ("at", "compares", "done", "inserts", "lines", "loose", "raising", "subjects", "touched")
+    __slots__ = ("at", "compares", "done", "inserts", "lines", "loose", "past", "raising", "subjects", "touched")
 
     def __init__(self, at: At | None = None, lines: tuple[Line, ...] = ()) -> None:
         self.at = at
@@ -56,6 +59,8 @@ class Job:
         self.inserts: list[Step] = []
         self.loose: list[tuple[Text, tuple[Any, ...]]] = []
         """Statements that may write any number of rows."""
+        self.past: Bound | None = None
+        """What its decision rests on and must be counted again."""
         self.raising: Raising | None = None
         self.lines = lines
         """Its rows of the record; housekeeping has none."""
@@ -81,6 +86,7 @@ class Builder:
         self._codec = codec
         self._people = people
         self._cut = CutTexts(compiler)
+        self._erase = EraseTexts(compiler)
         self._deletes: dict[type[Any], Write] = {
             kind: compiler.delete(table.shape.table, table.shape.key, table.shape.versioned)
             for kind, table in codec.tables.items()
@@ -130,6 +136,8 @@ class Builder:
         job = Job(unit.at, lines)
         if unit.at is not None:
             job.subjects = self._subjects(unit.at)
+            if unit.at.past is not None:
+                job.past = Bound(unit.at.past, self._people.known(holder(unit.at.past)).pid, denies=denies(unit))
         tables_of = self._codec.tables
         for op in (*unit.ops, *more) if more else unit.ops:
             kind = type(op)
@@ -156,6 +164,8 @@ class Builder:
             elif isinstance(op, Cut):
                 whose = None if op.user is None else self._people.known(op.user).pid
                 job.loose += self._cut.statements(op, whose)
+            elif isinstance(op, Erase):
+                job.loose += self._erase.statements(self._people.known(op.user).pid)
             elif isinstance(op, Raise):
                 if job.raising is not None:
                     raise TypeError("a unit raises the epoch once")

@@ -16,6 +16,7 @@ from jit_auth.model import Millis
 from jit_auth.storage import tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import Line
+from jit_auth.storage.history import Counts
 from jit_auth.storage.job import Job
 from jit_auth.vault import Vault
 
@@ -27,6 +28,12 @@ HEADS = 16
 
 CHAIN = "chain"
 """Label of the key under which rows are chained."""
+
+IDLE: Millis = 12 * 3_600_000
+"""After so long without a row a process begins a new chain."""
+
+RETIRED = "chain/"
+"""Prefix of the names under which the chain keys of vault keys are kept that were rotated away."""
 
 _AUDIT = ("writer", "seq", "at", "actor", "person", "agent", "execution", "what", "key", "mac", "told")
 
@@ -48,6 +55,7 @@ class Texts:
 
     def __init__(self, compiler: Compiler) -> None:
         self.compiler = compiler
+        self.counts = Counts(compiler)
         epoch, stop, process, audit = tables.epoch, tables.stop, tables.process, tables.audit
         lease = select(process.c.lease_until).where(process.c.id == bindparam("process")).scalar_subquery()
         ground = [epoch.c.n, epoch.c.bundle, lease.label("lease")]
@@ -87,6 +95,7 @@ class Head:
         self._mac = Mac(vault.derive(CHAIN))
         self._seq = 0
         self._before = chain.START
+        self._at: Millis | None = None
 
     @property
     def fresh(self) -> bool:
@@ -124,6 +133,12 @@ class Head:
     def moved(self, to: Moved) -> None:
         """The rows are committed."""
         self._seq, self._before = to
+
+    def rest(self, now: Millis) -> None:
+        """A chain that stood still for long has ended: retention may take it whole, and no row must follow then."""
+        if self._at is not None and now - self._at > IDLE:
+            self.lost(now)
+        self._at = now
 
     def lost(self, now: Millis) -> None:
         """Nobody knows whether the last rows are there: go on under a new writer, whose first row says what is."""

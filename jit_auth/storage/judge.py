@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from jit_auth.model import At, Millis
 
-Which = Literal["stopped", "bundle", "version", "idem", "open", "vote", "exists", "late", "lease"]
+Which = Literal["stopped", "bundle", "version", "idem", "open", "vote", "exists", "late", "lease", "history"]
 
 ALL = ("all", "")
 """The stop that stops everything."""

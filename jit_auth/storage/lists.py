@@ -34,10 +34,10 @@ class Lists:
         self._texts: dict[_Form, Text] = {}
 
     async def executions(
-        self, agent: str, *, states: Sequence[str], user: str | None, updated_since: Millis | None, limit: int,
-        cursor: str | None,
+        self, agent: str, *, states: Sequence[str] = (), user: str | None = None, updated_since: Millis | None = None,
+        limit: int = 50, cursor: str | None = None,
     ) -> Page:  # fmt: skip
-        """One page. `updated_since` is included. Raises BadRequest (`bad_query`)."""
+        """One page, newest first. `updated_since` is included. Raises BadRequest (`bad_query`)."""
         before = None if cursor is None else read_cursor(cursor)
         person = None
         if user is not None:

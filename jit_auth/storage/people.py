@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, select
 
+from jit_auth.core.ids import ERASED
 from jit_auth.core.mac import Mac
 from jit_auth.storage import pack, tables
 from jit_auth.storage.compiled import Compiler
@@ -25,7 +26,6 @@ KEPT = 10_000
 """How many persons a process remembers."""
 
 PSEUDONYM = "psn_"
-ERASED = "erased:"
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -89,6 +89,8 @@ class People:
         self._keys = keys
         self._reader = reader
         self._insert = insert
+        self.wrap_under = vault.ids[0]
+        """The vault key that wraps new persons' keys: the first that every living process has (THREAT_MODEL 29)."""
         self._by_id: OrderedDict[str, Person] = OrderedDict()
         self._by_pid: dict[str, Person] = {}
         self._making: dict[str, asyncio.Task[Person]] = {}
@@ -105,6 +107,12 @@ class People:
         if person_id.startswith(ERASED):  # no door lets such an id in: it comes from a row that was read
             return Person(person_id.removeprefix(ERASED), person_id, None)
         raise Unknown(person_id)
+
+    def forget(self, pid: str) -> None:
+        """Somebody was erased: their key is nowhere any more."""
+        person = self._by_pid.pop(pid, None)
+        if person is not None:
+            self._by_id.pop(person.id, None)
 
     async def find(self, person_id: str) -> Person | None:
         """The person, if there is one. Makes none."""
@@ -148,7 +156,7 @@ class People:
         person = await self.find(person_id)
         if person is None:
             pid = PSEUDONYM + secrets.token_hex(16)
-            key, wrapped = self._vault.new_key(pid)
+            key, wrapped = self._vault.new_key(pid, self.wrap_under)
             sealed = key.seal(pack.encode(person_id), table="person", row=pid, column="id", user=pid, number=1)
             await self._insert((pid, self._keys.person.digest(person_id.encode()), wrapped, sealed))
             person = await self.find(person_id)  # another replica may have been first

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from jit_auth.errors import StorageError
 from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.compiled import Text, Write
+from jit_auth.storage.history import Batch, turns
 from jit_auth.storage.job import Answer, Job
 from jit_auth.storage.journal import HEADS, Head, Moved, Texts, oldest, pick, thrown
 from jit_auth.storage.judge import Ground, Which, stale
@@ -34,15 +36,24 @@ WARM = 0.25
 that commits by itself, on a connection that had died, would leave its units unknown."""
 
 
+_TURNS = "SELECT pg_advisory_xact_lock(turn) FROM unnest($1::bigint[]) AS turn"
+
+
 class _Collision(Exception):
     """The batch cannot be written as one."""
 
 
 class PostgresJournal:
-    """Writes jobs. `tell(epoch, bundle)` is called after each batch. One per process and database."""
+    """Writes jobs. `tell(epoch, bundle, units, seconds)` is called after each batch. One per process and database."""
 
     def __init__(
-        self, url: str, texts: Texts, head: Head, clock: Clock, process: str, tell: Callable[[int, str], None]
+        self,
+        url: str,
+        texts: Texts,
+        head: Head,
+        clock: Clock,
+        process: str,
+        tell: Callable[[int, str, int, float], None],
     ) -> None:
         self._url = url
         self._texts = texts
@@ -94,8 +105,9 @@ class PostgresJournal:
                 await self._wake.wait()
                 continue
             batch = pick(self._waiting)
+            begun = time.perf_counter()
             answers = await self._commit(batch)
-            self._said(*self._seen)
+            self._said(*self._seen, len(batch), time.perf_counter() - begun)
             settle([(job.done, answer) for job, answer in zip(batch, answers, strict=True) if job.done is not None])
         await self._disconnect()
 
@@ -146,6 +158,7 @@ class PostgresJournal:
 
     def _fits(self, jobs: Sequence[Job]) -> bool:
         epoch, bundle = self._seen
+        self._head.rest(self.now())
         return not self._head.fresh and self._whole.fits(jobs, epoch, bundle, self._skew)
 
     async def _whole_batch(self, connection: Any, jobs: Sequence[Job]) -> list[Answer] | None:
@@ -167,13 +180,18 @@ class PostgresJournal:
 
     async def _together(self, connection: Any, jobs: Sequence[Job], ground: Ground) -> list[Answer]:
         stops = await self._stops(connection, jobs, ground)
+        batch = await self._counted(connection, jobs, ground)
         answers: list[Answer] = [Applied(ground.epoch, ground.now)] * len(jobs)
         compares: dict[Write, list[tuple[int, tuple[Any, ...]]]] = {}
         for at, job in enumerate(jobs):
             which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self._skew)
+            if which is None and job.past is not None and not batch.holds(job.past):
+                which = "history"
             if which is not None:
                 answers[at] = Stale(which, ground.epoch)
                 continue
+            if job.past is not None:
+                batch.add(job.past)
             for write, values, _ in job.compares:
                 compares.setdefault(write, []).append((at, values))
         # In one order everywhere: two replicas then lock rows alike, and seldom wait for each other in a ring.
@@ -210,6 +228,9 @@ class PostgresJournal:
         answers: list[Answer] = []
         for job in jobs:
             which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self._skew)
+            if which is None and job.past is not None:
+                batch = await self._counted(connection, [job], ground)
+                which = None if batch.holds(job.past) else "history"
             if which is not None:
                 answers.append(Stale(which, ground.epoch))
                 continue
@@ -257,6 +278,16 @@ class PostgresJournal:
             return {}
         return thrown(await connection.fetch(self._texts.stops.sql, since))
 
+    async def _counted(self, connection: Any, jobs: Sequence[Job], ground: Ground) -> Batch:
+        """What these units rest on, as it is counted before any of them is written."""
+        batch = Batch(self._texts.counts, ground.now)
+        for job in jobs:
+            if job.past is not None:
+                for query in batch.open(job.past):
+                    text, args = query
+                    batch.put(query, await connection.fetchval(text.sql, *args))
+        return batch
+
     async def _record(
         self, connection: Any, jobs: Sequence[Job], answers: Sequence[Answer], ground: Ground
     ) -> Moved | None:
@@ -264,6 +295,7 @@ class PostgresJournal:
                  for line in job.lines]  # fmt: skip
         if not lines:
             return None
+        self._head.rest(ground.now)
         heads = await self._heads(connection) if self._head.fresh else []
         rows, moved = self._head.rows(lines, ground.now, heads)
         await connection.fetch(self._texts.audit.many, *_columns(rows))
@@ -280,6 +312,10 @@ class PostgresJournal:
 
     async def _begin(self, connection: Any, jobs: Sequence[Job]) -> Ground:
         await connection.execute("BEGIN")
+        pasts = [job.past for job in jobs if job.past is not None]
+        if pasts:
+            # Before the clock is read, since this may wait; and before what was counted meanwhile, since that is seen.
+            await connection.fetch(_TURNS, turns(pasts))
         text = self._texts.ground if jobs[0].raising is None else self._texts.ground_to_raise
         begun = self._clock.wall()
         epoch, bundle, lease, clock = await connection.fetchrow(text.sql, self._process)

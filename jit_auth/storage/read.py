@@ -147,6 +147,9 @@ class Reads:
     async def stops(self) -> Situation:
         """Epoch, bundle and all stops (lifted ones too), in one snapshot."""
         ((epoch, bundle),), rows = await self._reader.fetch((self._epoch, ()), (self._stops, ()))
+        for kind, stop_id, *_ in rows:
+            if kind == "erased":
+                self._people.forget(stop_id)
         return epoch, bundle, await self._stop_records(rows)
 
     async def epoch(self) -> tuple[int, str]:

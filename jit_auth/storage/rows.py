@@ -61,6 +61,8 @@ class Shape:
     """Fields (tuples of strings) that are JSON in a column of their name."""
     told: tuple[str, ...] = ()
     """Fields sealed in `told`: they come later than the rest."""
+    derived: tuple[str, ...] = ()
+    """Fields that are stored nowhere: what a row that is read lacks."""
     token: bool = False
     macs: tuple[str, ...] = ()
     """Columns that are MACs of fields."""
@@ -70,7 +72,7 @@ class Shape:
 
     def groups(self) -> tuple[Group, ...]:
         """The sealed groups of fields, in the order of their columns."""
-        named = {*self.plain, *self.lists, *self.told, *self.macs, self.holder, "token"}
+        named = {*self.plain, *self.lists, *self.told, *self.macs, *self.derived, self.holder, "token"}
         rest = tuple(f.name for f in msgspec.structs.fields(self.kind) if f.name not in named)
         found = [Group("asked", rest)] if "asked" in self.table.c else []
         if rest and not found:
@@ -81,7 +83,8 @@ class Shape:
         """All columns, in the order in which rows are bound and read."""
         person = ("person",) if self.holder else ()
         token = ("token",) if self.token else ()
-        derived = dict.fromkeys(name for name in ("open_key", "live_key", *self.macs) if name in self.table.c)
+        names = ("origin", "open_key", "live_key", *self.macs)
+        derived = dict.fromkeys(name for name in names if name in self.table.c)
         return (*self.plain, *self.lists, *person, *derived, *(group.column for group in self.groups()), *token)
 
     def holder_of(self, row: Any) -> str:
@@ -108,6 +111,7 @@ SHAPES: dict[type[Row], Shape] = {
             lists=("chain",),
             holder="user",
             told=("result", "error"),
+            derived=("gone",),
             macs=("open_key",),
         ),
         Shape(
@@ -126,6 +130,7 @@ SHAPES: dict[type[Row], Shape] = {
             plain=("ask", "verdict", "digest", "seen", "how", "at"),
             key=("ask", "person"),
             holder="person",
+            derived=("gone",),
             versioned=None,
             taken="vote",
         ),

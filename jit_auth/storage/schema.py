@@ -11,13 +11,16 @@ import sqlite3
 from pathlib import Path
 
 import asyncpg
-from sqlalchemy import Connection, create_engine, insert, inspect, select, text
+from sqlalchemy import Connection, bindparam, create_engine, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from jit_auth.errors import StorageError
 from jit_auth.storage import tables
+from jit_auth.storage.compiled import Compiler
+from jit_auth.storage.journal import RETIRED
 from jit_auth.storage.place import file_of, make_private
+from jit_auth.storage.reader import Reader
 from jit_auth.storage.server import LOST, connect, failed
 from jit_auth.storage.sqlite import BUSY, open_to_write
 from jit_auth.vault import Vault
@@ -103,6 +106,22 @@ def prepare(
         stamp = HEAD
     if stamp != head:
         _move(connection, stamp, upgrade, head, migrations)
+
+
+async def own_key(compiler: Compiler, reader: Reader, vault: Vault) -> bytes:
+    """The store's own key, under which rows are found. Raises StorageError, also where the first key was retired."""
+    secret, first = tables.secret, vault.ids[0]
+    text = compiler.text(select(secret.c.value).where(secret.c.name == bindparam("name")))
+    rows, retired = await reader.fetch((text, text.args(name=INDEX)), (text, text.args(name=RETIRED + first)))
+    if not rows:
+        raise StorageError("The database's own key is gone.", hint="Restore a backup.")
+    if retired:
+        # What it wrote would be taken for what whoever stole the key has written.
+        raise StorageError(
+            f"The vault key {first!r} was retired by a rotation: nothing is written with it any more.",
+            hint="Put the newer key first in [vault] keys.",
+        )
+    return vault.open(bytes(rows[0][0]), table="secret", row=INDEX, column="value")
 
 
 def _make_index_key(connection: Connection, vault: Vault) -> None:

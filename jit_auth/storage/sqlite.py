@@ -20,6 +20,7 @@ from pathlib import Path
 from jit_auth.errors import StorageError
 from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
+from jit_auth.storage.history import Batch
 from jit_auth.storage.job import Answer, Job
 from jit_auth.storage.journal import HEADS, Head, Texts, oldest, pick, thrown
 from jit_auth.storage.judge import Ground, Which, stale
@@ -45,7 +46,7 @@ class _Collision(Exception):
 
 
 class SqliteJournal:
-    """Writes jobs. `tell(epoch, bundle)` is called in the loop after each batch. One per process and file."""
+    """Writes jobs. `tell(epoch, bundle, units, seconds)` is called in the loop after each batch. One per file."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class SqliteJournal:
         head: Head,
         clock: Clock,
         process: str,
-        tell: Callable[[int, str], None],
+        tell: Callable[[int, str, int, float], None],
     ) -> None:
         self._path = path
         self._texts = texts
@@ -125,14 +126,16 @@ class SqliteJournal:
                     waiting.extend(jobs or ())
             batch = pick(waiting)
             if batch:
+                begun = time.perf_counter()
                 answers = self._commit(batch)
+                took = time.perf_counter() - begun
                 with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-                    self._loop.call_soon_threadsafe(self._tell, batch, answers, *self._seen)
+                    self._loop.call_soon_threadsafe(self._tell, batch, answers, *self._seen, took)
         if self._connection is not None:
             self._connection.close()
 
-    def _tell(self, batch: Sequence[Job], answers: Sequence[Answer], epoch: int, bundle: str) -> None:
-        self._said(epoch, bundle)
+    def _tell(self, batch: Sequence[Job], answers: Sequence[Answer], epoch: int, bundle: str, took: float) -> None:
+        self._said(epoch, bundle, len(batch), took)
         settle([(job.done, answer) for job, answer in zip(batch, answers, strict=True) if job.done is not None])
 
     def _commit(self, jobs: Sequence[Job]) -> Sequence[Answer]:
@@ -164,16 +167,21 @@ class SqliteJournal:
     def _together(self, connection: sqlite3.Connection, jobs: Sequence[Job], ground: Ground) -> list[Answer]:
         """All units at once: compares one by one, the winners' other rows by statement."""
         stops = self._stops(connection, jobs, ground)
+        batch = self._counted(connection, jobs, ground)
         answers: list[Answer] = []
         rows: dict[str, list[tuple[object, ...]]] = {}
         applied = Applied(ground.epoch, ground.now)
         for job in jobs:
             which = None if job.at is None else stale(job.at, job.subjects, ground, stops, 0)
+            if which is None and job.past is not None and not batch.holds(job.past):
+                which = "history"
             if which is None:
                 which = self._compare(connection, job)
             if which is not None:
                 answers.append(Stale(which, ground.epoch))
                 continue
+            if job.past is not None:
+                batch.add(job.past)
             for write, values, _ in job.inserts:
                 rows.setdefault(write.one, []).append(values)
             for text, values in job.loose:
@@ -199,6 +207,8 @@ class SqliteJournal:
         answers: list[Answer] = []
         for job in jobs:
             which = None if job.at is None else stale(job.at, job.subjects, ground, stops, 0)
+            if which is None and job.past is not None and not self._counted(connection, [job], ground).holds(job.past):
+                which = "history"
             if which is not None:
                 answers.append(Stale(which, ground.epoch))
                 continue
@@ -245,11 +255,22 @@ class SqliteJournal:
             return {}
         return thrown(connection.execute(self._texts.stops.sql, (since,)))
 
+    def _counted(self, connection: sqlite3.Connection, jobs: Sequence[Job], ground: Ground) -> Batch:
+        """What these units rest on, as it is counted before any of them is written."""
+        batch = Batch(self._texts.counts, ground.now)
+        for job in jobs:
+            if job.past is not None:
+                for query in batch.open(job.past):
+                    text, args = query
+                    batch.put(query, connection.execute(text.sql, args).fetchone()[0])
+        return batch
+
     def _record(
         self, connection: sqlite3.Connection, lines: Sequence[object], ground: Ground
     ) -> tuple[int, bytes] | None:
         if not lines:
             return None
+        self._head.rest(ground.now)
         heads = self._heads(connection) if self._head.fresh else []
         rows, moved = self._head.rows(lines, ground.now, heads)  # type: ignore[arg-type]  # lines of winners
         connection.executemany(self._texts.audit.one, rows)
@@ -301,6 +322,18 @@ class SqliteJournal:
         return [failed(error, unknown=unknown) for _ in jobs]
 
 
+def scrub(path: Path) -> bool:
+    """Empty the write-ahead log, which holds older images of pages. False: somebody is reading them still. Blocking."""
+    connection = open_to_write(path, patience=BUSY)
+    try:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        raise failed(error) from error
+    finally:
+        connection.close()
+    return not busy
+
+
 def open_to_write(path: Path, *, patience: Millis = 0) -> sqlite3.Connection:
     """A connection that writes: WAL, every commit on the disk. `patience`: how long SQLite itself waits for others.
 
@@ -315,5 +348,6 @@ def open_to_write(path: Path, *, patience: Millis = 0) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")  # what is erased is not left lying in the file (THREAT_MODEL 13)
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
     return connection

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy import bindparam, select
 
 from jit_auth.core.ids import new_id
 from jit_auth.errors import StorageError, VaultError
@@ -17,22 +15,23 @@ from jit_auth.model import (
     Applied,
     Ask,
     Audit,
+    Backlog,
     Card,
     Challenge,
     Code,
-    Crowd,
     Execution,
     Flow,
     Grant,
+    History,
     Idem,
     Linked,
     Millis,
     Op,
     Opened,
     Outbox,
-    Page,
     Pass,
     Passkey,
+    Past,
     Raise,
     Session,
     Stale,
@@ -41,12 +40,15 @@ from jit_auth.model import (
 )
 from jit_auth.storage import tables
 from jit_auth.storage.access import AccessReads
-from jit_auth.storage.audit import Entry, Record
+from jit_auth.storage.audit import Record
+from jit_auth.storage.backlog import Backlogs
 from jit_auth.storage.circles import Circles
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler, compiler_for
 from jit_auth.storage.cuts import CutReads
+from jit_auth.storage.erase import EraseReads
+from jit_auth.storage.history import Histories
 from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
 from jit_auth.storage.journal import Head, Texts
@@ -58,9 +60,13 @@ from jit_auth.storage.pool import PostgresReader
 from jit_auth.storage.postgres import PostgresJournal
 from jit_auth.storage.read import Holdings, Reads, Situation
 from jit_auth.storage.reader import Reader, SqliteReader
-from jit_auth.storage.schema import INDEX, prepare_postgres, prepare_sqlite
-from jit_auth.storage.sqlite import SqliteJournal
-from jit_auth.vault import Vault
+from jit_auth.storage.retention import Keep, Retention
+from jit_auth.storage.rewrap import Rewrap
+from jit_auth.storage.schema import own_key, prepare_postgres, prepare_sqlite
+from jit_auth.storage.shorten import Shorten
+from jit_auth.storage.sqlite import SqliteJournal, scrub
+from jit_auth.storage.turns import Turns
+from jit_auth.vault import DataKey, Vault
 
 
 class Store:
@@ -68,7 +74,7 @@ class Store:
 
     def __init__(
         self, *, process: str, serve: bool, vault: Vault, compiler: Compiler, reader: Reader, journal: Journal,
-        index: bytes, lock: Lock | None,
+        index: bytes, lock: Lock | None, path: Path | None,
     ) -> None:  # fmt: skip
         self.process = process
         """Id of this process: its lease, and the first writer of its audit rows."""
@@ -78,26 +84,46 @@ class Store:
         """Hash of the published bundle, as last seen."""
         self.outbox: Callable[[Unit], tuple[Op, ...]] = lambda unit: ()
         """What else is written with each unit: the rows of what has to be told outside."""
+        self.wrote: Callable[[Unit, Applied | Stale | StorageError], None] = lambda unit, answer: None
+        """Called with each unit that this process asked to write, and what became of it."""
+        self.batched: Callable[[int, float], None] = lambda units, seconds: None
+        """Called after each transaction of the journal: how many units it held, how long it took."""
         self._serve = serve
+        self._path = path
+        self._vault = vault
+        self._own = DataKey(index)
         self._reader = reader
         self._journal = journal
         self._lock = lock
         keys = Keys(index)
         self._people = People(vault, keys, compiler, reader, self._insert_person)
+        self._backlog = Backlogs(compiler, reader)
         self._codec = Codec(compiler, self._people, keys)
+        self._past = Histories(compiler, self._people, reader)
         self._builder = Builder(compiler, self._codec, self._people)
         self._reads = Reads(compiler, self._codec, self._people, reader)
-        self._circles = Circles(compiler, self._codec, self._people, reader)
-        self._lists = Lists(compiler, self._codec, self._people, reader)
+        self.circles = Circles(compiler, self._codec, self._people, reader, self.now)
+        """What approvals look at beside their own execution."""
+        self.lists = Lists(compiler, self._codec, self._people, reader)
+        """An agent's executions."""
         self.own = OwnReads(compiler, self._codec, self._people, reader)
         """What one person may see of their own."""
         self.cuts = CutReads(compiler, self._codec, self._people, reader)
         """What a kill switch has to find."""
         self.access = AccessReads(compiler, self._codec, self._people, reader)
         """What an agent or a user can reach, and has used."""
+        self.erasing = EraseReads(compiler, self._codec, self._people, reader)
+        """What an erasure has to find."""
         self.audit = Record(vault, compiler, self._people, reader)
         """The record: `verify`, `rows`, `tail`."""
-        self._house = House(compiler, reader, journal, process, ",".join(vault.ids))
+        self._house = House(compiler, reader, journal, process)
+        turns = Turns(vault, compiler, reader, journal)
+        self._shorten = Shorten(compiler, self.audit, journal, turns, self._made)
+        self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._made, journal, turns)
+        """Vault keys: which are needed, and how they are rotated."""
+        self.keep = Keep()
+        """For how long content is kept once it is over."""
+        self._retention = Retention(compiler, reader, journal, self._made)
         self._new_person = compiler.upsert(tables.person, ("look",), ())
 
     @classmethod
@@ -120,8 +146,9 @@ class Store:
             lock = Lock(path) if serve else None
         opened: list[Store] = []  # the journal speaks to the store, which is made of it
 
-        def tell(epoch: int, bundle: str) -> None:
+        def tell(epoch: int, bundle: str, units: int, seconds: float) -> None:
             opened[0]._told(epoch, bundle)
+            opened[0].batched(units, seconds)
 
         async with contextlib.AsyncExitStack() as undo:
             if lock is not None:
@@ -133,7 +160,7 @@ class Store:
                 await asyncio.to_thread(prepare_sqlite, path, vault)
                 reader = SqliteReader(path)
             undo.push_async_callback(reader.close)
-            index = await _index(compiler, reader, vault)
+            index = await own_key(compiler, reader, vault)
             journal: Journal = (
                 PostgresJournal(url, texts, head, clock, process, tell)
                 if path is None
@@ -141,7 +168,7 @@ class Store:
             )
             undo.push_async_callback(journal.close)
             store = cls(process=process, serve=serve, vault=vault, compiler=compiler, reader=reader, journal=journal,
-                        index=index, lock=lock)  # fmt: skip
+                        index=index, lock=lock, path=path)  # fmt: skip
             opened.append(store)
             await store._start(alone=lock is not None)
             if bundle is not None:
@@ -172,30 +199,40 @@ class Store:
 
     async def apply(self, unit: Unit) -> Applied | Stale:
         """Write all of `unit`, or nothing. Raises StorageError where the database is away (`unknown`: it may be in)."""
-        more = self.outbox(unit)
-        while True:
-            try:
-                job = self._builder.job(unit, more)
-                break
-            except Unknown as unknown:
-                await self._people.ensure(unknown.id)
-        return await self._journal.submit(job)
+        job = await self._made(unit)
+        try:
+            answer = await self._journal.submit(job)
+        except StorageError as error:
+            self.wrote(unit, error)
+            raise
+        self.wrote(unit, answer)
+        return answer
+
+    def derive(self, label: str) -> bytes:
+        """32 bytes for one purpose, from the store's own random key: they outlive every vault key."""
+        return self._own.derive(f"for/{label}")
+
+    async def scrub(self) -> bool:
+        """Whether what was erased lies in no file of the database any more. PostgreSQL has its vacuum for that."""
+        return self._path is None or await asyncio.to_thread(scrub, self._path)
 
     async def renew(self) -> None:
         """Renew this process's lease, and learn the epoch and bundle. The worker calls it every 5 s."""
         if self._serve:
-            await self._house.renew()
+            await self._lease()
         else:
             await self.stops()
 
-    async def publish(self, bundle: str, actor: str) -> int:
-        """Make `bundle` the published one, raising the epoch if it differs; the epoch then. Raises StorageError."""
+    async def publish(self, bundle: str, actor: str, *facts: dict[str, Any]) -> int:
+        """Make `bundle` the published one, raising the epoch if it differs; the epoch then. `facts` go on record with
+        it, in any case. Raises StorageError."""
         epoch, published, _ = await self.stops()
-        if published == bundle:
+        ops: tuple[Op, ...] = ()
+        if published != bundle:
+            ops, facts = (Raise(bundle=bundle),), ({"do": "bundle", "bundle": bundle, "was": published}, *facts)
+        if not facts:
             return epoch
-        fact = {"do": "bundle", "bundle": bundle, "was": published}
-        answer = await self.apply(Unit(None, (Raise(bundle=bundle),), Audit(actor=actor, what=(fact,))))
-        return answer.epoch
+        return (await self.apply(Unit(None, ops, Audit(actor=actor, what=facts)))).epoch
 
     async def execution(self, id: str) -> Execution | None:
         """The execution, with its parameters and result opened."""
@@ -293,50 +330,26 @@ class Store:
         """Paused executions of an agent that this user's open consent holds up."""
         return await self._reads.waiting(agent, user, provider)
 
-    async def passes(self, digest: str | None = None) -> tuple[Pass, ...]:
-        """Approvals for a while that can still be used, of one digest or of all."""
-        return await self._circles.passes(digest, self.now())
-
     async def standing(self, id: str) -> Pass | None:
         """One approval for a while, whatever has become of it."""
         return await self._reads.one(Pass, id)
 
-    async def crowd(self, agent: str, key: str, most: int) -> Crowd:
-        """How many of an agent's executions are paused (counted to `most`), and the tally of one request."""
-        return await self._circles.crowd(agent, key, most)
+    async def history(self, past: Past, now: Millis | None = None) -> History:
+        """What was attempted before, as far as `past` reads it; `now`: as of then. A deciding unit names the same
+        `past` in its `At`, and is `Stale("history")` where counting again gives another decision."""
+        return await self._past.read(past, self.now() if now is None else now)
 
-    async def open_asks(self, kind: str | None = None, limit: int = 200) -> tuple[tuple[Ask, Execution], ...]:
-        """Questions that are open, with what they are about; oldest first."""
-        return await self._circles.open_asks(kind, limit)
-
-    async def open_cards(self, person: str) -> tuple[Card, ...]:
-        """A person's copies of questions that are open and theirs to answer; oldest first, at most 200."""
-        return await self._circles.open_cards(person, self.now())
-
-    async def shown_since(self, person: str, via: str, since: Millis) -> int:
-        """How many questions a person was shown by a channel since then (counted to 1,000)."""
-        return await self._circles.shown_since(person, via, since)
-
-    async def recent(self, agent: str, action: str, limit: int = 6) -> tuple[Execution, ...]:
-        """The last of an agent's executions of an action that are over, newest first (among its last 500)."""
-        return await self._circles.recent(agent, action, limit)
-
-    async def events(self, execution: str, after: str | None) -> tuple[Entry, ...]:
-        """What is on record of an execution after the row `after`: nothing that was committed later is left out."""
-        return await self.audit.after(execution, after)
-
-    async def executions(
-        self, agent: str, *, states: Sequence[str] = (), user: str | None = None, updated_since: Millis | None = None,
-        limit: int = 50, cursor: str | None = None,
-    ) -> Page:  # fmt: skip
-        """An agent's executions, newest first. Raises BadRequest (`bad_query`) for a cursor that is none of ours."""
-        return await self._lists.executions(
-            agent, states=states, user=user, updated_since=updated_since, limit=limit, cursor=cursor
-        )
+    async def backlog(self) -> Backlog:
+        """What waits at this moment, each count capped: cheap enough for every look at the metrics."""
+        return await self._backlog.read(self.now())
 
     async def sweep(self) -> None:
-        """Remove what has passed its time (flows, keys, tallies, sessions, codes), and processes long dead."""
+        """Remove what has passed its time (flows, keys, tallies, sessions, codes; content), and processes long dead."""
         await self._house.sweep()
+        await self._retention.sweep(self.keep)
+        # While a new key is not everybody's yet, what it would seal has time.
+        if self.keep.audit is not None and self._people.wrap_under == self._vault.ids[0]:
+            await self._shorten.sweep(self.now() - self.keep.audit)
 
     async def _start(self, *, alone: bool) -> None:
         """Take a lease. `alone`: the lock proves that every other process of this file is dead."""
@@ -344,8 +357,29 @@ class Store:
         if self._serve:
             if alone:
                 await self._house.take_over()
-            await self._house.renew()
+            await self._lease()
+        else:
+            await self._agree()
         await self.stops()
+
+    async def _made(self, unit: Unit) -> Job:
+        more = self.outbox(unit)
+        while True:
+            try:
+                return self._builder.job(unit, more)
+            except Unknown as unknown:
+                await self._people.ensure(unknown.id)
+
+    async def _lease(self) -> None:
+        await self._agree()
+        first = self._people.wrap_under
+        await self._house.renew((first, *(key for key in self._vault.ids if key != first)))
+
+    async def _agree(self) -> None:
+        """Wrap with the first key that every living process has: replicas are restarted one after the other."""
+        others = (await self._house.living()).values()
+        common = [key for key in self._vault.ids if all(key in keys for keys in others)]
+        self._people.wrap_under = common[0] if common else self._vault.ids[0]
 
     async def _insert_person(self, values: tuple[Any, ...]) -> None:
         pid, look, key, sealed = values
@@ -356,13 +390,3 @@ class Store:
     def _told(self, epoch: int, bundle: str) -> None:
         if epoch >= self.epoch:
             self.epoch, self.bundle = epoch, bundle
-
-
-async def _index(compiler: Compiler, reader: Reader, vault: Vault) -> bytes:
-    """The store's own key, under which rows are found."""
-    secret = tables.secret
-    text = compiler.text(select(secret.c.value).where(secret.c.name == bindparam("name")))
-    (rows,) = await reader.fetch((text, text.args(name=INDEX)))
-    if not rows:
-        raise StorageError("The database's own key is gone.", hint="Restore a backup.")
-    return vault.open(bytes(rows[0][0]), table="secret", row=INDEX, column="value")

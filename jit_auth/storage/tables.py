@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData
 metadata = MetaData()
 
 _SEALED = "sealed"
+_WRAPPED = "wrapped"
 # Byte order on PostgreSQL too: ids sort by time, and a locale's comparison would only be slower.
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
@@ -36,19 +37,33 @@ def _sealed(name: str, *, null: bool = False) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=null, info={_SEALED: True})
 
 
+def _wrapped(name: str, *, null: bool = False) -> Column[bytes]:
+    """Sealed under a vault key, not under a person's: what a rotation seals anew."""
+    return Column(name, LargeBinary, nullable=null, info={_SEALED: True, _WRAPPED: True})
+
+
+def wrapped() -> list[tuple[Table, Column[bytes]]]:
+    """All columns whose values are sealed under a vault key."""
+    return [(table, column) for table in metadata.sorted_tables for column in table.c if column.info.get(_WRAPPED)]
+
+
 execution = Table(
     "execution", metadata,
     _text("id", key=True), _int("version"), _text("state"), _text("agent"), _flag("verified"), _text("action"),
     _text("grant", null=True), _text("digest"), _flag("intent"), _int("attempt"), _text("process", null=True),
     _int("deadline", null=True), _int("due", null=True), _int("not_after", null=True), _int("met", null=True),
     _int("trouble_since", null=True), _int("tries"), _int("created"), _int("updated"), _int("expires"),
-    _text("chain"), _text("person"), _mac("open_key", null=True), _sealed("asked"), _sealed("told", null=True),
+    _text("chain"), _text("person"), _text("origin"), _mac("open_key", null=True), _sealed("asked"),
+    _sealed("told", null=True),
 )  # fmt: skip
 # The worker's index: finished executions leave it, and it alone answers which rows a dead process left behind.
 Index(
     "execution_due", execution.c.due, execution.c.state, execution.c.process,
     sqlite_where=execution.c.due.is_not(None), postgresql_where=execution.c.due.is_not(None),
 )  # fmt: skip
+# What retention finds: the time of the last change, which is the end.
+_over = execution.c.state.not_in((literal_column("'paused'"), literal_column("'executing'")))
+Index("execution_over", execution.c.updated, execution.c.id, sqlite_where=_over, postgresql_where=_over)
 Index("execution_agent", execution.c.agent, execution.c.id)
 # What agents did in a person's name, and by which agent and action: answered without reading a row.
 Index(
@@ -60,6 +75,15 @@ Index(
     "execution_used", execution.c.agent, execution.c.action, execution.c.id,
     sqlite_where=_sent, postgresql_where=_sent,
 )  # fmt: skip
+# What was attempted before, by the chain's first agent (`origin`): of one user, and of all (see `storage.history`).
+Index("execution_same", execution.c.person, execution.c.action, execution.c.origin, execution.c.id)
+Index("execution_origin", execution.c.origin, execution.c.action, execution.c.id)
+for _state in ("denied", "succeeded"):
+    _ended = execution.c.state == literal_column(f"'{_state}'")
+    Index(
+        f"execution_{_state}", execution.c.person, execution.c.action, execution.c.origin, execution.c.updated,
+        sqlite_where=_ended, postgresql_where=_ended,
+    )  # fmt: skip
 # How many of an agent's wait for people.
 _paused = execution.c.state == literal_column("'paused'")
 Index("execution_paused", execution.c.agent, sqlite_where=_paused, postgresql_where=_paused)
@@ -196,11 +220,13 @@ process = Table("process", metadata, _text("id", key=True), _int("lease_until"),
 person = Table(
     "person", metadata,
     # look, key and id are null once the person was erased; what they sealed is gone with the key.
-    _text("pid", key=True), _mac("look", null=True), _sealed("key", null=True), _sealed("id", null=True),
+    _text("pid", key=True), _mac("look", null=True), _wrapped("key", null=True), _sealed("id", null=True),
 )  # fmt: skip
 Index("person_look", person.c.look, unique=True)
 
-secret = Table("secret", metadata, _text("name", key=True), _sealed("value"))
+swept = Table("swept", metadata, _text("name", key=True), _int("version"), _int("until"))
+
+secret = Table("secret", metadata, _text("name", key=True), _wrapped("value"))
 
 audit = Table(
     "audit", metadata,

@@ -37,6 +37,7 @@ class Whole:
         """Whether the batch may be tried as one: decided at this epoch and bundle, and nothing out of the ordinary."""
         return abs(skew) <= ADRIFT and not any(
             job.loose
+            or job.past is not None
             or job.raising is not None
             or not job.lines
             or (job.at is not None and (job.at.epoch != epoch or (job.at.send and job.at.bundle != bundle)))

@@ -111,6 +111,7 @@ class Administration:
         who = self.bearers.admin(request, role)
         parameters(request, ())
         raw = await read_body(request)
+        who = self.bearers.admin(request, role)  # a reload may have come while the body was waited for
         body = parse_json(raw) if raw else {}
         only(body, (*members, "reason"), "member")
         reason = body.get("reason")

@@ -27,6 +27,17 @@ class Bearers:
             raise _who()
         return found
 
+    def knows(self, agent: Agent) -> bool:
+        """Whether the token that gave this agent is still one: a reload may have come since."""
+        return agent.secret_sha256 in self._current.bundle.bearers
+
+    def again(self, agent: Agent) -> Agent:
+        """The agent as it is now, after its body was waited for. Raises Unauthenticated."""
+        found = self._current.bundle.bearers.get(agent.secret_sha256)
+        if found is None:
+            raise _who()
+        return found
+
     def admin(self, request: web.Request, role: Role) -> str:
         """`admin:NAME` of this request. Raises Unauthenticated, for agents too; Forbidden (`role_required`)."""
         mark = _hash(request)

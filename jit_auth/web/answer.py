@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from jit_auth.config.settings import Agent
+from jit_auth.core.ids import ERASED
 from jit_auth.core.text import summary_of
 from jit_auth.core.times import rfc3339
 from jit_auth.engine.bundle import Bundle
@@ -24,17 +25,17 @@ def answer(opened: Opened, bundle: Bundle, agent: Agent, link: Callable[[Ask], s
     `joined`: the call that is answered asked for the same as this one, which was paused already.
     """
     execution = opened.execution
-    operation = bundle.operation(execution.action)
     decision = execution.decision
+    erased = execution.user is not None and execution.user.startswith(ERASED)
     found: Json = {
         "id": execution.id,
         "action": execution.action,
-        "user": execution.user,
+        "user": None if erased else execution.user,
         "agent": execution.agent,
         "chain": execution.chain,
         "account": execution.account_name or execution.account,
-        "summary": summary_of(operation.action, execution.params) if operation is not None else execution.action,
-        "params": execution.params,
+        "summary": _summary(execution, bundle),
+        "params": execution.params if "params" not in execution.gone else None,
         "edited_by": _person(execution.edited_by[-1], agent) if execution.edited_by else None,
         "reason": execution.reason,
         "status": execution.state,
@@ -55,7 +56,17 @@ def answer(opened: Opened, bundle: Bundle, agent: Agent, link: Callable[[Ask], s
     }
     if joined:
         found["joined"] = True
+    if execution.gone or erased:
+        found["removed"] = [*(("user",) if erased else ()), *execution.gone]
     return found
+
+
+def _summary(execution: Execution, bundle: Bundle) -> str:
+    operation = bundle.operation(execution.action)
+    if operation is None:
+        return execution.action
+    gone = "params" in execution.gone
+    return operation.action.title if gone else summary_of(operation.action, execution.params)
 
 
 def _waiting(opened: Opened, bundle: Bundle, agent: Agent, link: Callable[[Ask], str]) -> list[Json]:

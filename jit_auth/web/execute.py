@@ -51,6 +51,7 @@ class Execute:
         if request.query_string:
             parameters(request, ())
         body = await read_body(request)
+        agent = self._bearers.again(agent)
         call = self.call(agent, parse_json(body), request.headers.get("Idempotency-Key"))
         seconds = prefer(request) if "Prefer" in request.headers else None
         if seconds is None:

@@ -92,6 +92,7 @@ class Executions:
         who = self._bearers.admin(request, "operator")
         parameters(request, ())
         body = parse_json(await read_body(request))
+        who = self._bearers.admin(request, "operator")  # a reload may have come while the body was waited for
         only(body, ("outcome", "note"), "member")
         outcome, note = body.get("outcome"), body.get("note")
         if outcome not in ("succeeded", "failed"):

@@ -16,11 +16,14 @@ from aiohttp import web
 from jit_auth.core.ids import is_id
 from jit_auth.core.times import from_rfc3339, rfc3339
 from jit_auth.engine.access import Access, Known, record
+from jit_auth.engine.bundle import writes_of
 from jit_auth.engine.current import Current
 from jit_auth.engine.cuts import Author
+from jit_auth.engine.past import past_of
 from jit_auth.errors import BadRequest, NotFound
 from jit_auth.model import Audit, Millis
 from jit_auth.policy.explain import data, explain_execution
+from jit_auth.policy.facts import history_of
 from jit_auth.storage.store import Store
 from jit_auth.web.agents import Bearers
 from jit_auth.web.query import limit, parameters
@@ -91,7 +94,9 @@ class Inspection:
             raise NotFound(
                 f"No connector describes {execution.action} any more, so no rule is about it.", code="unknown_action"
             )
-        explained = explain_execution(bundle.policy, execution, operation.action)
+        past = past_of(execution, history_of(bundle.policy.reads(execution.action)), lambda: writes_of(bundle.catalog))
+        history = None if past is None else await self.store.history(past, execution.created)
+        explained = explain_execution(bundle.policy, execution, operation.action, history)
         looked = Audit(
             actor="", what=({"do": "explain.read"},), user=execution.user, agent=execution.chain[0], execution=id
         )

@@ -19,12 +19,25 @@ log = logging.getLogger(__name__)
 
 HOT = ("POST", "/execute")
 """The route that is taken most."""
+Watching = Callable[[str, str, str | None], Callable[[int, str], None]]
+"""Called with method, route template and `traceparent` as a request begins; what it gives, with status and code as it
+ends."""
+CLOSED = 499
+"""Status, for the log, of a request whose answer nobody waited for."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Answered under any Host: load balancers ask by address."""
 
 
+def unwatched(method: str, where: str, traceparent: str | None) -> Callable[[int, str], None]:
+    """Nobody looks on."""
+    return lambda status, code: None
+
+
 def application(
-    routes: Sequence[web.RouteDef], hosts: Collection[str], ready: Callable[[], Awaitable[tuple[int, str]]]
+    routes: Sequence[web.RouteDef],
+    hosts: Collection[str],
+    ready: Callable[[], Awaitable[tuple[int, str]]],
+    watching: Watching = unwatched,
 ) -> web.Application:
     """The app. `hosts` are the Host names it answers to, lower case, without port; `ready` gives status and code."""
     known = frozenset(hosts)
@@ -39,12 +52,12 @@ def application(
     app = web.Application(client_max_size=1 << 20)
     hot: Handler | None = None
     for route in (web.get("/healthz", healthz), web.get("/readyz", readyz), *routes):
-        handler = guarded(route.handler, None if route.path in OPEN_PATHS else known, route.path)
+        handler = guarded(route.handler, None if route.path in OPEN_PATHS else known, route.path, watching)
         app.add_routes([web.RouteDef(route.method, route.path, handler, route.kwargs)])
         if (route.method, route.path) == HOT:
             hot = handler
     rest = _Rest("/")
-    rest.add_route("*", guarded(_nowhere, known, "*"))
+    rest.add_route("*", guarded(_nowhere, known, "*", watching))
     app.router.register_resource(rest)
     if hot is not None:
         _straight(app, hot)
@@ -64,31 +77,46 @@ def _straight(app: web.Application, hot: Handler) -> None:
     app._handle = handle  # type: ignore[method-assign]  # aiohttp has no other place before its router
 
 
-def guarded(handler: Handler, hosts: Collection[str] | None, where: str) -> Handler:
+def guarded(handler: Handler, hosts: Collection[str] | None, where: str, watching: Watching = unwatched) -> Handler:
     """The handler behind the Host check (`hosts` None: any will do), its errors in our shape; `where` is the route's
-    template, for the log.
+    template, for whoever watches.
 
     Every handler is wrapped once: aiohttp's middlewares do the same, and cost a thirtieth of a call.
     """
 
     async def front(request: web.Request) -> web.StreamResponse:
+        end = watching(request.method, where, request.headers.get("traceparent"))
+        status, code = CLOSED, ""
+        try:
+            response, code = await answered(request)
+            status = response.status
+            return response
+        except web.HTTPException as redirect:
+            status = redirect.status
+            raise
+        finally:
+            end(status, code)
+
+    async def answered(request: web.Request) -> tuple[web.StreamResponse, str]:
         try:
             if hosts is not None and host_of(request.headers.get("Host", "")) not in hosts:
                 raise Misdirected(
                     "This service does not answer under that name.",
                     hint="Use the address in `[server] public_url`, or add the name to `hosts`.",
                 )
-            return await handler(request)
+            return await handler(request), ""
         except Problem as error:
-            return problem.response(error)
+            return problem.response(error), error.code
         except StorageError as error:
             log.warning("storage: %s", error.message)
-            return problem.plain(503, "storage_unavailable", "The database does not answer.", "Try again in a moment.")
+            away = problem.plain(503, error.code, "The database does not answer.", "Try again in a moment.")
+            return away, error.code
         except web.HTTPException as error:
             return _http(error)
         except Exception:
             log.exception("a handler failed: %s", where)
-            return problem.plain(500, "internal", "Something went wrong here.", "It is in the service's log.")
+            fault = problem.plain(500, "internal", "Something went wrong here.", "It is in the service's log.")
+            return fault, "internal"
 
     return front
 
@@ -129,12 +157,12 @@ _CODES = {
 }
 
 
-def _http(error: web.HTTPException) -> web.Response:
-    """aiohttp's own refusals in our shape."""
+def _http(error: web.HTTPException) -> tuple[web.Response, str]:
+    """aiohttp's own refusals in our shape, with their code."""
     if error.status < 400:
         raise error
     code, detail, hint = _CODES.get(error.status, ("bad_request", error.reason, "Correct the request."))
     response = problem.plain(error.status, code, detail, hint)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
-    return response
+    return response, code

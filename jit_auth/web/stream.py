@@ -2,7 +2,8 @@
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 
-Attacks (THREAT_MODEL 23): a stream that was opened before its agent was stopped (looked at again before each event),
+Attacks (THREAT_MODEL 23): a stream that was opened before its agent was stopped, or its token changed (looked at again
+before each event),
 more streams than one agent may have, a reader that takes nothing (it is given up).
 """
 
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from jit_auth.config.settings import Agent
 from jit_auth.core.events import Event, payload, project
 from jit_auth.engine import Engine
 from jit_auth.errors import BadRequest, TooMany
@@ -59,10 +61,10 @@ class Streams:
             first = await reader.begin(last)
             if last is not None and not first and await self._over(execution):
                 return web.Response(status=204)  # by the standard, what tells a client to come back no more
-            return await self._stream(request, execution, reader, first)
+            return await self._stream(request, agent, execution, reader, first)
 
     async def _stream(
-        self, request: web.Request, execution: Execution, reader: _Reader, first: Sequence[str]
+        self, request: web.Request, agent: Agent, execution: Execution, reader: _Reader, first: Sequence[str]
     ) -> web.StreamResponse:
         loop, waits = asyncio.get_running_loop(), self._engine.waits
         response = web.StreamResponse(
@@ -77,7 +79,7 @@ class Streams:
             await response.prepare(request)
             await _write(response, "retry: 1000\n\n")
             told, blocks = loop.time(), list(first)
-            while not waits.ended and not self._stopped(execution.agent):
+            while not waits.ended and self._bearers.knows(agent) and not self._stopped(agent.name):
                 for block in blocks:
                     await _write(response, block)
                     told = loop.time()

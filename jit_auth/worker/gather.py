@@ -42,7 +42,7 @@ class Gathers:
 
     async def left(self, person: str, via: str) -> int:
         """How often this person may still be asked by this channel in this hour."""
-        return self.per_hour - await self.store.shown_since(person, via, self.store.now() - HOUR)
+        return self.per_hour - await self.store.circles.shown_since(person, via, self.store.now() - HOUR)
 
     async def ops(self, row: Card) -> list[Op]:
         """The gathered message of this person becomes due: soon, and at most every quarter of an hour."""
@@ -64,7 +64,7 @@ class Gathers:
     async def card(self, row: Card, url: str) -> Shown:
         """All that waits for this person now and may be asked by this channel: rules keep requests off it by `via`."""
         pages: dict[str, ApprovalPage] = {}
-        for card in await self.store.open_cards(row.person):
+        for card in await self.store.circles.open_cards(row.person):
             if card.via != row.via:
                 continue
             opened = await self.store.opened(card.execution)

@@ -147,10 +147,6 @@ def test_connectors_check(own: Own, world: World) -> None:
 
 
 LATER = [
-    "access",
-    "access agent",
-    "access mailbot",
-    "keys rotate",
     "connectors import openapi x.yaml",
     "connectors accept x",
     "policy replay",
@@ -235,7 +231,7 @@ EXPRESSIONS = [
     ("user.group == 'x'", "groups"),
     ("params.text.matches('x')", "matches"),
     ("params.text == ", ""),
-    ("history.same_action_1h > 1", "history"),
+    ("history.same_action_1d > 1", "same_action_1h"),
     ("'x' in lables", "labels"),
     ("'x' == labels", ""),
     ("task.count > 1", "task"),

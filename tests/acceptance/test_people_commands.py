@@ -73,8 +73,6 @@ def test_dead_links_say_what_to_do(office: Office, word: str, person: str) -> No
 
 
 LATER = [
-    ("[vault]\n", "[retention]\n[vault]\n", "retention"),
-    ("[server]\n", '[server]\nmetrics_listen = "127.0.0.1:9"\n', "metrics_listen"),
     ("asks_per", "asks_by", "asks_by_person_hour"),
     ('groups = ["finance"]\n', 'groups = ["finance"]\nphone = "1"\n', "phone"),
 ]

@@ -43,11 +43,11 @@ async def test_a_pass_is_found_by_its_digest_while_it_can_be_used(world: World) 
     rows = [good, standing(store, uses=0), standing(store, until=store.now()), standing(store, ended="denied"),
             standing(store, digest="sha256:2")]  # fmt: skip
     await written(store, *(Insert(row) for row in rows))
-    assert await store.passes("sha256:1") == (good,)
-    assert {found.digest for found in await store.passes()} == {"sha256:1", "sha256:2"}
+    assert await store.circles.passes("sha256:1") == (good,)
+    assert {found.digest for found in await store.circles.passes()} == {"sha256:1", "sha256:2"}
     assert await store.standing(rows[3].id) == rows[3]
     world.clock.offset += HOUR
-    assert await store.passes("sha256:1") == ()
+    assert await store.circles.passes("sha256:1") == ()
 
 
 async def test_of_two_units_for_the_last_use_one_gets_it(world: World) -> None:
@@ -65,31 +65,31 @@ async def test_a_tally_is_counted_without_loss_and_swept_past_its_time(world: Wo
 
     async def count() -> None:
         while True:
-            known = (await store.crowd(AGENT, key, 0)).tally
+            known = (await store.circles.crowd(AGENT, key, 0)).tally
             op = (Insert(Tally(key=key, times=1, until=until)) if known is None
                   else Change(known, {"times": known.times + 1, "denied_at": store.now()}))  # fmt: skip
             if isinstance(await store.apply(unit(op)), Applied):
                 return
 
     await together(*(count() for _ in range(10)))
-    found = (await store.crowd(AGENT, key, 0)).tally
+    found = (await store.circles.crowd(AGENT, key, 0)).tally
     assert found is not None
     assert (found.times, found.key) == (10, key)
-    assert (await store.crowd(AGENT, key + "?", 0)).tally is None
+    assert (await store.circles.crowd(AGENT, key + "?", 0)).tally is None
     for table in await world.sql("SELECT * FROM tally"):
         assert b"alice" not in repr(table).encode()
     world.clock.offset += HOUR
     await store.sweep()
-    assert (await store.crowd(AGENT, key, 0)).tally is None
+    assert (await store.circles.crowd(AGENT, key, 0)).tally is None
 
 
 async def test_paused_executions_are_counted_no_further_than_asked(world: World) -> None:
     store = await world.open()
     rows = [execution(store, state="paused") for _ in range(4)] + [execution(store), execution(store, agent="other")]
     await written(store, *(Insert(row) for row in rows))
-    assert (await store.crowd(AGENT, "k", 100)).paused == 4
-    assert (await store.crowd(AGENT, "k", 3)).paused == 3
-    assert (await store.crowd("nobody", "k", 3)).paused == 0
+    assert (await store.circles.crowd(AGENT, "k", 100)).paused == 4
+    assert (await store.circles.crowd(AGENT, "k", 3)).paused == 3
+    assert (await store.circles.crowd("nobody", "k", 3)).paused == 0
 
 
 async def test_open_questions_and_a_persons_copies_of_them(world: World) -> None:
@@ -100,13 +100,13 @@ async def test_open_questions_and_a_persons_copies_of_them(world: World) -> None
     cards = [card(store, asks[0]), card(store, asks[1], person="channel:slack"), card(store, asks[3]),
              card(store, asks[1], role="notice"), card(store, asks[1])]  # fmt: skip
     await written(store, *(Insert(row) for row in (one, two, *asks, *cards)))
-    found = await store.open_asks("approval")
+    found = await store.circles.open_asks("approval")
     assert [ask.id for ask, _ in found] == sorted([asks[0].id, asks[1].id])
     assert {(ask.id, about.id) for ask, about in found} == {(asks[0].id, one.id), (asks[1].id, two.id)}
-    assert len(await store.open_asks()) == 3
-    assert [one.id for one in await store.open_cards(BO)] == sorted([cards[0].id, cards[4].id])
-    assert [one.id for one in await store.open_cards("channel:slack")] == [cards[1].id]
-    assert await store.open_cards("stranger@example.com") == ()
+    assert len(await store.circles.open_asks()) == 3
+    assert [one.id for one in await store.circles.open_cards(BO)] == sorted([cards[0].id, cards[4].id])
+    assert [one.id for one in await store.circles.open_cards("channel:slack")] == [cards[1].id]
+    assert await store.circles.open_cards("stranger@example.com") == ()
 
 
 async def test_what_a_person_was_shown_lately_is_counted(world: World) -> None:
@@ -122,10 +122,10 @@ async def test_what_a_person_was_shown_lately_is_counted(world: World) -> None:
         card(store, ask, ref="r", via="email", role="notice"),
     ]
     await written(store, Insert(row), Insert(ask), *(Insert(one) for one in cards))
-    assert await store.shown_since(BO, "email", store.now() - HOUR) == 1
-    assert await store.shown_since(ALICE, "email", store.now() - HOUR) == 0
+    assert await store.circles.shown_since(BO, "email", store.now() - HOUR) == 1
+    assert await store.circles.shown_since(ALICE, "email", store.now() - HOUR) == 0
     world.clock.offset += 2 * HOUR
-    assert await store.shown_since(BO, "email", store.now() - HOUR) == 0
+    assert await store.circles.shown_since(BO, "email", store.now() - HOUR) == 0
 
 
 async def test_the_last_ones_of_an_action_that_are_over(world: World) -> None:
@@ -136,7 +136,7 @@ async def test_the_last_ones_of_an_action_that_are_over(world: World) -> None:
         world.clock.offset += 1
     other = execution(store, action="mailhub.other", state="denied")
     await written(store, *(Insert(row) for row in (*rows, other)))
-    found = await store.recent(AGENT, "mailhub.send_message", 5)
+    found = await store.circles.recent(AGENT, "mailhub.send_message", 5)
     assert [row.id for row in found] == [rows[number].id for number in (7, 6, 5, 4, 2)]
 
 
@@ -196,14 +196,14 @@ async def test_events_after_a_row_leave_nothing_out(world: World) -> None:
         assert known is not None
         told = audit(execution=row.id, what=({"do": f"n{number}"},))
         assert isinstance(await store.apply(Unit(None, (Change(known, {"due": number}),), told)), Applied)
-    ids = [entry.id for entry in await first.events(row.id, None)]
+    ids = [entry.id for entry in await first.audit.after(row.id, None)]
     assert len(ids) == 6
     named = ids[1]
-    later = [entry.id for entry in await first.events(row.id, named)]
+    later = [entry.id for entry in await first.audit.after(row.id, named)]
     assert named not in later
     assert set(ids[2:]) <= set(later)
-    assert len(await first.events(row.id, "prc_nosuch-7")) == 6
-    assert len(await first.events(row.id, "nonsense")) == 6
+    assert len(await first.audit.after(row.id, "prc_nosuch-7")) == 6
+    assert len(await first.audit.after(row.id, "nonsense")) == 6
 
 
 async def test_a_call_that_goes_straight_through_is_in_no_list_of_events(world: World) -> None:
@@ -213,4 +213,4 @@ async def test_a_call_that_goes_straight_through_is_in_no_list_of_events(world: 
     known = await store.execution(row.id)
     assert known is not None
     await written(store, Change(known, {"state": "succeeded", "intent": False}))
-    assert await store.events(row.id, None) == ()
+    assert await store.audit.after(row.id, None) == ()

@@ -137,7 +137,7 @@ async def test_a_sealed_value_opens_only_where_it_was_sealed(world: World, colum
         with pytest.raises(VaultError):
             await store.execution(mine.id)
         with pytest.raises(VaultError):
-            await store.executions(AGENT)
+            await store.lists.executions(AGENT)
     await world.sql(f"UPDATE execution SET {column} = ? WHERE id = ?", good, mine.id)  # noqa: S608 - of this list
     assert await store.execution(mine.id) is not None
 
@@ -199,7 +199,8 @@ async def test_an_erased_person_stays_a_pseudonym(world: World) -> None:
     await written(fresh, Change(erased, {"state": "failed", "error": Trouble("x", "y")}))
     with pytest.raises(VaultError):
         await fresh.apply(unit(Change(erased, {"reason": "new words"})))
-    erased = replace(erased, version=erased.version + 1, state="failed")
+    assert erased.gone == ("params", "result")
+    erased = replace(erased, version=erased.version + 1, state="failed", gone=("params",))
     await world.sql("DELETE FROM person WHERE pid = ?", pid)
     assert (await fresh.execution(row.id)) == erased
     # The same id later is another person.

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from jit_auth.core.ids import new_id
 from jit_auth.errors import StorageError
-from jit_auth.model import Card, Change, Insert, Outbox, Stale, Token
+from jit_auth.model import Card, Change, History, Insert, Outbox, Past, Stale, Token
 from jit_auth.storage import place, schema, tables
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
@@ -281,6 +281,7 @@ async def test_a_hundred_thousand_paused_executions_cost_a_start_nothing(sqlite_
 
 
 BEFORE_PEOPLE = (
+    "DROP TABLE swept", "DROP INDEX execution_over",
     "DROP INDEX card_person", "ALTER TABLE card DROP COLUMN role", "ALTER TABLE outbox DROP COLUMN agent",
     "ALTER TABLE outbox DROP COLUMN endpoint", "ALTER TABLE outbox DROP COLUMN told", "DROP TABLE pass",
     "DROP TABLE tally", "DROP INDEX execution_paused", "DROP INDEX audit_told",
@@ -288,7 +289,8 @@ BEFORE_PEOPLE = (
     "DROP TABLE passkey", "DROP TABLE challenge", "DROP INDEX execution_person", "DROP INDEX ask_open",
     "DROP INDEX execution_used", "DROP INDEX audit_at",
     "CREATE INDEX ask_open ON ask (agent, person, provider) WHERE state = 'open'",
-    "UPDATE alembic_version SET version_num = '0001'",
+    *(f"DROP INDEX execution_{name}" for name in ("same", "origin", "denied", "succeeded")),
+    "ALTER TABLE execution DROP COLUMN origin", "UPDATE alembic_version SET version_num = '0001'",
 )  # fmt: skip
 
 
@@ -315,3 +317,5 @@ async def test_what_the_first_schema_held_is_read_and_written_after_the_upgrade(
     assert (due.kind, due.endpoint, (await store.reveal(due)).access) == ("revoke", "", "t")
     await written(store, Change(found, {"due": None}))
     assert (await store.audit.verify()).breaks == ()
+    before = Past(agent=row.agent, user=row.user, action=row.action, names=("same_action_24h", "agent_action_1h"))
+    assert await store.history(before) == History(same_action_24h=1, agent_action_1h=1)

@@ -134,7 +134,7 @@ async def every_page(store: Store, limit: int, **filters: object) -> list[str]:
     found: list[str] = []
     cursor: str | None = None
     while True:
-        page = await store.executions(AGENT, limit=limit, cursor=cursor, **filters)  # type: ignore[arg-type]  # as given
+        page = await store.lists.executions(AGENT, limit=limit, cursor=cursor, **filters)  # type: ignore[arg-type]  # as given
         assert len(page.items) <= limit
         found += [item.id for item in page.items]
         if page.next is None:
@@ -157,12 +157,12 @@ async def test_lists_are_the_agents_own_newest_first(world: World) -> None:
     assert await every_page(store, 4, states=("failed",)) == [row.id for row in reversed(made) if row.state == "failed"]
     assert await every_page(store, 4, states=("failed", "paused"), user=ALICE) == newest[1:]
     assert await every_page(store, 4, updated_since=20) == newest[:6]
-    assert (await store.executions("nobody")).items == ()
+    assert (await store.lists.executions("nobody")).items == ()
 
 
 async def test_a_foreign_cursor_is_refused(world: World) -> None:
     store = await world.open()
     for cursor in ("", "x", "ü", "ZXhlX3g", "Y25zXzAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw"):
         with pytest.raises(BadRequest) as raised:
-            await store.executions(AGENT, cursor=cursor)
+            await store.lists.executions(AGENT, cursor=cursor)
         assert raised.value.code == "bad_query"

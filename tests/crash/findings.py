@@ -91,7 +91,7 @@ async def looking(at: Town) -> AsyncIterator[Store]:
 async def restless(store: Store) -> str:
     """What is still to be done; "" where everything rests."""
     cards, outbox = await store.cards_due(), await store.outbox_due()
-    under_way = (await store.executions("mailbot", states=("executing",), limit=10)).items
+    under_way = (await store.lists.executions("mailbot", states=("executing",), limit=10)).items
     left = {"cards": cards, "events": outbox, "calls": under_way}
     return ", ".join(f"{len(rows)} {name}" for name, rows in left.items() if rows)
 

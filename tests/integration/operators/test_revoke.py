@@ -288,9 +288,9 @@ async def test_sessions_and_approvals_for_a_while_are_cut(world: Kit) -> None:
     await store.apply(Unit(None, rows, Audit(actor="engine", what=({"do": "test"},))))
     one = await admin(world, "revoke", {"grant": standing("a").id, "reason": "too long"}, role="operator")
     assert (one.status, one.json["cut"]["passes"]) == (200, 1)
-    assert [each.id for each in await store.passes()] == [standing("b").id]
+    assert [each.id for each in await store.circles.passes()] == [standing("b").id]
     assert (await admin(world, "revoke", {"grant": standing("a").id})).json["cut"]["passes"] == 0
     cut = (await admin(world, "revoke", {"user": ALICE})).json["cut"]
     assert (cut["sessions"], cut["passes"]) == (1, 1)
     assert await store.own.sessions(ALICE) == ()
-    assert await store.passes() == ()
+    assert await store.circles.passes() == ()

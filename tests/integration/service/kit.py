@@ -21,6 +21,7 @@ from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.config.load import load
 from jit_auth.loading import load_bundle
 from jit_auth.storage.clock import Clock
+from jit_auth.watch import Watch
 from tests.fakes.browser import Browser
 from tests.fakes.mail_api import MailApi
 from tests.fakes.provider_odd import OddProvider
@@ -85,6 +86,7 @@ class Kit:
     clock: Clock = field(default_factory=Clock)
     printed: list[str] = field(default_factory=list)
     service: Service | None = None
+    watch: Watch | None = None
 
     def twin(self, folder: Path) -> Kit:
         """Another service with the same world and database, on another port."""
@@ -156,7 +158,8 @@ paths = ["policies.toml"]
     async def running(self) -> AsyncIterator[Kit]:
         """The service, listening, its worker at work."""
         settings = load(self.folder / "config.toml", channels=CHANNEL_TABLES)
-        async with build(settings, load_bundle(settings), clock=self.clock, write=self.printed.append) as service:
+        bundle, write = load_bundle(settings), self.printed.append
+        async with build(settings, bundle, clock=self.clock, write=write, watch=self.watch) as service:
             runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=1)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()

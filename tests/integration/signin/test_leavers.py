@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from jit_auth.cli.configured import CHANNEL_TABLES
+from jit_auth.config.load import load
 from tests.fakes.browser import Browser
 from tests.integration.signin.service import (
     ALICE,
@@ -41,11 +43,18 @@ class Ways:
         await world.restart()
 
     @staticmethod
+    async def reloaded(world: Corp, person: str) -> None:
+        world.left = (*world.left, person)
+        world.write()
+        assert world.service is not None
+        assert await world.service.reload(lambda: load(world.folder / "config.toml", channels=CHANNEL_TABLES))
+
+    @staticmethod
     async def stopped(world: Corp, person: str) -> None:
         await world.stop("user", person)
 
 
-@pytest.fixture(params=["left", "stopped"])
+@pytest.fixture(params=["left", "reloaded", "stopped"])
 def leave(request: pytest.FixtureRequest) -> Leave:
     way: Leave = getattr(Ways, request.param)
     return way

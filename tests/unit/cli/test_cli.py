@@ -247,7 +247,7 @@ def test_connectors_check_of_the_shipped_ones(capsys: Captured) -> None:
 
 @pytest.mark.parametrize("words", [[], ["nothing"], ["agent"], ["agent", "new"], ["check", "--nothing"], ["connectors"],
                                    ["approvals"], ["approvals", "show"], ["approvals", "link", "apr_1"],
-                                   ["revoke", "agent"], ["halt"], ["access"], ["keys"], ["keys", "rotate"],
+                                   ["revoke", "agent"], ["halt"], ["access"], ["keys"],
                                    ["keys", "callback"],
                                    ["connectors", "import", "openapi", "x"]])  # fmt: skip
 def test_usage_errors_exit_2(words: list[str], capsys: Captured) -> None:

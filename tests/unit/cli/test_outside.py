@@ -48,7 +48,7 @@ def test_a_channel_gets_its_settings_and_the_service(configured: Settings) -> No
     seen: list[Any] = []
 
     async def check(table: Any, tools: Tools) -> list[str]:
-        seen.append((table.api_key, tools.public_url, tools.environment, tools.loopback, tools.people.ids))
+        seen.append((table.api_key, tools.public_url, tools.environment, tools.loopback, tools.people().ids))
         assert abs(tools.now() - time.time() * 1000) < 60_000
         return []
 

@@ -100,6 +100,15 @@ approved_send_within = "1h"
     assert [warning for warning in made.warnings if "mailbot may act for anyone" in warning]
 
 
+def test_metrics_may_have_an_address_of_their_own(tmp_path: Path) -> None:
+    assert settings(tmp_path, "").server.metrics_listen is None
+    made = settings(tmp_path, "[server]\nmetrics_listen = '127.0.0.1:9464'\n")
+    assert (made.server.metrics_listen, made.loopback, made.warnings) == (("127.0.0.1", 9464), True, ())
+    made = settings(tmp_path, "[server]\nmetrics_listen = '0.0.0.0:9464'\n")
+    assert made.loopback  # what is asked of a service for real people hangs on its own address
+    assert ["metrics_listen" in warning for warning in made.warnings] == [True]
+
+
 AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
 
 
@@ -108,7 +117,8 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
     [
         ("[sevrer]\n", "3: unknown key 'sevrer' (did you mean 'server'?)"),
         ("[server]\nlisten_on = ''\n", "4: unknown key 'listen_on' in [server] (did you mean 'listen'?)"),
-        ("[retention]\n", "3: unknown key 'retention'"),
+        ("[retention]\nparam = '1d'\n", "4: unknown key 'param'"),
+        ("[retention]\nparams = '1 day'\n", '4: retention.params: expected a duration such as "30d"'),
         ("[admins.olga]\nrole = 'operator'\n", "3: missing key 'secret_sha256' in [admins.olga]"),
         (f"[admins.olga]\nsecret_sha256 = '{SHA}'\n", "3: missing key 'role' in [admins.olga]"),
         (f"[admins.olga]\nsecret_sha256 = '{SHA}'\nrole = 'root'\n", "5: "),
@@ -123,7 +133,8 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
         *[(AGENT + f"{key} = 1\n", f"5: unknown key '{key}' in [agents.a]") for key in (
             "jwks", "oidc", "mtls", "connections")],
         ("[providers.x]\nkey_file = 'x'\n", "4: unknown key 'key_file' in [providers.x]"),
-        ("[server]\nmetrics_listen = 'x'\n", "4: unknown key 'metrics_listen' in [server]"),
+        ("[server]\nmetrics_listen = 'x'\n", "4: server.metrics_listen: expected HOST:PORT"),
+        ("[server]\nmetrics_listen = '127.0.0.1:8080'\n", "4: server.metrics_listen: `listen` has this address"),
         ("[server]\nlisten = 'x'\n", "4: server.listen: expected HOST:PORT"),
         ("[server]\nlisten = '::1:8080'\n", "4: server.listen: expected HOST:PORT"),
         ("[server]\nlisten = '127.0.0.1:99999'\n", "4: server.listen: a port is at most 65535"),
@@ -341,6 +352,7 @@ def test_the_example_shows_every_key_with_a_comment() -> None:
         ("agents", "mailbot"): tables.AgentTable, ("users",): tables.UsersTable,
         ("people", "ana@example.com"): PersonTable, ("connectors",): tables.ConnectorsTable,
         ("policies",): tables.PoliciesTable, ("limits",): tables.LimitsTable,
+        ("retention",): tables.RetentionTable,
         ("webhooks", "ops"): tables.WebhookTable, ("issuers", "corp"): tables.IssuerTable,
     }  # fmt: skip
     # Instead of another key that stands there: commented out.

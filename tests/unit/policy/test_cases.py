@@ -119,7 +119,9 @@ def test_parts_of_a_record() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[test_base]\nhistory = { same_action_1h = 0 }\n", "unknown fact 'history' (there are: params.NAME, account"),
+        ("[test_base]\nhistory = { same_action_1d = 0 }\n", "unknown fact 'history.same_action_1d' (did you mean"),
+        (case(set="history = { first_seen = 0 }"), "history.first_seen: neither true nor false"),
+        ("[test_base]\nhistory = 3\n", "unknown fact 'history' (there are: params.NAME, account"),
         ("[test_base]\nlabels = []\n", "labels: they follow from the [[label]]s"),
         ("[test_base]\ntask = { private = true }\n", "unknown fact 'task'"),
         ("[test_base]\nusr = { id = 'x' }\n", "unknown fact 'usr'"),
@@ -127,7 +129,7 @@ def test_parts_of_a_record() -> None:
         ("[test_base]\nparams.amout = 1\n", "no action has a parameter 'amout' (did you mean 'amount'?)"),
         ("[test_base]\naction = { name = 'pay.list' }\n", "action: what is known of an action follows from the test's"),
         (case(set='"action.risk" = "low"'), "action.risk: what is known of an action follows"),
-        (case(set='"history.first_seen" = true'), "unknown fact 'history.first_seen'"),
+        (case(set='"history.denied_24h" = 0.5'), "history.denied_24h: not an integer"),
         (case(set='"params.amout" = 1'), "pay.transfer has no parameter 'amout' (did you mean 'amount'?)"),
         (case(set='"params.amount" = "x"'), "params.amount: not a finite number"),
         (case(set='"params.amount" = nan'), "params.amount: not a finite number"),

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from .expressions import trees
-from .world import VALUES, examples, outcome
+from .world import HISTORY, VALUES, examples, outcome
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("cel_expr_python") is None, reason="cel-expr-python is not installed"
@@ -99,6 +100,7 @@ def test_conditions_mean_what_cel_says(oracle: Oracle, tree: Any, params: dict[s
         "params": params,
         "user": {"id": "alice@example.com", "groups": [], "verified": True},
         "agent": {"id": "bot", "depth": 0, "chain": ["bot"]},
+        "history": msgspec.structs.asdict(HISTORY),
     }
     wanted = oracle(when, facts)
     if str(wanted).startswith("refused") and "[]" in when:
@@ -153,7 +155,7 @@ params['n'] == params.n
 @pytest.mark.parametrize("when", CHOSEN)
 def test_chosen_conditions(oracle: Oracle, when: str) -> None:
     params = {key: value for key, value in VALUES.items() if key != "nix"}
-    wanted = oracle(when, {"params": params, "user": {}, "agent": {}})
+    wanted = oracle(when, {"params": params, "user": {}, "agent": {}, "history": {}})
     if "nix" in when:
         assert wanted is False  # here the name itself is refused at load
         return

@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import HealthCheck, settings
 
 from jit_auth.errors import Faults
-from jit_auth.model import Action, Decision, Effect, Param, Risk
+from jit_auth.model import Action, Decision, Effect, History, Param, Risk
 from jit_auth.policy.facts import Call
 from jit_auth.policy.rules import Policy, load
 
@@ -20,6 +20,7 @@ def examples(number: int) -> settings:
     return settings(max_examples=number, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+HISTORY = History(same_action_1h=2, same_action_24h=7, denied_24h=1, agent_action_1h=3, agent_writes_1h=4)
 NOW = 1_767_610_800_000  # 2026-01-05T11:00:00Z, a Monday
 
 
@@ -103,6 +104,7 @@ def call(name: str = "demo.everything", params: dict[str, Any] | None = None, **
     plain = Call(
         action=chosen, params=params if params is not None else (VALUES if chosen is EVERYTHING else {}),
         user="alice@example.com", groups=frozenset(), verified=True, agent="bot", chain=("bot",), account=None, now=NOW,
+        history=HISTORY,
     )  # fmt: skip
     return msgspec.structs.replace(plain, **facts)
 
