@@ -112,6 +112,12 @@ class Service:
     draining: bool = False
     """It was told to stop: calls under way end, no new ones should come."""
 
+    def stop(self, seconds: float) -> None:
+        """Calls under way get so long to end, and nobody waits for people any more."""
+        self.draining = True
+        self.engine.own.waits.end()
+        self.engine.dispatcher.stop(seconds)
+
     async def reload(self, read: Callable[[], Settings]) -> bool:
         """Go on with the files as they are now, as `read` reads them; False where they are faulty, and the service
         goes on as it was. One that drains goes on as it was."""
@@ -180,7 +186,7 @@ async def build(
         copies = Copies(settings.users.notify, store.process, make_id)
         writer = Writer(store.process, make_id, copies)
         dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
-        stack.push_async_callback(dispatcher.drain, 30)  # once more: channels work off what they took as they close
+        stack.push_async_callback(dispatcher.drain)  # once more: channels work off what they took as they close
         ballot = Ballot(store, memory, make_id)
         approvals = Approvals(store, memory, current, judge, dispatcher, ballot, proof, environment, tickets)
         connects = Connects(store, memory, current)
@@ -306,7 +312,7 @@ async def build(
         app = application(routes, {settings.server.host, *settings.server.hosts}, ready, watch.request)
         service = Service(app, engine, worker, store, reloads, scrapes.alone(settings.server.metrics_listen))
         yield service
-        await dispatcher.drain(30)
+        await dispatcher.drain()
 
 
 def calm_gc() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from jit_auth.engine.advance import DRAIN
 from tests.chaos.ledger import Findings
 from tests.chaos.server import Mortal
 from tests.chaos.stage import LATER, SQLITE, Stage, stage
@@ -14,8 +15,6 @@ from tests.crash.nursery import Life, living
 
 POINTS = ("before.send", "after.send", "before.outcome", "after.outcome")
 """Commits at which a process dies by itself; the other deaths come at any moment."""
-DRAIN = 30.0
-"""Seconds within which a process that was told to stop has ended."""
 
 
 async def killed(folder: Path, storage: str = SQLITE, *, kills: int, seed: int = 1, replicas: int = 1) -> Findings:

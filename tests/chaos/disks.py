@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jit_auth.cli.service import DRAIN
+from jit_auth.engine.advance import DRAIN
 from tests.chaos.ledger import Findings
 from tests.chaos.stage import Stage, stage
 from tests.crash.nursery import Life
@@ -121,7 +121,7 @@ class Ext4:
 
 
 async def read_only(folder: Path) -> Findings:
-    """The disk turns read-only under load: 503, no crash; a start on it is refused in a sentence; with the disk writable
+    """The disk turns read-only under load: 503, no crash; a start on it is refused in a sentence; once it is writable
     again, nothing is lost."""
     disk = Ext4(folder.with_suffix(".img"), folder)
     await asyncio.to_thread(disk.mount)

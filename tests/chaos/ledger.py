@@ -76,8 +76,11 @@ async def looking(kit: Kit) -> AsyncIterator[Store]:
 
 async def rest(kit: Kit, seconds: float = REST) -> None:
     """Until no call is under way. Raises TimeoutError."""
-    async with looking(kit) as store, asyncio.timeout(seconds):
-        while (await store.executions("mailbot", states=("executing",), limit=1)).items:
+    end = time.monotonic() + seconds
+    async with looking(kit) as store:
+        while (await store.lists.executions("mailbot", states=("executing",), limit=1)).items:
+            if time.monotonic() > end:
+                raise TimeoutError
             await asyncio.sleep(0.05)
 
 
@@ -124,7 +127,7 @@ async def _all(store: Store) -> dict[str, Execution]:
     found: dict[str, Execution] = {}
     cursor: str | None = None
     while True:
-        page = await store.executions("mailbot", limit=200, cursor=cursor)
+        page = await store.lists.executions("mailbot", limit=200, cursor=cursor)
         found |= {row.id: row for row in page.items}
         if (cursor := page.next) is None:
             return found

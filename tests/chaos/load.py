@@ -1,4 +1,4 @@
-"""Agents that call without a pause, repeat with the same key what was not answered, and remember what they were told."""
+"""Agents that call all the time, repeat with the same key what was not answered, and remember what they were told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,15 @@ AGAIN = "note_again"
 """The action that may be repeated (retry = idempotent)."""
 PATIENCE = 45.0
 """Seconds for one answer. (A call may be retried for 30 s.)"""
+
+
+async def until(true: Callable[[], bool], seconds: float) -> None:
+    """Look again and again. Raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError
+        await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -76,15 +85,11 @@ class Load:
     async def progress(self, more: int, seconds: float = 60.0) -> None:
         """Until so many more calls have ended: the service works. Raises TimeoutError."""
         goal = self.done + more
-        async with asyncio.timeout(seconds):
-            while self.done < goal:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.done >= goal, seconds)
 
     async def refused(self, code: str, seconds: float = 60.0) -> None:
         """Until somebody has been answered with this code. Raises TimeoutError."""
-        async with asyncio.timeout(seconds):
-            while not self.refusals[code]:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.refusals[code] > 0, seconds)
 
     async def _agent(self) -> None:
         while not self._stopped:

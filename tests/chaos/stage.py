@@ -64,9 +64,9 @@ class Stage:
 @asynccontextmanager
 async def stage(
     folder: Path, storage: str = SQLITE, *, seed: int = 1, replicas: int = 1, agents: int = 6, pause: float = 0.0,
-    timeout: str = "10s", config: str = "", policies: str | None = None,
+    patience: str = "10s", config: str = "", policies: str | None = None,
 ) -> AsyncIterator[Stage]:  # fmt: skip
-    """Everything but lives. `timeout`: of the calls; `pause`: seconds between an agent's calls."""
+    """Everything but lives. `patience`: the timeout of the calls; `pause`: seconds between an agent's calls."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         extra = {} if policies is None else {"policies": policies}
@@ -75,7 +75,7 @@ async def stage(
         tokens = await stack.enter_async_context(Proxy(to_port(_port(found.provider.url))).running())
         kits = [found, *(found.twin(folder.with_name(f"{folder.name}-{number}")) for number in range(2, replicas + 1))]
         for one in kits:
-            _rewire(one, api.port, tokens.port, timeout)
+            _rewire(one, api.port, tokens.port, patience)
         load = Load(kits, random.Random(seed), agents, pause)  # noqa: S311 - it only has to be repeatable
         try:
             yield Stage(kits, api, tokens, load)
@@ -89,7 +89,7 @@ def _port(url: str) -> int:
     return port
 
 
-def _rewire(kit: Kit, api: int, tokens: int, timeout: str) -> None:
+def _rewire(kit: Kit, api: int, tokens: int, patience: str) -> None:
     """Have the connector go through the proxies."""
     file = kit.folder / "connectors" / "mailhub" / "connector.toml"
     text = file.read_text()
@@ -97,5 +97,5 @@ def _rewire(kit: Kit, api: int, tokens: int, timeout: str) -> None:
     token = f'token_url = "{kit.provider.url}'
     text = text.replace(token, token.replace(f":{_port(kit.provider.url)}", f":{tokens}"))
     for action in (ONCE, AGAIN):
-        text = text.replace(f"[actions.{action}]\n", f'[actions.{action}]\ntimeout = "{timeout}"\n')
+        text = text.replace(f"[actions.{action}]\n", f'[actions.{action}]\ntimeout = "{patience}"\n')
     file.write_text(text)

@@ -1,4 +1,4 @@
-"""Scenarios of the network: cut, slow, half-open, between the service and its database, its provider, its mail server."""
+"""Scenarios of the network, cut, slow, half-open: to the database, to the provider, to the mail server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def to_database(folder: Path, server: Mortal, moods: Moods, *, replicas: i
 async def to_provider(folder: Path, moods: Moods, *, short_tokens: bool) -> Findings:
     """The way to the mail API, and, with tokens that are renewed all the time, to the token endpoint. What was on the
     wire and may not be repeated may be unknown, and nothing else."""
-    async with stage(folder, pause=0.01, timeout="2s") as at, at.alive():
+    async with stage(folder, pause=0.01, patience="2s") as at, at.alive():
         at.kit.provider.odd.rotate = False  # a rotated token whose answer is lost ends a grant: another test's subject
         if short_tokens:
             at.kit.provider.odd.expires_in = 61
