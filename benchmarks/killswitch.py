@@ -4,8 +4,8 @@
 
 Two `jit-auth serve` on one PostgreSQL database are called at a fixed rate. Again and again the connector is revoked, by
 `jit-auth revoke` and by `POST /admin/revoke` in turns, and restored. What came first is PostgreSQL's own word: the
-server has to run with `track_commit_timestamp = on` (without --database a server is started that has), and the commit of
-every intent is compared with the commits of the cuts and of the restores.
+commit of every intent is compared with the commits of the cuts and of the restores. It has to run with
+`track_commit_timestamp = on` (without --database one is started that does).
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ from pathlib import Path
 
 def machine(folder: Path) -> str:
     """Processors, system, Python, and the file system of a folder: on tmpfs an fsync costs nothing."""
-    named = (line.split(":", 1)[1].strip() for line in text("/proc/cpuinfo").splitlines() if line.startswith("model name"))
+    named = (
+        line.split(":", 1)[1].strip() for line in text("/proc/cpuinfo").splitlines() if line.startswith("model name")
+    )
     model = next(named, platform.processor() or platform.machine())
     mounts = [line.split() for line in text("/proc/mounts").splitlines()]
     fitting = [(mount[1], mount[2]) for mount in mounts if folder.resolve().is_relative_to(mount[1])]

@@ -15,8 +15,6 @@ from jit_auth.channels import CHANNELS, Port, Tools
 from jit_auth.channels.email import EmailPort
 from jit_auth.channels.terminal import stdout
 from jit_auth.config.settings import Settings
-from jit_auth.core.events import Announcer
-from jit_auth.core.ids import new_id
 from jit_auth.core.mac import Mac
 from jit_auth.egress import Egress
 from jit_auth.engine import Engine
@@ -59,10 +57,11 @@ from jit_auth.signin.oidc import open_oidc
 from jit_auth.signin.sessions import Sessions
 from jit_auth.signin.site import relying_party
 from jit_auth.signin.stepup import StepUp
+from jit_auth.storage.announce import announce
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.retention import Keep
 from jit_auth.storage.store import Store
-from jit_auth.vault import Entropy, Vault
+from jit_auth.vault import Vault
 from jit_auth.watch import Watch
 from jit_auth.watch.metrics import Present
 from jit_auth.web import approve, connect
@@ -125,17 +124,6 @@ class Service:
             return False
         self.worker.wake()
         return True
-
-
-def announce(store: Store, settings: Settings) -> Callable[[str], str]:
-    """Have the store write the events of each unit with it; gives what makes ids."""
-    entropy = Entropy(10)
-
-    def make_id(prefix: str) -> str:
-        return new_id(prefix, store.now(), entropy.take())
-
-    store.outbox = Announcer(settings.webhooks, make_id, store.now, settings.server.environment)
-    return make_id
 
 
 @asynccontextmanager
