@@ -8,12 +8,14 @@ WORKERS ?= 2
 AUTO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test chaos bench check format clean
 
 help:
 	@echo "make demo          the whole way, on this machine: an agent asks, people decide, the call is sent once"
 	@echo "make demo AUTO=1   the same, and the demo plays the people too"
 	@echo "make test          all tests (about five minutes on two cores)"
+	@echo "make chaos         long: kill -9, SIGTERM, disks, clocks, wires; CHAOS_KILLS=500, CHAOS_SEED=1, CHAOS_ONLY=wire"
+	@echo "make bench         long: measures on this machine, writes the table in README.md; BENCH_BRIEF=1 writes nothing"
 	@echo "make check         lint, format, types, import contracts"
 	@echo "make format        let ruff format the tree"
 	@echo "make clean         remove .venv and caches"
@@ -23,6 +25,12 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python -W ignore -m tests.chaos
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -W ignore -m benchmarks
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
