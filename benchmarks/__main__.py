@@ -53,8 +53,7 @@ def measure(brief: bool) -> tuple[list[str], str]:
             "SQLite": _hotpath("--levels", levels, *short),
             "PostgreSQL": _hotpath("--levels", levels, "--database", database, *short),
         }
-        _progress("killswitch")
-        kill = _run("killswitch", "--database", database, *(("--rate", "50", "--rounds", "2") if brief else ()))
+    kill = _run("killswitch", *(("--rate", "50", "--rounds", "2") if brief else ()))
     parts = [f"**Hot path, {name}**\n\n{_table(report)}" for name, report in reports.items()]
     parts.append("**Kill switch under load, two processes on PostgreSQL**\n\n" + _body(kill))
     parts.append("**Policy**\n\n" + _body(_run("policy")))
@@ -80,7 +79,6 @@ def write(file: Path, text: str) -> None:
 
 
 def _hotpath(*words: str) -> dict[str, Any]:
-    _progress("hotpath " + " ".join(words))
     found: dict[str, Any] = json.loads(_run("hotpath", "--json", *words))
     return found
 
@@ -104,8 +102,7 @@ def _body(printed: str) -> str:
 
 
 def _run(name: str, *words: str) -> str:
-    if name not in ("hotpath", "killswitch"):
-        _progress(name)
+    _progress(" ".join((name, *words)))
     command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{name}", *words]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 

@@ -23,13 +23,13 @@ def mortal() -> Iterator[Mortal]:
 
 
 async def test_kill_9_at_any_moment(tmp_path: Path) -> None:
-    found = await killed(tmp_path / "w", kills=3)
+    found = await killed(tmp_path / "w", kills=2)
     assert found.wrong == []
     assert found.calls > 5, found
 
 
 async def test_kill_9_of_two_replicas(tmp_path: Path, mortal: Mortal) -> None:
-    found = await killed(tmp_path / "w", mortal.database(), kills=3, replicas=2)
+    found = await killed(tmp_path / "w", mortal.database(), kills=2, replicas=2)
     assert found.wrong == []
     assert found.calls > 5, found
 
@@ -56,7 +56,7 @@ async def test_a_full_disk(tmp_path: Path) -> None:
 
 async def test_a_disk_that_turns_read_only(tmp_path: Path) -> None:
     try:
-        assert (await disks.read_only(tmp_path / "disk")).wrong == []
+        assert (await disks.read_only(tmp_path / "disk", drains=False)).wrong == []
     except disks.Unable as error:
         pytest.skip(str(error))
 
