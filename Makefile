@@ -8,13 +8,15 @@ WORKERS ?= 2
 AUTO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz check attack audit sbom format clean
+.PHONY: help demo test fuzz chaos bench check attack audit sbom format clean
 
 help:
 	@echo "make demo          the whole way, on this machine: an agent asks, people decide, the call is sent once"
 	@echo "make demo AUTO=1   the same, and the demo plays the people too"
 	@echo "make test          all tests (about five minutes on two cores)"
 	@echo "make fuzz          schemathesis against /openapi.json of a running service, for ten minutes"
+	@echo "make chaos         long: kill -9, SIGTERM, disks, clocks, wires; CHAOS_KILLS=500, CHAOS_SEED=1, CHAOS_ONLY=wire"
+	@echo "make bench         long: measures on this machine, writes the table in README.md; BENCH_BRIEF=1 writes nothing"
 	@echo "make check         lint, format, types, import contracts"
 	@echo "make attack        the tests of every attack that THREAT_MODEL.md and docs/security.md name"
 	@echo "make audit         known advisories against what is installed (asks the network)"
@@ -30,6 +32,12 @@ test: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	FUZZ_SECONDS=150 $(BIN)/python -m pytest -n 0 tests/integration/openapi
+
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python -W ignore -m tests.chaos
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -W ignore -m benchmarks
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -16,7 +16,6 @@ import datetime
 import gc
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Load, load
+from benchmarks.machine import machine, text
 from benchmarks.world import Service, started
 
 TARGETS = {16: 0.45, 128: 0.55}
@@ -83,7 +83,7 @@ async def _measure(folder: Path, levels: list[int], options: argparse.Namespace)
                 pairs.append((loads[proxy_port], loads[service.port]))
                 _progress(level, number, options.rounds, *pairs[-1])
             results[str(level)] = _summary(pairs)
-        return {"levels": results, "machine": _machine(folder), "command": shlex.join(sys.orig_argv[1:])}
+        return {"levels": results, "machine": machine(folder), "command": shlex.join(sys.orig_argv[1:])}
     finally:
         for process in reversed(processes):
             process.terminate()
@@ -110,7 +110,7 @@ def _summary(pairs: list[tuple[Load, Load]]) -> dict[str, float]:
 
 def _processor_seconds(pid: int) -> float:
     """Processor time that a process has used (Linux; 0 elsewhere): what a busy machine does not falsify."""
-    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
@@ -118,28 +118,6 @@ def _progress(level: int, number: int, rounds: int, bare: Load, service: Load) -
     if sys.stderr.isatty():
         rates = f"{bare.rate:7.0f} {service.rate:7.0f} {service.rate / bare.rate:.3f}"
         print(f"\rc={level}: {number + 1}/{rounds} {rates}   ", end="", file=sys.stderr, flush=True)
-
-
-def _machine(folder: Path) -> str:
-    model = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in _text("/proc/cpuinfo").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor() or platform.machine(),
-    )
-    mounts = [line.split() for line in _text("/proc/mounts").splitlines()]
-    fitting = [(mount[1], mount[2]) for mount in mounts if folder.resolve().is_relative_to(mount[1])]
-    system = max(fitting, key=lambda mount: len(mount[0]), default=("", "unknown"))[1]
-    return f"{os.cpu_count()} x {model}, {platform.system()}, Python {platform.python_version()}, database on {system}"
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
 
 
 def _table(report: dict[str, Any]) -> str:

@@ -110,6 +110,9 @@ CONFIG = """
 public_url = "http://127.0.0.1:{port}"
 listen = "127.0.0.1:{port}"
 environment = "benchmark"
+[admins.bench]
+secret_sha256 = "{admin}"
+role = "security"
 [storage]
 url = "{database}"
 [vault]
@@ -173,21 +176,28 @@ def started(role: str, *words: str) -> tuple[subprocess.Popen[str], list[int]]:
 
 
 class Service:
-    """`jit-auth serve` on a configuration in `folder`, with a user who has really connected an account."""
+    """`jit-auth serve` on a configuration in `folder`, with a user who has really connected an account. `beside`: a
+    replica of that one, with its keys, on the same database."""
 
-    def __init__(self, folder: Path, api_port: int, oauth_port: int, *, database: str, rules: int) -> None:
+    def __init__(
+        self, folder: Path, api_port: int, oauth_port: int, *, database: str, rules: int, beside: Service | None = None
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
-        self.token = "jat_agt_" + secrets.token_hex(32)
-        secret = hashlib.sha256(self.token.encode()).hexdigest()
+        self.token = "jat_agt_" + secrets.token_hex(32) if beside is None else beside.token
+        self.admin = "jat_adm_" + secrets.token_hex(32) if beside is None else beside.admin
+        secret, admin = (hashlib.sha256(token.encode()).hexdigest() for token in (self.token, self.admin))
         (folder / "connectors" / "mailhub").mkdir(parents=True)
+        self.config = folder / "config.toml"
         files = {
-            "config.toml": CONFIG.format(port=self.port, database=database, secret=secret, user=USER),
+            "config.toml": CONFIG.format(port=self.port, database=database, secret=secret, admin=admin, user=USER),
             "connectors/mailhub/connector.toml": CONNECTOR.format(api=api_port, oauth=oauth_port),
             "policies.toml": _policies(rules),
             "vault.key": base64.b64encode(secrets.token_bytes(32)).decode(),
             "client.secret": secrets.token_urlsafe(24),
         }
+        if beside is not None:
+            files |= {name: (beside.config.parent / name).read_text() for name in ("vault.key", "client.secret")}
         for name, text in files.items():
             with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
                 file.write(text)
@@ -209,7 +219,7 @@ class Service:
 
     def connect(self) -> None:
         """Wait until it is ready; make one call, give the consent that it asks for, and see it succeed."""
-        self._until_ready()
+        self.until_ready()
         head, _, body = self.call().decode().partition("\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
         execution = json.loads(self._open("/execute", body.encode(), headers)[0])
@@ -221,7 +231,8 @@ class Service:
         answer = self._open(f"/executions/{execution['id']}?wait=10", None, {"Authorization": headers["Authorization"]})
         assert json.loads(answer[0])["status"] == "succeeded", answer
 
-    def _until_ready(self) -> None:
+    def until_ready(self) -> None:
+        """Until /readyz says so; SystemExit where it ends or takes too long."""
         give_up = time.monotonic() + 30
         while True:
             try:

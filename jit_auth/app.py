@@ -15,8 +15,6 @@ from jit_auth.channels import CHANNELS, Port, Tools
 from jit_auth.channels.email import EmailPort
 from jit_auth.channels.terminal import stdout
 from jit_auth.config.settings import Settings
-from jit_auth.core.events import Announcer
-from jit_auth.core.ids import new_id
 from jit_auth.core.mac import Mac
 from jit_auth.egress import Egress
 from jit_auth.engine import Engine
@@ -59,10 +57,11 @@ from jit_auth.signin.oidc import open_oidc
 from jit_auth.signin.sessions import Sessions
 from jit_auth.signin.site import relying_party
 from jit_auth.signin.stepup import StepUp
+from jit_auth.storage.announce import announce
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.retention import Keep
 from jit_auth.storage.store import Store
-from jit_auth.vault import Entropy, Vault
+from jit_auth.vault import Vault
 from jit_auth.watch import Watch
 from jit_auth.watch.metrics import Present
 from jit_auth.web import approve, connect, openapi
@@ -112,6 +111,12 @@ class Service:
     draining: bool = False
     """It was told to stop: calls under way end, no new ones should come."""
 
+    def stop(self, seconds: float) -> None:
+        """Calls under way get so long to end, and nobody waits for people any more."""
+        self.draining = True
+        self.engine.own.waits.end()
+        self.engine.dispatcher.stop(seconds)
+
     async def reload(self, read: Callable[[], Settings]) -> bool:
         """Go on with the files as they are now, as `read` reads them; False where they are faulty, and the service
         goes on as it was. One that drains goes on as it was."""
@@ -119,17 +124,6 @@ class Service:
             return False
         self.worker.wake()
         return True
-
-
-def announce(store: Store, settings: Settings) -> Callable[[str], str]:
-    """Have the store write the events of each unit with it; gives what makes ids."""
-    entropy = Entropy(10)
-
-    def make_id(prefix: str) -> str:
-        return new_id(prefix, store.now(), entropy.take())
-
-    store.outbox = Announcer(settings.webhooks, make_id, store.now, settings.server.environment)
-    return make_id
 
 
 @asynccontextmanager
@@ -180,7 +174,7 @@ async def build(
         copies = Copies(settings.users.notify, store.process, make_id)
         writer = Writer(store.process, make_id, copies)
         dispatcher = Dispatcher(store, memory, judge, attempts, writer, waits)
-        stack.push_async_callback(dispatcher.drain, 30)  # once more: channels work off what they took as they close
+        stack.push_async_callback(dispatcher.drain)  # once more: channels work off what they took as they close
         ballot = Ballot(store, memory, make_id)
         approvals = Approvals(store, memory, current, judge, dispatcher, ballot, proof, environment, tickets)
         connects = Connects(store, memory, current)
@@ -307,7 +301,7 @@ async def build(
         app = application([*routes, openapi.route(routes)], hosts, ready, watch.request)
         service = Service(app, engine, worker, store, reloads, scrapes.alone(settings.server.metrics_listen))
         yield service
-        await dispatcher.drain(30)
+        await dispatcher.drain()
 
 
 def calm_gc() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-from jit_auth.app import announce
 from jit_auth.catalog.load import Catalog
 from jit_auth.cli.configured import author_of, settings_of, with_store
 from jit_auth.cli.options import config_option, json_option, print_json
@@ -18,6 +17,7 @@ from jit_auth.egress import Egress
 from jit_auth.engine.cuts import Author, Cuts, Named, Report
 from jit_auth.errors import Faults
 from jit_auth.loading import catalog_of
+from jit_auth.storage.announce import announce
 from jit_auth.storage.store import Store
 from jit_auth.web.admin import document
 

@@ -18,6 +18,7 @@ from jit_auth.app import Service, build, calm_gc
 from jit_auth.cli.configured import settings_of
 from jit_auth.cli.options import config_option
 from jit_auth.config.settings import Settings
+from jit_auth.engine.advance import DRAIN
 from jit_auth.engine.bundle import Bundle
 from jit_auth.errors import JitAuthError
 from jit_auth.loading import load_bundle
@@ -29,9 +30,6 @@ from jit_auth.watch.logs import configure
 from jit_auth.web.patience import runner_of, watch
 
 log = logging.getLogger(__name__)
-
-DRAIN = 30.0
-"""Seconds that calls under way get to end."""
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -93,7 +91,7 @@ async def reload(service: Service, read: Callable[[], Settings], hangup: asyncio
 
 async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> None:
     """Answer until `stop` is set, then let calls under way end."""
-    runner = runner_of(service.app, DRAIN)
+    runner = runner_of(service.app, DRAIN / 2)  # which is waited for twice
     await runner.setup()
     scraped = runner_of(service.metrics, 1) if service.metrics else None
     worker = asyncio.create_task(service.worker.run())
@@ -111,8 +109,7 @@ async def listen(service: Service, settings: Settings, stop: asyncio.Event) -> N
         await asyncio.wait({stopped, worker}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
     finally:
-        service.draining = True
-        service.engine.own.waits.end()
+        service.stop(DRAIN)
         for each in watching:
             each.cancel()
         await runner.cleanup()

@@ -33,6 +33,9 @@ MOST_RECORDED = 50
 OUTCOME_TRIES = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 """Seconds between tries to put down an outcome while the database is away: until others may take it for lost."""
 
+DRAIN = 30.0
+"""Seconds that what is under way gets to end, once the process is told to."""
+
 
 class Taken(Exception):
     """An idempotency key that exists already: its execution is the answer."""
@@ -63,6 +66,7 @@ class Dispatcher:
         """Attempts whose intent may have been committed while the database went away: this process sent nothing."""
         self._again: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._stop_by: float | None = None
         self.moved: Callable[[Execution], None] = lambda execution: None
         self.took: Callable[[str, Execution, float, str], None] = lambda what, execution, begun, came: None
         """Called after each slow part with when it began, and a word on it: `decide` (the effect), `commit` (the state
@@ -100,10 +104,17 @@ class Dispatcher:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a step failed and will be taken up again: %s", type(error).__name__, exc_info=error)
 
-    async def drain(self, seconds: float) -> None:
-        """Wait for what is under way; what is not done by then is left to the next process."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+    def stop(self, seconds: float) -> None:
+        """The process ends: from now on, all in all, `drain` waits so long."""
+        self._stop_by = asyncio.get_running_loop().time() + seconds
+
+    async def drain(self) -> None:
+        """Wait for what is under way; what is not done in time is left to the next process."""
+        if self._stop_by is None:
+            self.stop(DRAIN)
+            await self.drain()
+        elif self._tasks:
+            await asyncio.wait(self._tasks, timeout=max(0.0, self._stop_by - asyncio.get_running_loop().time()))
 
     async def start(self, judged: Judged, idem: Idem | None, admitted: Callable[[Execution], None] | None) -> Execution:
         """Drive a call that was only just made; `admitted` is called with its first row."""
@@ -131,6 +142,12 @@ class Dispatcher:
         if execution_id in self._again:
             self.spawn(self.advance(execution_id))
         return execution
+
+    def resume(self, execution: Execution) -> None:
+        """Somebody asks again for a call whose intent was written while the database went away, and who wrote it was
+        not told so: it goes on now, and not only when its attempt's time has run out."""
+        if (execution.id, execution.attempt) in self._unsent:
+            self.spawn(self.advance(execution.id))
 
     async def _load(self, execution_id: str, *, orphan: bool) -> Judged | None:
         opened = await self._store.opened(execution_id)

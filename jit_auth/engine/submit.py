@@ -112,6 +112,7 @@ class Submit:
         except (Taken, Problem) as refusal:
             known = await self._known(call, scope)
             if known is not None:
+                self._dispatcher.resume(known)
                 return Admitted(known)
             if isinstance(refusal, Problem):
                 raise

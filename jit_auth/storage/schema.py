@@ -124,6 +124,17 @@ async def own_key(compiler: Compiler, reader: Reader, vault: Vault) -> bytes:
     return vault.open(bytes(rows[0][0]), table="secret", row=INDEX, column="value")
 
 
+def prepare_new(connection: Connection) -> None:
+    """The newest schema without a row, for rows that come from another database. Inside the caller's transaction.
+    Raises StorageError where the database has tables of ours."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
+    if set(inspect(connection).get_table_names()) & set(tables.metadata.tables):
+        raise StorageError("The target has tables of ours already.", hint="Name an empty database.")
+    tables.metadata.create_all(connection)
+    connection.execute(insert(tables.stamp).values(version_num=HEAD))
+
+
 def _make_index_key(connection: Connection, vault: Vault) -> None:
     sealed = vault.seal(os.urandom(32), table="secret", row=INDEX, column="value", number=1)
     connection.execute(insert(tables.secret).values(name=INDEX, value=sealed))

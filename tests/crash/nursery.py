@@ -27,9 +27,24 @@ class Life:
     def over(self) -> bool:
         return self._process.exitcode is not None
 
+    @property
+    def exit(self) -> int | None:
+        """How it ended: its exit code, or minus the signal; None while it lives."""
+        return self._process.exitcode
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """kill -9."""
         self._process.kill()
+
+    def end(self) -> None:
+        """SIGTERM."""
+        self._process.terminate()
 
     async def wait(self) -> None:
         """Until it has ended."""

@@ -1,0 +1,87 @@
+"""Short versions of all scenarios; the long ones are `make chaos`. What a machine cannot do is skipped by name."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import disks
+from tests.chaos.clocks import apart, jumps
+from tests.chaos.deaths import database_killed, killed, told_to_stop
+from tests.chaos.server import Mortal
+from tests.chaos.wires import SHORT, to_database, to_mail_server, to_provider
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Mortal]:
+    server = Mortal(Path(tempfile.mkdtemp(prefix="pg-")))
+    yield server
+    server.close()
+
+
+async def test_kill_9_at_any_moment(tmp_path: Path) -> None:
+    found = await killed(tmp_path / "w", kills=2)
+    assert found.wrong == []
+    assert found.calls > 5, found
+
+
+async def test_kill_9_of_two_replicas(tmp_path: Path, mortal: Mortal) -> None:
+    found = await killed(tmp_path / "w", mortal.database(), kills=2, replicas=2)
+    assert found.wrong == []
+    assert found.calls > 5, found
+
+
+async def test_sigterm_drains(tmp_path: Path) -> None:
+    assert (await told_to_stop(tmp_path / "w", times=1)).wrong == []
+
+
+async def test_the_database_server_is_killed_and_comes_back(tmp_path: Path, mortal: Mortal) -> None:
+    assert (await database_killed(tmp_path / "w", mortal, times=1)).wrong == []
+
+
+async def test_a_full_disk_by_a_limit(tmp_path: Path) -> None:
+    assert (await disks.full(tmp_path / "w", disks.limited, seconds=0.2)).wrong == []
+
+
+async def test_a_full_disk(tmp_path: Path) -> None:
+    try:
+        with disks.small(tmp_path / "disk"):
+            assert (await disks.full(tmp_path / "disk", disks.filled, seconds=0.2)).wrong == []
+    except disks.Unable as error:
+        pytest.skip(str(error))
+
+
+async def test_a_disk_that_turns_read_only(tmp_path: Path) -> None:
+    try:
+        assert (await disks.read_only(tmp_path / "disk", drains=False)).wrong == []
+    except disks.Unable as error:
+        pytest.skip(str(error))
+
+
+async def test_the_clock_jumps(tmp_path: Path) -> None:
+    try:
+        assert (await jumps(tmp_path / "w", times=1)).wrong == []
+    except disks.Unable as error:
+        pytest.skip(str(error))
+
+
+async def test_the_clock_is_not_the_database_s(tmp_path: Path, mortal: Mortal) -> None:
+    try:
+        assert (await apart(tmp_path / "w", mortal.database(), times=1)).wrong == []
+    except disks.Unable as error:
+        pytest.skip(str(error))
+
+
+async def test_the_way_to_the_database(tmp_path: Path, mortal: Mortal) -> None:
+    assert (await to_database(tmp_path / "w", mortal, SHORT)).wrong == []
+
+
+async def test_the_way_to_the_provider(tmp_path: Path) -> None:
+    assert (await to_provider(tmp_path / "w", SHORT, short_tokens=True)).wrong == []
+
+
+async def test_the_way_to_the_mail_server(tmp_path: Path) -> None:
+    assert (await to_mail_server(tmp_path / "w", SHORT, asks=1)).wrong == []
