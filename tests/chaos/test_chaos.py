@@ -1,4 +1,7 @@
-"""Short versions of all scenarios; the long ones are `make chaos` (a clock apart from PostgreSQL's is there alone). What a machine cannot do is skipped by name."""
+"""Short versions of the scenarios; the long ones are `make chaos`. What a machine cannot do is skipped by name.
+
+A clock apart from PostgreSQL's is played in the long run alone.
+"""
 
 from __future__ import annotations
 
