@@ -1,4 +1,7 @@
-"""Short versions of all scenarios; the long ones are `make chaos`. What a machine cannot do is skipped by name."""
+"""Short versions of the scenarios; the long ones are `make chaos`. What a machine cannot do is skipped by name.
+
+A clock apart from PostgreSQL's is played in the long run alone.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import disks
-from tests.chaos.clocks import apart, jumps
+from tests.chaos.clocks import jumps
 from tests.chaos.deaths import database_killed, killed, told_to_stop
 from tests.chaos.server import Mortal
 from tests.chaos.wires import SHORT, to_database, to_mail_server, to_provider
@@ -64,13 +67,6 @@ async def test_a_disk_that_turns_read_only(tmp_path: Path) -> None:
 async def test_the_clock_jumps(tmp_path: Path) -> None:
     try:
         assert (await jumps(tmp_path / "w", times=1)).wrong == []
-    except disks.Unable as error:
-        pytest.skip(str(error))
-
-
-async def test_the_clock_is_not_the_database_s(tmp_path: Path, mortal: Mortal) -> None:
-    try:
-        assert (await apart(tmp_path / "w", mortal.database(), times=1)).wrong == []
     except disks.Unable as error:
         pytest.skip(str(error))
 
