@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Which tests, and on how many processes: make test TESTS=tests/unit WORKERS=0
 TESTS ?= tests
-WORKERS ?= 2
+WORKERS ?= 4
 AUTO ?=
 
 .DEFAULT_GOAL := help
@@ -13,7 +13,7 @@ AUTO ?=
 help:
 	@echo "make demo          the whole way, on this machine: an agent asks, people decide, the call is sent once"
 	@echo "make demo AUTO=1   the same, and the demo plays the people too"
-	@echo "make test          all tests (about five minutes on two cores)"
+	@echo "make test          all tests (about ten minutes on two cores; much of it is waiting)"
 	@echo "make fuzz          schemathesis against /openapi.json of a running service, for ten minutes"
 	@echo "make chaos         long: kill -9, SIGTERM, disks, clocks, wires; CHAOS_KILLS=500, CHAOS_SEED=1, CHAOS_ONLY=wire"
 	@echo "make bench         long: measures on this machine, writes the table in README.md; BENCH_BRIEF=1 writes nothing"
