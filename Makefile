@@ -8,12 +8,13 @@ WORKERS ?= 4
 AUTO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz chaos bench check attack audit sbom format clean
+.PHONY: help demo test again fuzz chaos bench check attack audit sbom format clean
 
 help:
 	@echo "make demo          the whole way, on this machine: an agent asks, people decide, the call is sent once"
 	@echo "make demo AUTO=1   the same, and the demo plays the people too"
 	@echo "make test          all tests (about ten minutes on two cores; much of it is waiting)"
+	@echo "make again         those that failed in the last run, one after the other"
 	@echo "make fuzz          schemathesis against /openapi.json of a running service, for ten minutes"
 	@echo "make chaos         long: kill -9, SIGTERM, disks, clocks, wires; CHAOS_KILLS=500, CHAOS_SEED=1, CHAOS_ONLY=wire"
 	@echo "make bench         long: measures on this machine, writes the table in README.md; BENCH_BRIEF=1 writes nothing"
@@ -29,6 +30,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+again: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none $(TESTS)
 
 fuzz: $(VENV)/.installed-dev
 	FUZZ_SECONDS=150 $(BIN)/python -m pytest -n 0 tests/integration/openapi
