@@ -201,7 +201,6 @@ def test_what_later_stages_bring_is_refused(busy: Office, word: str, person: str
     for path in (
         "/events",
         "/connections",
-        "/openapi.json",
         "/mcp",
         "/me",
         "/signin",

@@ -6,6 +6,7 @@ THREAT_MODEL 58. The limits are looked at with a time of the test's own; connect
 from __future__ import annotations
 
 import asyncio
+import re
 import gzip
 import logging
 import socket
@@ -181,7 +182,7 @@ async def test_a_head_that_is_too_large_or_ambiguous_is_refused(world: Kit) -> N
         async with asyncio.timeout(5):
             answer = await reader.read()
         assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), what
-        assert answer.count(b"HTTP/1.") == 1, what
+        assert len(re.findall(rb"HTTP/1\.\d \d\d\d", answer)) == 1, what
         assert b"Traceback" not in answer
         writer.close()
 
