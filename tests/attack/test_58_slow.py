@@ -6,9 +6,9 @@ THREAT_MODEL 58. The limits are looked at with a time of the test's own; connect
 from __future__ import annotations
 
 import asyncio
-import re
 import gzip
 import logging
+import re
 import socket
 import tracemalloc
 import zlib
