@@ -40,8 +40,8 @@ DEEPEST = 32
 """Tables and lists inside one another. Beyond it what reads a file later would take long, or too much of the stack."""
 # tomllib takes quadratic time for keys of many parts, so that they are refused before it sees them.
 _LONG_KEY = re.compile(
-    r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
-    re.ASCII,
+    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
+    re.ASCII | re.MULTILINE,
 )
 
 

@@ -323,7 +323,6 @@ def test_methods_paths_and_media(service: Service) -> None:
         "/connections",
         "/me",
         "/console",
-        "/openapi.json",
         "/mcp",
         "/signin",
         "/oauth/token",

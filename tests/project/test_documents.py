@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import tomllib
 from functools import cache
@@ -61,12 +60,9 @@ def test_pictures_are_small_and_each_is_used() -> None:
 
 @cache
 def known_tests() -> frozenset[str]:
-    return frozenset(
-        node.name
-        for path in files(".py", under="tests")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-    )
+    # (Not by `ast`: in Python 3.11 one parser that is entered while another works fails both.)
+    defined = re.compile(r"^ *(?:async )?def (test_\w+)\(", re.MULTILINE)
+    return frozenset(name for path in files(".py", under="tests") for name in defined.findall(path.read_text()))
 
 
 def threats() -> list[list[str]]:

@@ -37,6 +37,10 @@ async def known(world: Kit) -> dict[str, list[str]]:
     }
 
 
+SHORT = [] if "FUZZ_SECONDS" in os.environ else ["--seed", "1", "--phases", "examples,coverage"]
+"""A short run tries the same each time: what is new is found by the long ones."""
+
+
 async def tried(world: Kit, *which: str) -> tuple[int, str]:
     """What schemathesis found, by its exit code and its words."""
     environment = {
@@ -50,6 +54,7 @@ async def tried(world: Kit, *which: str) -> tuple[int, str]:
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"),
         "run", f"{world.url}/openapi.json", "--checks", "all", *which, "--max-time", str(SECONDS),
         "--continue-on-failure", "--no-shrink", "--max-failures", "30",
+        *SHORT,
         cwd=world.folder, env=os.environ | environment,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
