@@ -31,6 +31,7 @@ from jit_auth.engine.copies import Copies
 from jit_auth.engine.current import Current
 from jit_auth.engine.cuts import Cuts, Named
 from jit_auth.engine.erasure import Erasures
+from jit_auth.engine.functions import Functions
 from jit_auth.engine.halts import Halts
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
@@ -72,6 +73,7 @@ from jit_auth.web.confirm import Confirm
 from jit_auth.web.erase import EraseRoute
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
+from jit_auth.web.functions import FunctionRoutes
 from jit_auth.web.inspect import Inspection
 from jit_auth.web.me import Me
 from jit_auth.web.metrics import Scrapes
@@ -186,11 +188,12 @@ async def build(
         consents = Consents(
             store, memory, current, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
         )
+        own = Own(store, waits, dispatcher)
         engine = Engine(
             current=current,
             submitter=Submit(store, memory, current, judge, dispatcher, make_id),
             dispatcher=dispatcher,
-            own=Own(store, waits, dispatcher),
+            own=own,
             approvals=approvals,
             consents=consents,
             outcomes=Outcomes(store, dispatcher, approvals),
@@ -240,6 +243,7 @@ async def build(
 
         cuts = Cuts(store, egress, named, settle)
         execute = Execute(engine, bearers)
+        functions = Functions(store, memory, judge, dispatcher, writer, own, Mac(store.derive("claims")))
         pages = Pages(public_url, environment)
         sessions = Sessions(store, Mac(store.derive("sessions")), approvals.gone)
         visits = Visits(sessions, pages, tuple(settings.issuers))
@@ -268,6 +272,7 @@ async def build(
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
+            *FunctionRoutes(functions, bearers, execute).routes(),
             *Streams(engine, bearers, environment, stopped).routes(),
             *(scrapes := Scrapes(watch.metrics.text, bearers)).routes(),
             *Administration(cuts, Halts(store), current, bearers).routes(),

@@ -12,13 +12,14 @@
     │   │                            other_subject, left
     │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible,
     │   │                            other_person, sign_in_required, passkey_required, bad_form_token, unknown_nonce,
-    │   │                            role_required
+    │   │                            role_required, wrong_claim, revoked
     │   ├── PasskeyRefused    403    passkey_refused, passkey_replayed, passkey_unknown, passkey_unverified,
     │   │                            passkey_expired, passkey_too_young, no_passkey, no_passkeys_here, sign_in_again
     │   ├── CodeRefused       403    wrong_code, code_expired, code_spent, no_code
     │   ├── NotFound          404    unknown_action, not_found
     │   ├── Conflict          409    already_finished, executing, already_decided, digest_mismatch, superseded,
-    │   │                            not_unknown, no_approver, stale
+    │   │                            not_unknown, no_approver, stale, not_released, already_claimed,
+    │   │                            not_claimed, claim_expired
     │   ├── Gone              410    expired, cancelled
     │   ├── TooLarge          413    too_large
     │   ├── Misdirected       421    wrong_host

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from msgspec import UNSET
@@ -29,18 +29,25 @@ _SHOWN: tuple[Shown, ...] = ("text", "html", "base64", "rfc822", "opaque")
 _OWN = ("required", "in", "sensitive", "as")
 _NEVER_EXPOSED = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "authorization", "proxy-authenticate"})
 _LONGEST = 600_000  # milliseconds
+_LONGEST_CLAIM = 86_400_000
 _LONGEST_TEXT = 300
+_CALLS = (
+    *("method", "path", "scopes", "any_scopes", "retry", "timeout", "expose_headers", "secret_fields"),
+    *("unauthorized_is_unexecuted", "body"),
+)
+"""Keys that say how a call is made: without meaning where the agent runs a function of its own."""
 
 Path = tuple[str | int, ...]
 Fault = Callable[[Path, str], None]
 
 
 def action_of(
-    connector: str, name: str, table: ActionTable, provider: Provider, connects: bool, fault: Fault
-) -> Action | None:
+    connector: str, name: str, table: ActionTable, keys: Collection[str], provider: Provider, connects: bool,
+    fault: Fault,
+) -> Action | None:  # fmt: skip
     """The action, or None where `fault` (path below the action, message) was told of something wrong.
 
-    `connects`: users connect accounts at its provider, and so grant scopes.
+    `keys` are those that were written; `connects`: users connect accounts at its provider, and so grant scopes.
     """
     wrong = False
 
@@ -51,14 +58,17 @@ def action_of(
 
     if not _NAME.fullmatch(name):
         tell((), "a name has letters, digits, - and _, at most 48")
-    if table.method not in METHODS:
+    ours = table.run is None
+    _judge_run(table, keys, tell)
+    if ours and table.method is not None and table.method not in METHODS:
         tell(("method",), f"unknown method {table.method!r}{did_you_mean(table.method.upper(), METHODS)}")
     timeout = milliseconds(table.timeout)
     if not timeout or timeout > _LONGEST:
         tell(("timeout",), 'timeout: expected a duration such as "30s", at most 10m')
     _judge_headers(table, tell)
     retry = _retry(table, provider, tell)
-    _judge_scopes(table, provider, connects, tell)
+    if ours:
+        _judge_scopes(table, provider, connects, tell)
     params = tuple(
         param
         for key, given in table.params.items()
@@ -79,8 +89,8 @@ def action_of(
         title=table.title,
         summary=summary,
         show=tuple(param.name for param in params) if table.show is None else table.show,
-        method=table.method,
-        path=table.path,
+        method=table.method or "",
+        path=table.path or "",
         risk=table.risk,
         effect=table.effect,
         retry=retry,
@@ -88,12 +98,30 @@ def action_of(
         any_scopes=() if table.any_scopes is UNSET else table.any_scopes,
         params=params,
         body=table.body,
-        timeout=timeout or 0,
+        timeout=timeout or 0 if ours else 0,
+        run="engine" if ours else "agent",
+        claim_timeout=0 if ours else milliseconds(table.claim_timeout) or 0,
         expose_headers=tuple(header.lower() for header in table.expose_headers),
         secret_fields=table.secret_fields,
         unauthorized_is_unexecuted=table.unauthorized_is_unexecuted,
         reads=table.reads,
     )
+
+
+def _judge_run(table: ActionTable, keys: Collection[str], tell: Fault) -> None:
+    if table.run is None:
+        for key in ("method", "path"):
+            if key not in keys:
+                tell((), f"missing key {key!r}")
+        if "claim_timeout" in keys:
+            tell(("claim_timeout",), 'claim_timeout: means something only with run = "agent"')
+        return
+    for key in _CALLS:
+        if key in keys:
+            tell((key,), f'{key}: means nothing with run = "agent": no call is made from here')
+    within = milliseconds(table.claim_timeout)
+    if not within or within < 1000 or within > _LONGEST_CLAIM:
+        tell(("claim_timeout",), 'claim_timeout: expected a duration such as "10m", from 1s to 1d')
 
 
 def _retry(table: ActionTable, provider: Provider, tell: Fault) -> str:
@@ -137,7 +165,7 @@ def _judge_body(table: ActionTable, params: tuple[Param, ...], tell: Fault) -> N
     if table.body == "json":
         return
     sound = {param.name for param in params}
-    for name, why in misdeclared(table.method, params):
+    for name, why in misdeclared(table.method or "", params):
         if name in sound:
             tell(("params", name), f"parameter {name!r}: {why}")
         elif name not in table.params:  # one that is there and faulty was told of already
@@ -175,8 +203,8 @@ def _param(
         schema["required"], required = required, False
     if not isinstance(required, bool) or not isinstance(given.get("sensitive", False), bool):
         wrong((), "required and sensitive are true or false")
-    in_path = name in TEMPLATE.findall(table.path)
-    where: In = given.get("in") or _default_place(table.method, in_path)
+    in_path = name in TEMPLATE.findall(table.path or "")
+    where: In = given.get("in") or _default_place(table.method or "", in_path)
     shown: Shown = given.get("as", "text")
     if not _PARAM.fullmatch(name):
         wrong((), "a name has letters, digits and _$@.[]-, at most 64")
@@ -191,7 +219,10 @@ def _param(
         wrong((), "a parameter of the path is required, or has a default")
     if where == "body" and table.method in ("GET", "HEAD"):
         wrong((), f"{table.method} has no body")
-    if why := forbidden(name, where, provider.inject, retry):
+    if table.run is not None:
+        if "in" in given:
+            wrong(("in",), 'in: means nothing with run = "agent": no call is made from here')
+    elif why := forbidden(name, where, provider.inject, retry):
         wrong((), why)
     for path, message in schemas.faults(schema):
         wrong(path, message)

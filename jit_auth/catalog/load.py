@@ -40,7 +40,8 @@ class Operation:
     provider: Provider
     validate: Callable[[dict[str, Any]], dict[str, Any]]
     """Parameters in, parameters with defaults out; raises Unprocessable (`invalid_params`) with `faults`."""
-    build: Build
+    build: Build | None
+    """None where the agent runs a function of its own: there is no request."""
 
     @property
     def provider_name(self) -> str:
@@ -95,7 +96,11 @@ def load(
         raise Faults(faults)
     actions = {
         action.name: Operation(
-            action, connector, connector.provider, Validate(action.params), prepare(connector, action)
+            action,
+            connector,
+            connector.provider,
+            Validate(action.params),
+            prepare(connector, action) if action.run == "engine" else None,
         )
         for connector in connectors
         for action in connector.actions
@@ -202,7 +207,10 @@ class _Loader:
             fault(("id",), f"id {table.id!r} differs from the folder's name {found.id!r}")
         if not ID.fullmatch(found.id):
             fault(("id",), f"{found.id!r} is no id of a connector: lower-case letters, digits, - and _, at most 48")
-        if why := url_fault(TEMPLATE.sub("x", table.base_url), self._allow_private):
+        for key, given in (("base_url", table.base_url), ("provider", table.provider)):
+            if given is None and table.calls:
+                fault((), f"missing key {key!r}")
+        if table.base_url is not None and (why := url_fault(TEMPLATE.sub("x", table.base_url), self._allow_private)):
             fault(("base_url",), f"base_url: {why}")
         provider = self._provider_of(found, fault)
         if provider is None or provider.kind not in self._kinds:
@@ -217,7 +225,7 @@ class _Loader:
             base_url=table.base_url,
         )
         try:
-            _, fields = base_of(connector)
+            fields = base_of(connector)[1] if table.base_url is not None else frozenset()
         except ValueError as error:
             fault(("base_url",), str(error))
         else:
@@ -228,8 +236,12 @@ class _Loader:
         made: list[Action] = []
         for name, action_table in table.actions.items():
             at = ("actions", name)
-            action = action_of(found.id, name, action_table, provider, connects, _below(fault, at))
+            keys = document.data["actions"][name]
+            action = action_of(found.id, name, action_table, keys, provider, connects, _below(fault, at))
             if action is None:
+                continue
+            if action.run == "agent":
+                made.append(action)
                 continue
             try:
                 path_of(action.path, {param.name for param in action.params if param.where == "path"})
@@ -245,6 +257,10 @@ class _Loader:
     def _provider_of(self, found: Found[ConnectorTable], fault: _Tell) -> Provider | None:
         """Its own provider, or the shared one it may use (THREAT_MODEL 5: only if that says so, or came with it)."""
         given = found.table.provider
+        if given is None and not found.table.calls:
+            given = ProviderTable(kind="none")  # functions of agents alone: there is nothing to prove to anybody
+        if given is None:
+            return None
         if isinstance(given, ProviderTable):
             if found.id in self._shared:
                 fault(("provider",), f"a shared provider is called {found.id!r} too: they would share a redirect URI")

@@ -71,9 +71,12 @@ def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> 
         risk=action.risk,
         effect=action.effect,
         consequence=words.CONSEQUENCE[action.effect].format(provider=provider),
-        method=page.request.method,
-        host=host_shown(urlsplit(page.request.url).netloc),
-        account=words.account(execution, connects=page.connects, shared=bool(page.places) and not page.connects),
+        method=page.request.method if page.request is not None else "",
+        host=host_shown(urlsplit(page.request.url).netloc) if page.request is not None else "",
+        account=words.account(execution, connects=page.connects, shared=bool(page.places) and not page.connects)
+        if page.request is not None
+        else "",
+        runs=words.BY_AGENT if page.request is None else "",
         fields=fields(action, execution.params),
         **_asker(execution),
         reasons=tuple(visible(reason) for reason in execution.decision.reasons),
@@ -221,6 +224,7 @@ def detailed(card: Card, details: Details) -> Card:
         consequence="",
         method="",
         host="",
+        runs="",
         account="",
         agent="",
         chain=(),

@@ -11,7 +11,8 @@ from jit_auth.model import CardRole, Effect, Millis, Risk, State, Verdict
 
 _SAID = (
     *("environment", "summary", "action", "title", "connector", "risk", "effect", "consequence", "method", "host"),
-    *("account", "fields", "agent", "chain", "user", "reasons", "again", "says", "wants", "labels", "changed", "cut"),
+    *("runs", "account", "fields", "agent", "chain", "user", "reasons", "again", "says", "wants", "labels", "changed"),
+    "cut",
 )
 """What a card says of the call itself. The rest passes while it is read: who voted, what others did, what ran out."""
 
@@ -74,6 +75,9 @@ class Card(Struct, frozen=True, kw_only=True):
     consequence: str
     method: str
     host: str
+    runs: str = ""
+    """Who runs it, where nothing goes anywhere from here: a function of the agent's own. Then there is neither method,
+    host nor account."""
     account: str
     fields: tuple[Field, ...]
     agent: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from jit_auth.core import endings
 from jit_auth.core.text import visible
 from jit_auth.model import Ask, Effect, Escalate, Execution, Millis, State, Want
 
@@ -17,6 +18,7 @@ CONSEQUENCE: Mapping[Effect, str] = {
 
 OUTCOME: Mapping[State, str] = {
     "paused": "Nothing is done yet. The call still waits.",
+    "released": "Nothing is done yet. It is the agent's turn to run it.",
     "executing": "The call is on its way to {provider}.",
     "succeeded": "Sent. {provider} answered {status}.",
     "failed": "The call failed. {trouble}",
@@ -24,6 +26,15 @@ OUTCOME: Mapping[State, str] = {
     "expired": "Time ran out before everybody had decided. Nothing was sent.",
     "cancelled": "Withdrawn. Nothing is sent.",
     "unknown": "Sent, but the answer was lost: nobody knows yet whether it happened.",
+}
+
+BY_AGENT = "Nowhere from here: it is a function of the agent's own, which runs it once it may."
+"""Where the call of such an action goes."""
+_OF_AGENT: Mapping[State, str] = {
+    "executing": "The agent has begun to run it, and has not said yet what came of it.",
+    "succeeded": "Done, says the agent.",
+    "failed": "It failed, says the agent.",
+    "unknown": "The agent began to run it and said no more: nobody knows yet whether it happened.",
 }
 
 SILENCE = {
@@ -45,12 +56,20 @@ _OFFERED: tuple[Millis, ...] = (900_000, 3_600_000)
 
 def outcome(execution: Execution, provider_name: str) -> str:
     """What became of the call, in one or two sentences."""
+    if _agents_word(execution):
+        return _OF_AGENT[execution.state]
     if execution.state == "succeeded" and execution.result is None:
         return "It happened, as a person found out. The answer itself was lost."
     trouble = visible(execution.error.message) if execution.error else ""
     status = str(execution.result.status) if execution.result else "without a status"
     provider = visible(provider_name, one_line=True)
     return OUTCOME[execution.state].format(provider=provider, status=status, trouble=trouble).strip()
+
+
+def _agents_word(execution: Execution) -> bool:
+    """Whether what is known of it is what the agent itself did or said."""
+    said = execution.result is not None and execution.result.status is None
+    return execution.claimed or execution.error == endings.UNREPORTED or said
 
 
 def moment(at: Millis) -> str:

@@ -17,7 +17,7 @@ from jit_auth.config.settings import Settings
 from jit_auth.core.toml import did_you_mean
 from jit_auth.credentials import KINDS
 from jit_auth.errors import Fault, Faults, JitAuthError
-from jit_auth.model import Connector
+from jit_auth.model import Action, Connector
 
 _PUBLIC_URL = "http://127.0.0.1:8080"  # where there is no configuration yet
 
@@ -87,9 +87,13 @@ def run_show(args: argparse.Namespace) -> int:
         print("\nscopes")
         print(table([(f"  {scope}", provider.scope_titles.get(scope, "")) for scope in brief["scopes"]]))
     print("\nactions")
-    rows = [(f"  {a.name}", f"risk {a.risk}", a.effect, f"retry {a.retry}", a.title) for a in connector.actions]
+    rows = [(f"  {a.name}", f"risk {a.risk}", a.effect, _made(a), a.title) for a in connector.actions]
     print(table(rows))
     return 0
+
+
+def _made(action: Action) -> str:
+    return "run by the agent" if action.run == "agent" else f"retry {action.retry}"
 
 
 def run_check(args: argparse.Namespace) -> int:

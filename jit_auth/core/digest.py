@@ -190,23 +190,31 @@ def digest(
     verified: bool,
     chain: Sequence[str],
     account: str | None,
-    request: Request,
-    places: Sequence[Place],
+    request: Request | None,
+    places: Sequence[Place] | None,
     execution_id: str,
     encoded: bytes | None = None,
 ) -> str:
     """SHA-256 over the RFC 8785 form of who acts for whom and of the request that leaves: what an approval stands for.
 
     `params` are those after defaults (`encoded`: their RFC 8785 form, where it is known); `places` are where the
-    credential will be added. Header values that are derived from the execution's id are replaced by a fixed word, so
-    that an equal call has an equal digest.
+    credential will be added. Request and places are None where the agent runs a function of its own. Header values that
+    are derived from the execution's id are replaced by a fixed word, so that an equal call has an equal digest.
     """
-    headers: Sequence[tuple[str, str]] = request.headers
-    for _, given in headers:
-        if len(given) == DERIVED_LENGTH:
-            derived = derived_key(execution_id)
-            headers = [(name, FROM_EXECUTION if value == derived else value) for name, value in headers]
-            break
+    leaves: dict[str, Any] | None = None
+    if request is not None:
+        headers: Sequence[tuple[str, str]] = request.headers
+        for _, given in headers:
+            if len(given) == DERIVED_LENGTH:
+                derived = derived_key(execution_id)
+                headers = [(name, FROM_EXECUTION if value == derived else value) for name, value in headers]
+                break
+        leaves = {
+            "body": hashlib.sha256(request.body).hexdigest(),
+            "headers": headers,
+            "method": request.method,
+            "url": request.url,
+        }
     # Names in RFC 8785's order and no number but FORMAT: encoding as it stands is the canonical form.
     document = {
         "account": account,
@@ -214,14 +222,9 @@ def digest(
         "chain": chain,
         "format": FORMAT,
         "params": msgspec.Raw(encoded or canonical(params)),
-        "places": [(place.where, place.name) for place in places],
+        "places": [(place.where, place.name) for place in places] if places is not None else None,
         "provider": provider,
-        "request": {
-            "body": hashlib.sha256(request.body).hexdigest(),
-            "headers": headers,
-            "method": request.method,
-            "url": request.url,
-        },
+        "request": leaves,
         "user": user,
         "verified": verified,
     }

@@ -13,6 +13,25 @@ LOST = Trouble(
 )
 
 
+UNCLAIMED = Trouble(
+    "expired", "The agent did not claim it in time.", "Ask again if it is still wanted; nothing was run under it."
+)
+UNREPORTED = Trouble(
+    "outcome_unknown",
+    "The agent claimed it and did not say in time what became of it.",
+    "If it was run after all, complete it with its claim; else a person has to find out and resolve it.",
+)
+CHANGED = Trouble(
+    "revoked",
+    "The action is no longer one that the agent runs itself.",
+    "Ask again: what it does now is decided anew.",
+    by="policy",
+)
+REPORTED_FAILED = Trouble(
+    "function_failed", "The agent says that its function failed.", "What it said of it is in `result`."
+)
+
+
 def denied_by_policy(decision: Decision) -> Trouble:
     reason = "; ".join(decision.reasons)
     if any("not verified" in error for error in decision.errors):

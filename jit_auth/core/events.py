@@ -77,6 +77,10 @@ def _ended(fact: Fact) -> Iterator[Event]:
     yield _about(kind, fact["state"], fact)
 
 
+def _released(fact: Fact) -> Iterator[Event]:
+    yield _about("execution.released", "released", fact)
+
+
 def _cancelled(fact: Fact) -> Iterator[Event]:
     yield _about("execution.finished", "cancelled", fact)
 
@@ -107,6 +111,7 @@ _PROJECTIONS: dict[str, Callable[[Fact], Iterator[Event]]] = {
     "ask": _asked,
     "vote": _voted,
     "expiring": _expiring,
+    "release": _released,
     "outcome": _ended,
     "cancel": _cancelled,
     "resolve": _resolved,
@@ -121,6 +126,7 @@ _PROJECTIONS: dict[str, Callable[[Fact], Iterator[Event]]] = {
 }
 TYPES = (
     "execution.paused",
+    "execution.released",
     "execution.finished",
     "execution.unknown",
     "approval.requested",

@@ -14,13 +14,14 @@ from jit_auth.core.outcome import after, over, unanswered
 from jit_auth.core.quorum import enough
 from jit_auth.core.scopes import Lack
 from jit_auth.core.standstill import until
-from jit_auth.core.view import Asking, Came, End, Send, Step, View, Wait
-from jit_auth.model import Ask, Want
+from jit_auth.core.view import Asking, Came, End, Release, Send, Step, View, Wait
+from jit_auth.model import OPEN, Ask, Want
 
 ALLOWED: Mapping[str, frozenset[str]] = {
-    "new": frozenset({"paused", "executing", "denied", "failed"}),
-    "paused": frozenset({"paused", "executing", "denied", "expired", "cancelled", "failed"}),
-    "executing": frozenset({"executing", "paused", "succeeded", "failed", "denied", "expired", "unknown"}),
+    "new": frozenset({"paused", "released", "executing", "denied", "failed"}),
+    "paused": frozenset({"paused", "released", "executing", "denied", "expired", "cancelled", "failed"}),
+    "released": frozenset({"released", "paused", "executing", "denied", "expired", "cancelled", "failed"}),
+    "executing": frozenset({"executing", "released", "paused", "succeeded", "failed", "denied", "expired", "unknown"}),
     "unknown": frozenset({"succeeded", "failed"}),
     "succeeded": frozenset(),
     "failed": frozenset(),
@@ -36,12 +37,15 @@ _GONE = Came("lost", message="The process that made the call is gone; its answer
 def next_step(view: View) -> Step:
     """The one step that an execution takes next. Pure; never raises."""
     execution = view.execution
-    if execution.state not in ("paused", "executing"):
+    if execution.state not in OPEN:
         return Wait(None)
     if view.came is not None:
         return after(view, view.came)
     if view.held:
         return Wait(execution.deadline)
+    if execution.claimed:
+        # (Until everybody goes on again after a halt, it is looked at again and again: its row stays as it is.)
+        return Wait(execution.due) if view.now < view.claim_ends else End("unknown", endings.UNREPORTED)
     if execution.intent:
         return after(view, _GONE)
     ended = _ended(view)
@@ -77,7 +81,10 @@ def _ended(view: View) -> Step | None:
     if view.barred is not None:
         return over(view, End("denied", view.barred))
     if view.now >= view.expires:
-        return over(view, End("expired", endings.EXPIRED))
+        mine = execution.state == "released"
+        return over(view, End("expired", endings.UNCLAIMED if mine else endings.EXPIRED))
+    if execution.state == "released" and not view.by_agent:
+        return End("denied", endings.CHANGED)
     if view.decision.effect == "deny":
         return over(view, End("denied", endings.denied_by_policy(view.decision)))
     no = _no_approver(view) or _answered_no(view)
@@ -186,7 +193,21 @@ def _send(view: View, current: Ask | None, settled: tuple[Ask, ...]) -> Step:
         not_after = min(not_after, spends.until)
     if execution.trouble_since is not None and view.now >= not_after:
         return over(view, End("failed", endings.unavailable("The approval ran out while the provider was away.")))
+    if view.by_agent:
+        return _turn(view, Send(not_after, settled, spends))
     return Send(not_after, settled, spends)
+
+
+def _turn(view: View, send: Send) -> Step:
+    """A function of the agent's own: released to it, until it claims it."""
+    execution = view.execution
+    if execution.lost:
+        return unanswered(view, "The action has changed: it is no call of ours any more.")
+    if view.claiming:
+        return send
+    if execution.state == "released" and execution.digest == view.digest:
+        return Wait(send.not_after, send.settled)
+    return Release(send.not_after, send.settled)
 
 
 def _asks_for(ask: Ask, lack: Lack) -> bool:

@@ -86,6 +86,10 @@ class View(Struct, frozen=True):
     """How long after a person's denial the same request is denied at once; 0: never."""
     spans: tuple[Span, ...] = ()
     """When everything was halted."""
+    by_agent: bool = False
+    """The agent runs a function of its own: it is released to it, and nothing is sent."""
+    claiming: bool = False
+    """The agent is asking for its turn right now."""
 
     @property
     def expires(self) -> Millis:
@@ -95,6 +99,12 @@ class View(Struct, frozen=True):
     def ends(self, ask: Ask) -> Millis:
         """When a question runs out."""
         return until(ask.expires, ask.created, self.spans)
+
+    @property
+    def claim_ends(self) -> Millis:
+        """When a claim runs out. Only the claim and its heartbeats change the row meanwhile: it runs since then."""
+        execution = self.execution
+        return until(execution.deadline or 0, execution.updated, self.spans)
 
     def late(self, since: Millis) -> Millis:
         """When what was met at `since` may no longer be sent."""
@@ -109,6 +119,13 @@ class Send(Struct, frozen=True):
     """Asks that are open in the store and owed no longer."""
     spends: Pass | None = None
     """The "approve for a while" that a use is taken of."""
+
+
+class Release(Struct, frozen=True):
+    """Everything is met: it is the agent's turn, which has to come before `not_after`."""
+
+    not_after: Millis
+    settled: tuple[Ask, ...] = ()
 
 
 class Asking(Struct, frozen=True):
@@ -148,4 +165,4 @@ class End(Struct, frozen=True):
     result: Result | None = None
 
 
-Step = Send | Asking | Nudge | Wait | End
+Step = Send | Release | Asking | Nudge | Wait | End

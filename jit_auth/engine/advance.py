@@ -14,8 +14,9 @@ from time import perf_counter
 from typing import Any
 
 from jit_auth.core.step import next_step
-from jit_auth.core.view import Asking, Came, End, Nudge, Send, Step, Wait
+from jit_auth.core.view import Asking, Came, End, Nudge, Release, Send, Step, Wait
 from jit_auth.engine.attempt import Attempts
+from jit_auth.engine.handover import release
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.units import Writer, Written, open_key
@@ -212,6 +213,8 @@ class Dispatcher:
                 if not prepared and self._attempts.due(judged):
                     return self._writer.prepare(judged, idem)
                 return self._writer.intent(judged, step, idem)
+            case Release():
+                return release(self._writer, judged, step, idem)
             case Asking():
                 return self._writer.asking(judged, step, idem)
             case Nudge():
@@ -255,7 +258,7 @@ class Dispatcher:
         # Judged by the bundle that is still ours, and refused again: another one is in force, and it is not here.
         foreign = stale.which == "bundle" and times > 1 and judged.bundle is current.bundle
         if (times > MOST_STALE and came is None) or times > MOST_RECORDED or foreign:
-            raise _busy(stale)
+            raise busy(stale)
         if stale.which in ("stopped", "bundle"):
             await self._memory.reread()
         elif stale.which == "lease":
@@ -285,7 +288,8 @@ class Dispatcher:
         self.moved(execution)
 
 
-def _busy(stale: Stale) -> Unavailable:
+def busy(stale: Stale) -> Unavailable:
+    """What whoever decided is told whose ground keeps moving."""
     if stale.which == "bundle":
         return Unavailable(
             "This replica holds other rules than those that are in force; it sends nothing.",

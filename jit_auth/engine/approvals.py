@@ -245,7 +245,7 @@ class Approvals:
         self, person: str, ask: Ask, opened: Opened, card: Card | None, judged: Judged, *, context: bool
     ) -> ApprovalPage | None:
         operation, execution = judged.operation, opened.execution
-        if operation is None or judged.request is None:
+        if operation is None or (judged.request is None and operation.build is not None):
             return None
         kind = KINDS[operation.provider.kind]
         tally = judged.view.crowd.tally
@@ -261,8 +261,8 @@ class Approvals:
             connector_name=operation.connector.name,
             provider_name=operation.provider_name,
             request=judged.request,
-            connects=kind.connects,
-            places=tuple(kind.adds(operation.provider)),
+            connects=kind.connects and operation.build is not None,
+            places=tuple(kind.adds(operation.provider)) if operation.build is not None else (),
             votes=tuple(sorted((v for v in opened.votes if v.ask == ask.id), key=lambda vote: vote.at)),
             eligible=tuple(sorted(Circle(judged.bundle).voters(execution, ask))),
             recent=tuple(one for one in recent if one.id != execution.id)[:5],

@@ -255,7 +255,8 @@ class Ballot:
         if merged == execution.params:
             return None
         # What cannot be built is refused to whoever typed it; met later, it would end the call.
-        judged.operation.build(merged, None, execution.id, execution.created)
+        if judged.operation.build is not None:
+            judged.operation.build(merged, None, execution.id, execution.created)
         self._others(person, execution, judged)
         return merged
 

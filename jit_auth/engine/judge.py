@@ -67,6 +67,10 @@ class Judged(Struct, frozen=True):
         """The same judgement, for the row as it is now, with what became of the attempt."""
         return replace(self, view=replace(self.view, execution=execution, came=came))
 
+    def claiming(self) -> Judged:
+        """The same judgement, where the agent asks for its turn."""
+        return replace(self, view=replace(self.view, claiming=True))
+
     def settled(self, settled: tuple[Ask, ...]) -> Judged:
         """The same judgement once these asks, which it found open, are owed no longer: they are not closed twice."""
         asks = tuple(_settled(ask) if ask in settled else ask for ask in self.view.asks)
@@ -78,8 +82,8 @@ class Fixed(Struct, frozen=True):
 
     operation: Operation
     subjects: tuple[tuple[str, str], ...]
-    places: tuple[Place, ...]
-    """Where the credential will be added."""
+    places: tuple[Place, ...] | None
+    """Where the credential will be added; None where the agent runs a function of its own."""
 
 
 class Judge:
@@ -184,6 +188,7 @@ class Judge:
             crowd=crowd,
             cooldown=self._cooldown,
             spans=belief.spans,
+            by_agent=operation.build is None,
         )
         if past is not None:
             policy = bundle.policy
@@ -235,7 +240,7 @@ class Judge:
     ) -> tuple[Grant | None, Lack | None]:
         """The grant to use and what it lacks; the rows are read before a lack is believed."""
         provider = operation.provider
-        if not KINDS[provider.kind].connects or execution.user is None:
+        if not KINDS[provider.kind].connects or execution.user is None or operation.build is None:
             return None, None
         agent = execution.chain[0]
         grant: Grant | None = None
@@ -252,7 +257,8 @@ class Judge:
     def _fix(self, action: str, operation: Operation) -> Fixed:
         provider = operation.provider
         subjects = (("provider", provider.id), ("connector", operation.connector.id))
-        fixed = self._fixed[action] = Fixed(operation, subjects, tuple(KINDS[provider.kind].adds(provider)))
+        places = None if operation.build is None else tuple(KINDS[provider.kind].adds(provider))
+        fixed = self._fixed[action] = Fixed(operation, subjects, places)
         return fixed
 
     def _bar(
@@ -279,13 +285,20 @@ class Judge:
         return None
 
     def _request(
-        self, execution: Execution, operation: Operation, grant: Grant | None, places: tuple[Place, ...]
+        self,
+        execution: Execution,
+        operation: Operation,
+        grant: Grant | None,
+        places: tuple[Place, ...] | None,
     ) -> tuple[Request | None, str | None]:
-        """The request as it would leave and its digest; None while the account that it names is not known."""
-        if grant is None and operation.build.account_fields:
-            return None, None
-        account = {} if grant is None else {"id": grant.account, "name": grant.account_name or ""}
-        request = operation.build(execution.params, account, execution.id, execution.created)
+        """The request as it would leave and its digest; None while the account that it names is not known. A function
+        of the agent's own has a digest and no request."""
+        build, request = operation.build, None
+        if build is not None:
+            if grant is None and build.account_fields:
+                return None, None
+            account = {} if grant is None else {"id": grant.account, "name": grant.account_name or ""}
+            request = build(execution.params, account, execution.id, execution.created)
         mark = digest(
             action=execution.action,
             provider=operation.provider.id,
@@ -297,7 +310,7 @@ class Judge:
             request=request,
             places=places,
             execution_id=execution.id,
-            encoded=request.body if operation.build.whole else None,
+            encoded=request.body if request is not None and build is not None and build.whole else None,
         )
         return request, mark
 

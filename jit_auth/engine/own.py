@@ -10,8 +10,11 @@ from jit_auth.core.ids import is_id
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
 from jit_auth.engine.waits import Waits
 from jit_auth.errors import Conflict, NotFound, Unavailable
-from jit_auth.model import OPEN, Audit, Change, Execution, Op, Opened, Page, Stale, Touch, Trouble, Unit
+from jit_auth.model import Audit, Change, Execution, Op, Opened, Page, Stale, Touch, Trouble, Unit
 from jit_auth.storage.store import Store
+
+OURS = frozenset({"paused", "executing"})
+"""What an agent waits for; once it is its own turn, there is nothing to wait for."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class Own:
             self.waits.leave(execution_id, event)
 
     async def cancel(self, agent: str, execution_id: str) -> Opened:
-        """Withdraw a paused call. A cancelled one stays so. Raises Conflict: already_finished, executing."""
+        """Withdraw a call that waits, for people or for its agent. A cancelled one stays so. Raises Conflict:
+        already_finished, executing."""
         for _ in range(MOST_STALE):
             opened = await self.get(agent, execution_id)
             execution = opened.execution
@@ -93,7 +97,7 @@ class Own:
                     code="executing",
                     hint="Wait for its outcome.",
                 )
-            if execution.state != "paused":
+            if execution.state not in ("paused", "released"):
                 raise Conflict(
                     f"The execution has {execution.state} already.",
                     code="already_finished",
@@ -125,4 +129,4 @@ class Own:
 
 
 def _open(execution: Execution, paused: bool) -> bool:
-    return execution.state in (OPEN if paused else ("executing",))
+    return execution.state in (OURS if paused else ("executing",))

@@ -30,8 +30,9 @@ class ApprovalPage(Struct, frozen=True, kw_only=True):
     action: Action
     connector_name: str
     provider_name: str
-    request: Request
-    """What would leave, built anew from the row and never with the credential; its digest is `ask.digest`."""
+    request: Request | None
+    """What would leave, built anew from the row and never with the credential; its digest is `ask.digest`. None where
+    the agent runs a function of its own."""
     places: tuple[Place, ...] = ()
     """Where the credential will be added."""
     votes: tuple[Vote, ...] = ()

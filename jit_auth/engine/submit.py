@@ -203,7 +203,8 @@ class Submit:
         if call.return_url is not None and not _within(call.return_url, call.agent.return_urls):
             raise _invalid("/return_url", "is none of this agent's return_urls")
         grant = None
-        if KINDS[operation.provider.kind].connects and call.user is not None:
+        connects = KINDS[operation.provider.kind].connects and operation.build is not None
+        if connects and call.user is not None:
             grant = await self._account(call.user, operation.provider.id, call.account)
         elif call.account is not None:
             raise _unknown_account(call.account, Holding())

@@ -30,6 +30,7 @@ from jit_auth.model import (
     Insert,
     Millis,
     Op,
+    Pass,
     Tally,
     Touch,
     Unit,
@@ -71,7 +72,7 @@ class Writer:
             "digest": judged.view.digest or "",
             "open_key": None,
         }
-        return self._write(judged, judged.at, to, [*_admission(judged), {"do": "prepare"}], idem=idem)
+        return self.write(judged, judged.at, to, [*admission(judged), {"do": "prepare"}], idem=idem)
 
     def intent(self, judged: Judged, send: Send, idem: Idem | None) -> Written:
         """The point of no return: after this unit the call may have happened."""
@@ -92,24 +93,21 @@ class Writer:
         }
         if judged.grant is not None and execution.account_name is None:
             to["account_name"] = judged.grant.account_name
-        facts = _admission(judged)
+        facts = admission(judged)
         if judged.grant is not None:
             facts.append({"do": "token", "grant": judged.grant.id, "provider": judged.grant.provider})
         facts.append({"do": "send", "attempt": execution.attempt + 1, "digest": view.digest})
         ops: list[Op] = []
-        if send.spends is not None and execution.standing != send.spends.id:
-            # The use is taken in the intent's own transaction: of two calls for the last one, one is judged anew.
-            to["standing"] = send.spends.id
-            ops.append(Change(send.spends, {"uses": send.spends.uses - 1}))
-            facts.append({"do": "pass.used", "pass": send.spends.id, "left": send.spends.uses - 1})
+        if send.spends is not None:
+            ops += spent(execution, send.spends, to, facts)
         at = msgspec.structs.replace(judged.at, not_after=send.not_after, send=True)
-        return self._write(judged, at, to, facts, ops=ops, settled=send.settled, idem=idem)
+        return self.write(judged, at, to, facts, ops=ops, settled=send.settled, idem=idem)
 
     def asking(self, judged: Judged, step: Asking, idem: Idem | None) -> Written:
         """Paused, with its questions and a card for each approver."""
         view, execution = judged.view, judged.execution
         ops: list[Op] = [Change(ask, {"state": "superseded"}) for ask in step.old]
-        facts = _admission(judged)
+        facts = admission(judged)
         deadlines = [view.expires]
         asks = [self._consent(judged, lack) for lack in step.consents]
         if step.round:
@@ -152,7 +150,7 @@ class Writer:
         if not execution.version:
             to["open_key"] = open_key(execution, view.digest)
         at = msgspec.structs.replace(judged.at, not_after=view.expires)
-        return self._write(judged, at, to, facts, ops=ops, idem=idem)
+        return self.write(judged, at, to, facts, ops=ops, idem=idem)
 
     def nudging(self, judged: Judged, step: Nudge) -> Written:
         """Those who were asked are reminded or warned, or more people are asked: their copies become due."""
@@ -171,7 +169,7 @@ class Writer:
         deadlines = [view.expires, *(view.ends(one) for one in view.asks if one.state == "open")]
         again = next_nudge(new, view.decision.remind)
         due = min([*deadlines, again]) if again is not None else min(deadlines)
-        return self._write(judged, judged.at, {"due": due}, facts, ops=ops)
+        return self.write(judged, judged.at, {"due": due}, facts, ops=ops)
 
     def waiting(self, judged: Judged, step: Wait, idem: Idem | None) -> Written | None:
         """An attempt that did not happen is put down, or the next look is moved; None: nothing to write."""
@@ -179,7 +177,7 @@ class Writer:
         if came is None:
             if not execution.version or (not step.settled and execution.due == step.until):
                 return None
-            return self._write(judged, judged.at, {"due": step.until}, [{"do": "wait"}], settled=step.settled)
+            return self.write(judged, judged.at, {"due": step.until}, [{"do": "wait"}], settled=step.settled)
         to: dict[str, Any] = {"intent": False, "process": None, "deadline": None, "due": step.until}
         match came.kind:
             case "unauthorized":
@@ -193,10 +191,10 @@ class Writer:
                 to["lost"] = execution.lost or came.kind == "lost"
         fact = {"do": "attempt", "attempt": execution.attempt, "came": came.kind, "again": step.until}
         if execution.version:
-            return self._write(judged, None, to, [fact])
+            return self.write(judged, None, to, [fact])
         # A call that could not even be begun: admitted, and tried again when it is due.
         to |= {"decision": view.decision, "digest": view.digest or ""}
-        return self._write(judged, judged.at, to, [*_admission(judged), fact], idem=idem)
+        return self.write(judged, judged.at, to, [*admission(judged), fact], idem=idem)
 
     def end(self, judged: Judged, step: End, idem: Idem | None) -> Written:
         """A terminal state (or `unknown`): every open question is closed with it."""
@@ -230,8 +228,8 @@ class Writer:
             ops += [Insert(ask), *self._copies.outcome(judged.bundle, execution, ask, view.now)]
             fact["ask"] = ask.id
         records_only = came is not None or execution.intent
-        facts = [fact] if execution.version else [*_admission(judged), fact]
-        return self._write(judged, None if records_only else judged.at, to, facts, ops=ops, idem=idem)
+        facts = [fact] if execution.version else [*admission(judged), fact]
+        return self.write(judged, None if records_only else judged.at, to, facts, ops=ops, idem=idem)
 
     def _consent(self, judged: Judged, lack: Lack) -> Ask:
         execution = judged.execution
@@ -286,7 +284,7 @@ class Writer:
             return Insert(Tally(key=tally_key(judged.execution), times=1, until=until))
         return Change(tally, {"times": tally.times + 1, "until": until})
 
-    def _write(
+    def write(
         self,
         judged: Judged,
         at: At | None,
@@ -296,7 +294,10 @@ class Writer:
         ops: list[Op] | None = None,
         settled: tuple[Ask, ...] = (),
         idem: Idem | None = None,
+        actor: str = "engine",
     ) -> Written:
+        """The unit of one change, for `handover` too. `at`: None records what happened already; `actor`: of a new
+        execution it is its agent."""
         execution = judged.execution
         state = to.get("state", execution.state)
         came_from = execution.state if execution.version else "new"
@@ -312,13 +313,22 @@ class Writer:
         rows += ops or ()
         rows += [Change(ask, {"state": "met" if ask.kind == "approval" else "closed"}) for ask in settled]
         audit = Audit(
-            actor=f"agent:{execution.agent}" if not execution.version else "engine",
+            actor=f"agent:{execution.agent}" if not execution.version else actor,
             what=tuple(facts),
             user=execution.user,
             agent=execution.chain[0],
             execution=execution.id,
         )
         return Written(Unit(at, tuple(rows), audit), new)
+
+
+def spent(execution: Execution, standing: Pass, to: dict[str, Any], facts: list[dict[str, Any]]) -> list[Op]:
+    """A use of a pass, taken in the intent's own transaction: of two calls for the last one, one is judged anew."""
+    if execution.standing == standing.id:
+        return []
+    to["standing"] = standing.id
+    facts.append({"do": "pass.used", "pass": standing.id, "left": standing.uses - 1})
+    return [Change(standing, {"uses": standing.uses - 1})]
 
 
 def open_key(execution: Execution, digest: str | None) -> str:
@@ -332,7 +342,7 @@ def _time(judged: Judged) -> Millis:
     return SLACK + (judged.operation.action.timeout if judged.operation is not None else 30_000)
 
 
-def _admission(judged: Judged) -> list[dict[str, Any]]:
+def admission(judged: Judged) -> list[dict[str, Any]]:
     """The facts of a decision: for a new call the request too."""
     execution, decision = judged.execution, judged.view.decision
     facts: list[dict[str, Any]] = []

@@ -3,6 +3,7 @@
 from jit_auth.model.backlog import Backlog
 from jit_auth.model.connector import Action, Body, Connector, Effect, In, Inject, Param, Provider, Risk, Shown
 from jit_auth.model.execution import (
+    CLAIMED,
     OPEN,
     Ask,
     Card,
@@ -53,6 +54,7 @@ from jit_auth.model.signin import Challenge, Code, Linked, Passkey, Session, Sig
 from jit_auth.model.wire import Missed, Place, Reply, Request, Result
 
 __all__ = [
+    "CLAIMED",
     "MOST_COUNTED",
     "OPEN",
     "Action",

@@ -11,6 +11,8 @@ Effect = Literal["read", "create", "update", "delete"]
 In = Literal["path", "query", "header", "body"]
 Body = Literal["json", "rfc822-base64url"]
 Shown = Literal["text", "html", "base64", "rfc822", "opaque"]
+Run = Literal["engine", "agent"]
+"""Who makes the call once it may be made."""
 
 
 class Inject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,6 +112,10 @@ class Action(Struct, frozen=True, kw_only=True):
     expose_headers: tuple[str, ...] = ()
     secret_fields: tuple[str, ...] = ()
     unauthorized_is_unexecuted: bool = False
+    run: Run = "engine"
+    """`agent`: a function of the agent's own. It has no request: `method` and `path` are empty, `retry` is never."""
+    claim_timeout: int = 0
+    """Milliseconds from a claim, or its last heartbeat, until its outcome counts as unknown (`run` agent)."""
     reads: tuple[str, ...] = ()
     """Channels whose messages its result can hold: whoever may call it may read what approvers are sent."""
 

@@ -11,8 +11,10 @@ from jit_auth.model.wire import Result
 Millis = int
 """Unix time or a duration, in milliseconds."""
 
-State = Literal["paused", "executing", "succeeded", "failed", "denied", "expired", "cancelled", "unknown"]
-OPEN: frozenset[str] = frozenset({"paused", "executing"})
+State = Literal["paused", "released", "executing", "succeeded", "failed", "denied", "expired", "cancelled", "unknown"]
+OPEN: frozenset[str] = frozenset({"paused", "released", "executing"})
+CLAIMED = "claim"
+"""`Execution.process` while the agent itself is at it: it has claimed a function of its own, until `deadline`."""
 
 DecisionEffect = Literal["allow", "require_approval", "deny"]
 AskKind = Literal["consent", "approval", "outcome"]
@@ -118,8 +120,9 @@ class Execution(Struct, frozen=True, kw_only=True):
     """An intent is durable and its outcome is not: whether the call happened is not known to the row."""
     attempt: int = 0
     process: str | None = None
+    """Whose hands it is in: a process of ours, or CLAIMED."""
     deadline: Millis | None = None
-    """When the current attempt's process gives up."""
+    """When the current attempt's process gives up, or the claim runs out."""
     due: Millis | None = None
     """When the worker must look again; None where nothing is owed."""
     not_after: Millis | None = None
@@ -156,6 +159,11 @@ class Execution(Struct, frozen=True, kw_only=True):
     created: Millis
     updated: Millis
     expires: Millis
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the agent has claimed it, and its word on what came of it is waited for."""
+        return self.intent and self.process == CLAIMED
 
 
 class Ask(Struct, frozen=True, kw_only=True):

@@ -104,7 +104,8 @@ class Wake(Struct, frozen=True):
 
 
 class Rouse(Struct, frozen=True):
-    """Make all paused executions in a user's name due that wait for somebody's answer: they are judged anew."""
+    """Make all executions in a user's name due that wait for somebody's answer, or are their agent's turn: they are
+    judged anew."""
 
     user: str
     due: Millis
@@ -119,7 +120,8 @@ class Withdraw(Struct, frozen=True):
 
 
 class Cut(Struct, frozen=True):
-    """An operator cuts a user, an agent or a connector off: paused executions become due, to be ended. Of a user the
+    """An operator cuts a user, an agent or a connector off: what waits for people or for its agent becomes due, to be
+    ended. Of a user the
     consents, sessions, mailed codes and links go with it, as of all replicas at once: links are MACs over an expiry,
     which moves by a millisecond. Beside a `Raise` it misses none, as `Withdraw`."""
 

@@ -42,7 +42,8 @@ class Reply(Struct, frozen=True):
 class Result(Struct, frozen=True):
     """A reply reduced and scrubbed for agents: allow-listed headers, parsed body, no secrets."""
 
-    status: int
+    status: int | None
+    """None: what an agent says of a function of its own."""
     headers: dict[str, str]
     body: Any
     truncated: bool = False

@@ -18,10 +18,11 @@ from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader
 
 MOST = 10_000
-"""Paused executions that are counted."""
+"""Executions that wait, for people or their agent, and are counted."""
 
 _execution, _grant, _consent = tables.execution, tables.grant, tables.consent
-_PAUSED = _execution.c.state == literal_column("'paused'")
+# One statement for each: an index holds those of one state.
+_WAITING = tuple([_execution.c.state == literal_column(f"'{state}'") for state in ("paused", "released")])
 _OF = {
     "user": _execution.c.person == bindparam("whose"),
     "agent": _execution.c.agent == bindparam("whose"),
@@ -41,7 +42,9 @@ class CutTexts:
         ask, card = tables.ask, tables.card
         person: Any = bindparam("person")
         self._rouse = {
-            kind: compiler.text(update(_execution).where(_PAUSED, of).values(due=bindparam("due_at")))
+            kind: [
+                compiler.text(update(_execution).where(waits, of).values(due=bindparam("due_at"))) for waits in _WAITING
+            ]
             for kind, of in _OF.items()
         }
         grants = select(_grant.c.id).where(_grant.c.person == person)
@@ -67,9 +70,10 @@ class CutTexts:
     def statements(self, cut: Cut, person: str | None) -> list[tuple[Text, tuple[Any, ...]]]:
         """What a `Cut` runs; `person` is its user's pseudonym."""
         found = [
-            (self._rouse[kind], self._rouse[kind].args(due_at=cut.due, **_whose(kind, name)))
+            (text, text.args(due_at=cut.due, **_whose(kind, name)))
             for kind, name in (("user", person), ("agent", cut.agent), ("connector", cut.connector))
             if name is not None
+            for text in self._rouse[kind]
         ]
         if person is not None:
             found += [(text, text.args(person=person, now=cut.due)) for text in self._person]
@@ -97,7 +101,9 @@ class CutReads:
             .order_by(_consent.c.grant, _consent.c.agent)
         )
         self._paused = {
-            kind: compiler.text(select(_execution.c.id).where(_PAUSED, of).limit(bindparam("most")))
+            kind: [
+                compiler.text(select(_execution.c.id).where(waits, of).limit(bindparam("most"))) for waits in _WAITING
+            ]
             for kind, of in _OF.items()
         }
         used = exists(select(literal_column("1")).where(_execution.c.agent == bindparam("agent")))
@@ -111,15 +117,15 @@ class CutReads:
         return await self._codec.records(Grant, grants), await self._codec.records(Consent, consents)
 
     async def paused(self, kind: str, name: str) -> tuple[str, ...]:
-        """Paused executions of a user, agent or connector, 10,000 at most."""
+        """Executions of a user, agent or connector that wait for people or for their agent, 10,000 of each at most."""
         if kind == "user":
             known = await self._people.find(name)
             if known is None:
                 return ()
             name = known.pid
-        text = self._paused[kind]
-        (rows,) = await self._reader.fetch((text, text.args(most=MOST, **_whose(kind, name))))
-        return tuple(row[0] for row in rows)
+        args = {"most": MOST, **_whose(kind, name)}
+        found = await self._reader.fetch(*((text, text.args(**args)) for text in self._paused[kind]))
+        return tuple(row[0] for rows in found for row in rows)
 
     async def knows_person(self, person: str) -> bool:
         """Whether anything here is about this person."""

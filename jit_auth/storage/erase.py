@@ -49,7 +49,7 @@ class EraseReads:
         self._people = people
         self._reader = reader
         execution, outbox = tables.execution, tables.outbox
-        is_open = execution.c.state.in_((literal_column("'paused'"), literal_column("'executing'")))
+        is_open = execution.c.state.in_(tables.OPEN)
         self._open = compiler.text(
             select(execution.c.id).where(execution.c.person == bindparam("person"), is_open).limit(bindparam("most"))
         )

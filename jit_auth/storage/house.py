@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Table, bindparam, delete, literal_column, select, update
 
-from jit_auth.model import Applied, Millis, Stale
+from jit_auth.model import CLAIMED, Applied, Millis, Stale
 from jit_auth.storage import tables
 from jit_auth.storage.compiled import Compiler, Text
 from jit_auth.storage.job import Job
@@ -70,6 +70,7 @@ class House:
                 execution.c.due > bindparam("now"),
                 execution.c.state == literal_column("'executing'"),
                 execution.c.process.is_not(None),
+                execution.c.process != literal_column(f"'{CLAIMED}'"),  # in its agent's hands, not in a process's
             )
             .values(due=bindparam("now_due"))
         )

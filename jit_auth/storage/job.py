@@ -119,6 +119,11 @@ class Builder:
             .where(execution.c.id.in_(asked), execution.c.state == literal_column("'paused'"))
             .values(due=bindparam("due_at"))
         )
+        self._rouse_released = compiler.text(
+            update(execution)
+            .where(execution.c.person == bindparam("person"), execution.c.state == literal_column("'released'"))
+            .values(due=bindparam("due_at"))
+        )
         grant, consent = tables.grant, tables.consent
         self._withdraw = compiler.text(
             delete(consent).where(
@@ -157,7 +162,8 @@ class Builder:
                 job.loose.append((self._wake, args))
             elif isinstance(op, Rouse):
                 person = self._people.known(op.user).pid
-                job.loose.append((self._rouse, self._rouse.args(due_at=op.due, person=person)))
+                for text in (self._rouse, self._rouse_released):
+                    job.loose.append((text, text.args(due_at=op.due, person=person)))
             elif isinstance(op, Withdraw):
                 person = self._people.known(op.user).pid
                 job.loose.append((self._withdraw, self._withdraw.args(person=person, agent=op.agent)))
@@ -236,7 +242,7 @@ def _told(unit: Unit) -> bool:
     """Whether it is told of in streams: all that becomes of an execution, but for a call that goes straight through."""
     for op in unit.ops:
         if type(op) is Change and type(op.was) is Execution:
-            return op.was.version > 1 or op.was.state == "paused"
+            return op.was.version > 1 or op.was.state != "executing"
         if type(op) is Insert and type(op.row) is Execution:
             return op.row.state != "executing"
     return False

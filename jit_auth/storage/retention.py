@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import LargeBinary, Table, and_, bindparam, delete, literal_column, select, tuple_, update
+from sqlalchemy import LargeBinary, Table, and_, bindparam, delete, select, tuple_, update
 
 from jit_auth.model import Audit, Millis, Unit
 from jit_auth.storage import tables
@@ -46,7 +46,7 @@ class Retention:
         self._made = made
         execution, ask, vote, swept = tables.execution, tables.ask, tables.vote, tables.swept
         nothing = bindparam("nothing", REMOVED, type_=LargeBinary)
-        over = execution.c.state.not_in((literal_column("'paused'"), literal_column("'executing'")))
+        over = execution.c.state.not_in(tables.OPEN)
         full = {
             "results": and_(execution.c.told.is_not(None), execution.c.told != nothing),
             "params": execution.c.asked != nothing,

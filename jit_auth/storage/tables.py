@@ -7,9 +7,25 @@ and each check would cost the hot path. Columns stand in the order in which the 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text, literal_column
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    literal_column,
+)
 
 metadata = MetaData()
+
+OPEN: tuple[ColumnElement[str], ...] = tuple(
+    [literal_column(f"'{_state}'") for _state in ("paused", "released", "executing")]
+)
+"""The states that are not over, as an index's condition and its queries spell them alike."""
 
 _SEALED = "sealed"
 _WRAPPED = "wrapped"
@@ -62,7 +78,7 @@ Index(
     sqlite_where=execution.c.due.is_not(None), postgresql_where=execution.c.due.is_not(None),
 )  # fmt: skip
 # What retention finds: the time of the last change, which is the end.
-_over = execution.c.state.not_in((literal_column("'paused'"), literal_column("'executing'")))
+_over = execution.c.state.not_in(OPEN)
 Index("execution_over", execution.c.updated, execution.c.id, sqlite_where=_over, postgresql_where=_over)
 Index("execution_agent", execution.c.agent, execution.c.id)
 # What agents did in a person's name, and by which agent and action: answered without reading a row.
@@ -84,9 +100,10 @@ for _state in ("denied", "succeeded"):
         f"execution_{_state}", execution.c.person, execution.c.action, execution.c.origin, execution.c.updated,
         sqlite_where=_ended, postgresql_where=_ended,
     )  # fmt: skip
-# How many of an agent's wait for people.
-_paused = execution.c.state == literal_column("'paused'")
-Index("execution_paused", execution.c.agent, sqlite_where=_paused, postgresql_where=_paused)
+# How many of an agent's wait for people, and which are its own turn.
+for _state in ("paused", "released"):
+    _waits = execution.c.state == literal_column(f"'{_state}'")
+    Index(f"execution_{_state}", execution.c.agent, sqlite_where=_waits, postgresql_where=_waits)
 Index(
     "execution_open", execution.c.open_key, unique=True,
     sqlite_where=execution.c.open_key.is_not(None), postgresql_where=execution.c.open_key.is_not(None),

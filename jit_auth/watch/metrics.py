@@ -191,7 +191,8 @@ class Metrics(Collector):
             self._entered(was, state)
             if was.state == "paused":
                 self.pause_seconds.observe(max(0, at - was.created) / 1000, state)
-        if to.get("intent") and to.get("attempt") == 1:
+        # (When an agent claims what is released to it is the agent's choice.)
+        if to.get("intent") and to.get("attempt") == 1 and was.state != "released":
             since = was.created if was.met is None else was.met
             self.lead_seconds.observe(max(0, at - since) / 1000)
 

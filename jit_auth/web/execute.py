@@ -13,7 +13,7 @@ from jit_auth.core.digest import canonical, parse_json
 from jit_auth.engine import Engine
 from jit_auth.engine.submit import DAY, Call
 from jit_auth.errors import BadRequest, Problem, TooLarge, Unprocessable
-from jit_auth.model import Execution, Opened
+from jit_auth.model import OPEN, Execution, Opened
 from jit_auth.web import problem
 from jit_auth.web.agents import Bearers
 from jit_auth.web.answer import answer
@@ -115,7 +115,7 @@ class Execute:
                 {"execution": document},
             )
             return web.Response(body=_encode(body), status=403, content_type=problem.PROBLEM)
-        if execution.state in ("paused", "executing"):
+        if execution.state in OPEN:
             headers = {"Location": f"/executions/{execution.id}", "Retry-After": _retry_after(execution)}
             return web.Response(body=_encode(document), status=202, content_type="application/json", headers=headers)
         return web.Response(body=_encode(document), content_type="application/json")
@@ -125,22 +125,28 @@ class Execute:
         return answer(opened, self._engine.bundle, agent, self._engine.consents.link, joined=joined)
 
 
-async def read_body(request: web.Request) -> bytes:
-    """A body of at most 64 KiB. Raises TooLarge, BadRequest."""
+async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
+    """A body of at most `largest` bytes (64 KiB). Raises TooLarge, BadRequest."""
     length = request.content_length
-    if length is not None and length > LARGEST_BODY:
-        raise TooLarge("A call has at most 64 KiB.", hint="Put large content elsewhere and send a reference.")
+    if length is not None and length > largest:
+        raise _too_large(largest)
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise TooLarge("A call has at most 64 KiB.", hint="Put large content elsewhere and send a reference.") from None
-    if len(body) > LARGEST_BODY:
-        raise TooLarge("A call has at most 64 KiB.", hint="Put large content elsewhere and send a reference.")
+        raise _too_large(largest) from None
+    if len(body) > largest:
+        raise _too_large(largest)
     return body
 
 
+def _too_large(largest: int) -> TooLarge:
+    return TooLarge(
+        f"A call has at most {largest >> 10} KiB.", hint="Put large content elsewhere and send a reference."
+    )
+
+
 def _retry_after(execution: Execution) -> str:
-    return "1" if execution.state == "executing" else "5"
+    return "5" if execution.state == "paused" else "1"
 
 
 def _text(body: dict[str, Any], name: str, longest: int) -> str | None:

@@ -17,7 +17,7 @@ from jit_auth.web.agents import Bearers
 from jit_auth.web.execute import Execute, read_body
 from jit_auth.web.query import limit, only, parameters, seconds
 
-STATES = ("paused", "executing", "succeeded", "failed", "denied", "expired", "cancelled", "unknown")
+STATES = ("paused", "released", "executing", "succeeded", "failed", "denied", "expired", "cancelled", "unknown")
 LONGEST_NOTE = 2_000
 
 _encode = msgspec.json.Encoder().encode
@@ -80,7 +80,7 @@ class Executions:
         return _json({"items": items, "next": page.next})
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Withdraw a paused call."""
+        """Withdraw a call that waits, for people or for its agent."""
         agent = self._bearers.agent(request)
         parameters(request, ())
         await _no_body(request)

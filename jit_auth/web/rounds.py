@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from jit_auth.channels.card import Card, build, masked, outcome
-from jit_auth.core.digest import sha256_text
+from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.links import row_of
 from jit_auth.core.text import hidden, summary_parts, visible
 from jit_auth.engine.pages import ApprovalPage, Voted
@@ -60,11 +60,14 @@ def shown(pages: Pages, page: ApprovalPage, *, alone: bool = True, form_token: s
 
 
 def wire(page: ApprovalPage) -> dict[str, Any] | None:
-    """The request as people read it: every byte of it, text made visible, anything else in hexadecimal. None where it
-    holds values that are not for whoever holds a link."""
+    """The request as people read it: every byte of it, text made visible, anything else in hexadecimal; of a function
+    of the agent's own its name and parameters. None where it holds values that are not for whoever holds a link."""
     if page.hides and hidden(page.action):
         return None
     request = page.request
+    if request is None:
+        params = visible(canonical(page.execution.params).decode())
+        return {"function": page.action.name, "body": params}
     try:
         body, form = visible(request.body.decode("utf-8")), "text"
     except UnicodeDecodeError:

@@ -139,14 +139,17 @@ def _groups(card: Card) -> Iterable[Group]:
                for each in card.changed]  # fmt: skip
     yield from _group("Changed by an approver", changed, alarm=True)
     yield from _group("What it would be able to do", (Row("", card.scopes),))
-    where = (Row("Method", (card.method,)), Row("Host", (card.host,)), Row("Account", (card.account,)))
-    yield from _group("Where it goes", where)
+    parts = (("", card.runs), ("Method", card.method), ("Host", card.host), ("Account", card.account))
+    where = tuple(Row(name, (value,)) for name, value in parts)
+    yield from _group("Who runs it" if card.runs else "Where it goes", where)
     sent = "What was sent" if card.role == "resolve" else "What will be sent" if card.open else "What was asked for"
+    if card.runs:
+        sent = "What it is run with"
     yield from _group(sent, tuple(_values(card.fields)))
     through = ", then ".join(card.chain[1:])
     decided = tuple(_vote(vote.who, vote.verdict, vote.at, vote.feedback) for vote in card.decided)
     rows = [
-        Row("Action", (f"{card.connector}: {card.title} ({card.action})" if card.method else card.title,)),
+        Row("Action", (f"{card.connector}: {card.title} ({card.action})" if card.method or card.runs else card.title,)),
         Row("Agent", card.chain[:1]),
         Row("Through", (through,)),
         Row("Acts for", (card.user,)),

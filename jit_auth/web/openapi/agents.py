@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jit_auth.web.functions import LONGEST_TEXT
 from jit_auth.web.openapi.parts import (
     EVERYWHERE,
     JSON,
@@ -42,6 +43,8 @@ _LINKS: Json = {
 }
 _OWN_NOT_FOUND = {404: ("not_found",)}
 _EMPTY: Json = {"required": False, "content": {JSON: {"schema": closed({})}}}
+_CLAIM = text("As it came when it was claimed.", minLength=1, maxLength=LONGEST_TEXT)
+_DIGESTS = ["sha256:" + "0" * 64]
 _DENIED: Json = {"description": "Denied, or not permitted", "content": {PROBLEM: {"schema": {}}}}
 
 
@@ -111,6 +114,39 @@ def _events() -> Json:
     )
 
 
+def _function(id: str, summary: str, takes: Json, gives: Json, refusals: Refusals) -> Json:
+    return operation(
+        id,
+        summary,
+        tag="agents",
+        security=_TOKEN,
+        parameters=[_ID],
+        body=body(takes),
+        answers={200: gives},
+        refusals=united(
+            AGENT,
+            _OWN_NOT_FOUND,
+            refusals,
+            {400: ("bad_json",), 413: ("too_large",), 422: ("invalid_params",), 503: ("busy",)},
+        ),
+    )
+
+
+def _claim() -> Json:
+    made = _function(
+        "claimExecution",
+        "Take the turn: every check of a send, once",
+        closed({"digest": text("As the execution says.", minLength=1, maxLength=LONGEST_TEXT, examples=_DIGESTS)}),
+        answer(ref("Claimed"), "It is this agent's to run"),
+        {
+            409: ("not_released", "already_claimed", "already_finished", "digest_mismatch"),
+            503: ("halted", "stale_bundle"),
+        },
+    )
+    made["responses"]["403"] = {**_DENIED, "content": {PROBLEM: {"schema": ref("Denied")}}}
+    return made
+
+
 OPERATIONS: dict[tuple[str, str], Json] = {
     ("GET", "/healthz"): _health("healthz", "Whether the process lives", ("ok",)),
     ("GET", "/readyz"): _health(
@@ -156,7 +192,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     ),
     ("POST", "/executions/{id}/cancel"): operation(
         "cancelExecution",
-        "Withdraw a paused call",
+        "Withdraw a call that waits",
         tag="agents",
         security=_TOKEN,
         parameters=[_ID],
@@ -167,6 +203,28 @@ OPERATIONS: dict[tuple[str, str], Json] = {
             _OWN_NOT_FOUND,
             {409: ("already_finished", "executing"), 413: ("too_large",), 503: ("busy",)},
         ),
+    ),
+    ("POST", "/executions/{id}/claim"): _claim(),
+    ("POST", "/executions/{id}/heartbeat"): _function(
+        "heartbeat",
+        "Still at it: the claim lasts as long again",
+        closed({"claim": _CLAIM}),
+        answer(ref("Claim"), "It lasts longer"),
+        {403: ("wrong_claim", "revoked"), 409: ("not_claimed", "claim_expired", "already_finished")},
+    ),
+    ("POST", "/executions/{id}/complete"): _function(
+        "completeExecution",
+        "What came of it",
+        closed(
+            {
+                "claim": _CLAIM,
+                "outcome": {"enum": ["succeeded", "failed"]},
+                "result": {"description": "What the function gave: any JSON; kept as `result.body`."},
+            },
+            ["claim", "outcome"],
+        ),
+        answer(_EXECUTION, "It is settled"),
+        {403: ("wrong_claim",), 409: ("not_claimed", "already_finished")},
     ),
     ("GET", "/executions/{id}/events"): _events(),
     ("GET", "/actions"): operation(

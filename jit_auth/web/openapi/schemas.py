@@ -113,11 +113,15 @@ SCHEMAS: dict[str, Json] = {
         },
         list(_EXECUTION),
     ),
+    "Claimed": closed(
+        {**_EXECUTION, "claim": text("Completes it. Shown once.", pattern="^jat_clm_"), "claim_expires_at": TIME},
+    ),
+    "Claim": closed({**_EXECUTION, "claim_expires_at": TIME}),
     "Consent": _CONSENT,
     "Approval": _APPROVAL,
     "Result": closed(
         {
-            "status": {"type": "integer"},
+            "status": maybe({"type": "integer", "description": "Null: what an agent says of its own function."}),
             "headers": {"type": "object", "additionalProperties": {"type": "string"}},
             "body": {"description": "Parsed for JSON, a string for text, else `{base64}`."},
             "untrusted": {"const": True},
@@ -143,6 +147,7 @@ SCHEMAS: dict[str, Json] = {
             "provider": text(),
             "risk": RISK,
             "effect": {"enum": ["read", "create", "update", "delete"]},
+            "run": {"enum": ["engine", "agent"], "description": "Who makes it: this service, or the agent itself."},
             "scopes": TEXTS,
             "any_scopes": TEXTS,
             "params": {**ANY_OBJECT, "description": "JSON Schema of the parameters."},
