@@ -20,7 +20,7 @@ from jit_auth.model import OPEN, Ask, Want
 ALLOWED: Mapping[str, frozenset[str]] = {
     "new": frozenset({"paused", "released", "executing", "denied", "failed"}),
     "paused": frozenset({"paused", "released", "executing", "denied", "expired", "cancelled", "failed"}),
-    "released": frozenset({"released", "paused", "executing", "denied", "expired", "cancelled", "failed"}),
+    "released": frozenset({"released", "paused", "executing", "denied", "expired", "cancelled"}),
     "executing": frozenset({"executing", "released", "paused", "succeeded", "failed", "denied", "expired", "unknown"}),
     "unknown": frozenset({"succeeded", "failed"}),
     "succeeded": frozenset(),

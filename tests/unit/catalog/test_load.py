@@ -24,6 +24,7 @@ def test_a_connector_becomes_actions(tmp_path: Path) -> None:
     assert operation.provider.hosts == ("auth.mailhub.example", "api.mailhub.example")
     assert operation.provider.token_auth == "client_secret_basic"
     assert catalog.redirect_uri("mailhub") == "http://127.0.0.1:8080/oauth/callback/mailhub"
+    assert operation.build is not None
     assert operation.build({}, {}, "exe_1", 0).url == "https://api.mailhub.example/v1/messages"
 
 
@@ -87,10 +88,15 @@ HEADER = "{ in = 'header', type = 'string' }"
             "10: mailhub.send: missing key 'scopes' (or any_scopes); an empty list says",
         ),
         (('["mail.send"]', '["a b"]'), "14: mailhub.send: scopes: 'a b' is no scope (RFC 6749)"),
-        (("risk", "run = 'agent'\nrisk"), "15: unknown key 'run' in [actions.send]"),
+        (("risk", "run = 'engine'\nrisk"), "15: actions.send.run: invalid enum value 'engine'"),
+        (("risk", "run = 'agent'\nrisk"), '12: mailhub.send: method: means nothing with run = "agent"'),
+        (("risk", "run = 'agent'\nrisk"), "13: mailhub.send: path: means nothing"),
+        (("risk", "run = 'agent'\nrisk"), "14: mailhub.send: scopes: means nothing"),
+        (('method = "POST"\n', ""), "10: mailhub.send: missing key 'method'"),
+        (('path = "/messages"\n', ""), "10: mailhub.send: missing key 'path'"),
         (("risk", "exposes = []\nrisk"), "15: unknown key 'exposes' in [actions.send]"),
         (("risk", "reads = ['letters']\nrisk"), "15: actions.send.reads"),
-        (("risk", "claim_timeout = '1m'\nrisk"), "15: unknown key 'claim_timeout' in [actions.send]"),
+        (("risk", "claim_timeout = '1m'\nrisk"), "15: mailhub.send: claim_timeout: means something only with run"),
         (("risk", "timeout = '2'\nrisk"), "15: mailhub.send: timeout: expected a duration"),
         (("risk", "timeout = '11m'\nrisk"), "15: mailhub.send: timeout: expected a duration"),
         (("risk", "retry = 'safe'\nrisk"), "15: mailhub.send: retry: safe is for effect read"),
@@ -418,6 +424,7 @@ def test_actions_are_told_with_their_schema(tmp_path: Path) -> None:
         "provider": "mailhub",
         "risk": "high",
         "effect": "create",
+        "run": "engine",
         "scopes": ["mail.send"],
         "any_scopes": [],
         "params": {

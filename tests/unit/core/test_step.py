@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jit_auth.core.quorum import Requesters, eligible, enough
 from jit_auth.core.scopes import Lack
 from jit_auth.core.step import ALLOWED, next_step
-from jit_auth.core.view import Asking, Came, End, Nudge, Send, View, Wait
-from jit_auth.model import Ask, Crowd, Decision, Escalate, Execution, Pass, Result, Tally, Trouble, Vote, Want
+from jit_auth.core.view import Asking, Came, End, Nudge, Release, Send, View, Wait
+from jit_auth.model import CLAIMED, Ask, Crowd, Decision, Escalate, Execution, Pass, Result, Tally, Trouble, Vote, Want
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
@@ -303,6 +303,60 @@ def test_a_rate_limit_within_reach_is_honoured_and_beyond_it_is_a_failure() -> N
     assert beyond.state == "failed"
 
 
+OWN_FUNCTION: dict[str, Any] = {"by_agent": True}
+
+
+def test_a_function_is_released_and_sent_only_to_a_claim() -> None:
+    new = row(version=0, state="executing")
+    assert next_step(view(new, **OWN_FUNCTION)) == Release(NOW + 24 * HOUR)
+    turn = row(state="released", due=NOW + 24 * HOUR)
+    assert next_step(view(turn, **OWN_FUNCTION)) == Wait(NOW + 24 * HOUR)
+    assert next_step(view(turn, **OWN_FUNCTION, claiming=True)) == Send(NOW + 24 * HOUR)
+
+
+def test_a_turn_lasts_as_long_as_an_approval_may_be_used() -> None:
+    met = {"decision": APPROVE, "asks": (approval(state="met"),), "votes": (vote(),)}
+    assert next_step(view(row(met=NOW), **met, **OWN_FUNCTION)) == Release(NOW + 15 * 60_000)
+    late = view(row(state="released", met=NOW), now=NOW + 15 * 60_000, **met, **OWN_FUNCTION)
+    for claiming in (False, True):
+        step = next_step(msgspec.structs.replace(late, claiming=claiming))
+        assert isinstance(step, Asking)
+        assert step.why == "The approval ran out before the call could be made."
+
+
+def test_a_turn_that_nobody_takes_expires() -> None:
+    step = next_step(view(row(state="released"), now=NOW + 24 * HOUR, claiming=True, **OWN_FUNCTION))
+    assert isinstance(step, End)
+    assert step.state == "expired"
+    assert step.error is not None
+    assert step.error.message == "The agent did not claim it in time."
+
+
+def test_a_turn_in_another_form_is_released_anew_and_a_call_of_ours_to_nobody() -> None:
+    turn = row(state="released")
+    assert next_step(view(turn, digest="sha256:new", **OWN_FUNCTION)) == Release(NOW + 24 * HOUR)
+    step = next_step(view(turn))
+    assert isinstance(step, End)
+    assert step.state == "denied"
+    lost = row(state="executing", lost=True)
+    gone = next_step(view(lost, **OWN_FUNCTION))
+    assert isinstance(gone, End)
+    assert gone.state == "unknown"
+
+
+def test_a_claim_runs_out_and_stands_still_while_everything_is_halted() -> None:
+    claimed = row(state="executing", intent=True, attempt=1, process=CLAIMED, deadline=NOW + 600_000, due=NOW + 600_000)
+    assert next_step(view(claimed, now=NOW + 599_999)) == Wait(NOW + 600_000)
+    step = next_step(view(claimed, now=NOW + 600_000))
+    assert isinstance(step, End)
+    assert step.state == "unknown"
+    halted = view(claimed, now=NOW + HOUR, halted=True, spans=((NOW + 1, 1 << 52),))
+    assert next_step(halted) == Wait(NOW + 600_000)
+    resumed = view(claimed, now=NOW + HOUR, spans=((NOW + 1, NOW + HOUR),))
+    assert next_step(resumed) == Wait(NOW + 600_000)
+    assert isinstance(next_step(msgspec.structs.replace(resumed, now=NOW + HOUR + 600_000)), End)
+
+
 def test_after_a_lost_answer_nobody_says_that_nothing_happened() -> None:
     lost = row(state="executing", lost=True, trouble_since=NOW - 5000, tries=1, due=NOW)
     for changes in (
@@ -333,12 +387,14 @@ cames = st.none() | st.builds(
     approvals=st.lists(ask_states, max_size=2), voted=st.sampled_from([(), ("approve",), ("deny",)]),
     late=st.sampled_from([0, HOUR - 1, HOUR, 25 * HOUR]), retry=st.sampled_from(["never", "safe", "idempotent"]),
     digest=st.sampled_from(["sha256:d", "sha256:other", None]), barred=st.booleans(), halted=st.booleans(),
+    by_agent=st.booleans(), claiming=st.booleans(), claimed=st.booleans(),
 )  # fmt: skip
 def test_whatever_the_situation_no_send_without_everything_met(**given: Any) -> None:
     under_way = given["state"] == "executing" and given["version"] > 0
     execution = row(
         state=given["state"] if given["version"] else "executing", version=given["version"],
-        lost=given["lost"] and under_way, intent=given["intent"] and under_way, met=NOW, due=NOW,
+        lost=given["lost"] and under_way, intent=given["intent"] and under_way, met=NOW, due=NOW, deadline=NOW + HOUR,
+        process=CLAIMED if given["claimed"] and given["intent"] and under_way else None,
     )  # fmt: skip
     known = given["version"] > 0  # a call that was only just made has neither asks nor an age
     asks = tuple(approval(id=f"apr_{n}", state=state) for n, state in enumerate(given["approvals"], 1) if known)
@@ -347,13 +403,23 @@ def test_whatever_the_situation_no_send_without_everything_met(**given: Any) -> 
         votes=tuple(vote(verdict) for verdict in given["voted"]), now=NOW + given["late"] * known, retry=given["retry"],
         digest=given["digest"], held=given["held"], halted=given["halted"], came=given["came"] if under_way else None,
         barred=Trouble("revoked", "x") if given["barred"] else None,
+        by_agent=given["by_agent"], claiming=given["claiming"],
     )  # fmt: skip
     step = next_step(situation)
+    if execution.claimed and situation.came is None:  # in its agent's hands: nothing but time ends that here
+        over = situation.now >= NOW + HOUR and not given["held"]
+        assert (isinstance(step, End) and step.state == "unknown") if over else isinstance(step, Wait)
+    if isinstance(step, Release | Asking):
+        target = "released" if isinstance(step, Release) else "paused"
+        assert target in ALLOWED[execution.state if execution.version else "new"]
+    assert not isinstance(step, Release) or (given["by_agent"] and not given["claiming"])
     if isinstance(step, End):
         assert step.state in ALLOWED[execution.state if execution.version else "new"]
         assert step.state not in ("succeeded", "unknown") or under_way
-    if isinstance(step, Send):
-        assert execution.state in ("paused", "executing")
+    if isinstance(step, Send | Release):
+        assert given["claiming"] or not given["by_agent"] or isinstance(step, Release)
+        assert execution.state in ("paused", "executing", "released")
+        assert execution.state != "released" or given["by_agent"]
         assert not given["lacks"]
         assert not given["barred"]
         assert not given["halted"]

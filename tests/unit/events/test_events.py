@@ -85,6 +85,8 @@ CASES: list[tuple[list[dict[str, Any]], list[tuple[str, str | None, dict[str, st
     ),
     ([{"do": "outcome", "state": "expired", "asks": []}], [("execution.finished", "expired", {})]),
     ([{"do": "outcome", "state": "unknown"}], [("execution.unknown", "unknown", {})]),
+    ([{"do": "release", "digest": "sha256:d", "until": 1}], [("execution.released", "released", {})]),
+    ([{"do": "claim", "attempt": 1, "digest": "sha256:d"}, {"do": "heartbeat", "until": 1}], []),
     ([{"do": "cancel"}], [("execution.finished", "cancelled", {})]),
     ([{"do": "resolve", "outcome": "failed"}], [("execution.finished", "failed", {})]),
     *(
