@@ -51,6 +51,8 @@ from jit_auth.storage.store import Store
 PREFIX = "jat_clm_"
 CLAIM_TIMEOUT: Millis = 600_000
 """Of an action that was taken out since its claim."""
+PATIENCE = 0.5
+"""Seconds until it is looked at again what another task makes of an execution."""
 LOOKS = 2 * MOST_STALE
 """How often a row that others move is looked at."""
 
@@ -100,12 +102,10 @@ class Functions:
             if not isinstance(step, Send) or judged.view.digest != digest:
                 if judged.view.halted:
                     raise _halted()
-                # What stands against it is put down now: asked again, denied, expired, or released in another form.
-                await self.dispatcher.advance(execution_id)
-                opened = await self.own.get(agent, execution_id)
-                if opened.execution.state == "released" and opened.execution.digest != digest:
-                    raise _other_digest()
-                return Turn(opened)
+                opened = await self._put_down(agent, execution_id)
+                if opened.execution.state != "released":
+                    return Turn(opened)
+                continue
             until = judged.view.now + self._timeout(row)
             written = claim(self.writer, judged, step, until)
             applied = await self.store.apply(written.unit)
@@ -120,6 +120,19 @@ class Functions:
             elif stale.which == "lease":
                 await self.store.renew()
         raise busy(stale)
+
+    async def _put_down(self, agent: str, execution_id: str) -> Opened:
+        """What stands against a claim, put down now: asked again, denied, expired, or released in another form."""
+        event = self.own.waits.enter(agent, execution_id, counted=False)
+        try:
+            await self.dispatcher.advance(execution_id)
+            opened = await self.own.get(agent, execution_id)
+            if opened.execution.state == "released":  # another task is at it
+                await self.own.waits.pause(event, PATIENCE)
+                opened = await self.own.get(agent, execution_id)
+            return opened
+        finally:
+            self.own.waits.leave(execution_id, event)
 
     async def heartbeat(self, agent: str, execution_id: str, secret: str) -> Turn:
         """The agent is still at it: the claim lasts as long again. Raises Forbidden (`wrong_claim`, `revoked`) and

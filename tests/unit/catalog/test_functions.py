@@ -73,7 +73,7 @@ def test_parameters_are_judged_like_all(tmp_path: Path) -> None:
         (("risk", "claim_timeout = '0s'\nrisk"), "6: ops.restart: claim_timeout: expected a duration"),
         (("risk", "claim_timeout = '500ms'\nrisk"), "6: ops.restart: claim_timeout: expected a duration"),
         (("risk", "claim_timeout = '25h'\nrisk"), "6: ops.restart: claim_timeout: expected a duration"),
-        (("type = \"integer\"", 'in = "query", type = "integer"'), "9: ops.restart: parameter 'times': in: means nothing"),
+        (("type = \"integer\"", 'in = "query", type = "integer"'), "9: ops.restart: parameter 'times': in: means"),
         (("{service}", "{servise}"), "4: ops.restart: summary: no parameter 'servise'"),
         (('title = "Restart a service"\n', ""), "2: missing key 'title' in [actions.restart]"),
         (('effect = "update"\n', ""), "2: missing key 'effect' in [actions.restart]"),
