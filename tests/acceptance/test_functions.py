@@ -47,6 +47,13 @@ effect = "update"
 claim_timeout = "1s"
 params.service = { type = "string", required = true }
 
+[actions.restart_free]
+title = "Restart without asking"
+run = "agent"
+risk = "medium"
+effect = "update"
+params.service = { type = "string", required = true }
+
 [actions.wipe]
 title = "No rule is about this"
 run = "agent"
@@ -64,7 +71,7 @@ approval = { from = ["user:ana@example.com"], via = ["page"], expires = "1h", fo
 
 [[rule]]
 id = "ops-allow"
-match = ["ops.look", "ops.short"]
+match = ["ops.look", "ops.short", "ops.restart_free"]
 effect = "allow"
 
 [[rule]]
