@@ -287,7 +287,7 @@ BEFORE_PEOPLE = (
     "DROP TABLE tally", "DROP INDEX execution_paused", "DROP INDEX audit_told",
     "ALTER TABLE audit DROP COLUMN told", "DROP TABLE session", "DROP TABLE identity", "DROP TABLE code",
     "DROP TABLE passkey", "DROP TABLE challenge", "DROP INDEX execution_person", "DROP INDEX ask_open",
-    "DROP INDEX execution_used", "DROP INDEX audit_at",
+    "DROP INDEX execution_used", "DROP INDEX execution_released", "DROP INDEX audit_at",
     "CREATE INDEX ask_open ON ask (agent, person, provider) WHERE state = 'open'",
     *(f"DROP INDEX execution_{name}" for name in ("same", "origin", "denied", "succeeded")),
     "ALTER TABLE execution DROP COLUMN origin", "UPDATE alembic_version SET version_num = '0001'",

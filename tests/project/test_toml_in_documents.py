@@ -39,7 +39,7 @@ def catalog(paths: list[Path], shipped: bool = False) -> Catalog:
 @pytest.mark.parametrize(("path", "line", "text"), TOML, ids=[f"{shown(path)}:{line}" for path, line, _ in TOML])
 def test_toml_block_loads(path: Path, line: int, text: str, tmp_path: Path) -> None:
     name = f"{shown(path)}:{line}"
-    if "base_url" in text:
+    if "base_url" in text or 'run = "agent"' in text:
         write(tmp_path, text)
         assert catalog([tmp_path]).actions
     elif text.lstrip().startswith("format = 1"):
