@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from jit_auth.channels.card import Card, build, masked, moment
 from jit_auth.channels.terminal import Terminal
+from jit_auth.core.endings import UNREPORTED
 from jit_auth.engine.pages import ApprovalPage
 from jit_auth.model import (
     Action,
@@ -196,3 +197,27 @@ async def test_a_closed_standard_output_stops_nothing(error: Exception) -> None:
 async def test_standard_output_is_written_and_flushed(capsys: pytest.CaptureFixture[str]) -> None:
     await Terminal().show(card(), None)
     assert capsys.readouterr().out == f"approve apr_1 ana@example.com {URL}\n"
+
+
+FUNCTION = replace(ACTION, run="agent", method="", path="", name="ops.restart", connector="ops", provider="ops")
+
+
+def test_a_function_of_the_agents_own_goes_nowhere_from_here() -> None:
+    card = build(page(action=FUNCTION, request=None, connects=False, places=()))
+    assert (card.method, card.host, card.account) == ("", "", "")
+    assert card.runs == "Nowhere from here: it is a function of the agent's own, which runs it once it may."
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"state": "released"}, "Nothing is done yet. It is the agent's turn to run it."),
+        ({"state": "executing", "intent": True, "process": "claim"}, "The agent has begun to run it, and has not said"),
+        ({"state": "succeeded", "result": Result(None, {}, "x")}, "Done, says the agent."),
+        ({"state": "failed", "result": Result(None, {}, None)}, "It failed, says the agent."),
+        ({"state": "unknown", "error": UNREPORTED}, "The agent began to run it and said no more"),
+    ],
+)
+def test_what_became_of_it_is_the_agents_word(changes: dict[str, Any], says: str) -> None:
+    given = replace(EXECUTION, **changes)
+    assert build(page(action=FUNCTION, request=None, execution=given)).outcome.startswith(says)
