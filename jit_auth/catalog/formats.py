@@ -19,6 +19,7 @@ def describe(operation: Operation) -> dict[str, Any]:
         "provider": action.provider,
         "risk": action.risk,
         "effect": action.effect,
+        "exposes": list(action.exposes),
         "scopes": list(action.scopes),
         "any_scopes": list(action.any_scopes),
         "params": composed(action.params),

@@ -1,7 +1,7 @@
 """The nouns, frozen: everything other modules talk about. No behaviour, no I/O."""
 
 from jit_auth.model.backlog import Backlog
-from jit_auth.model.connector import Action, Body, Connector, Effect, In, Inject, Param, Provider, Risk, Shown
+from jit_auth.model.connector import Action, Body, Connector, Effect, Exposes, In, Inject, Param, Provider, Risk, Shown
 from jit_auth.model.execution import (
     OPEN,
     Ask,
@@ -17,6 +17,7 @@ from jit_auth.model.execution import (
     Pass,
     State,
     Tally,
+    Task,
     Trouble,
     Verdict,
     Vote,
@@ -78,6 +79,7 @@ __all__ = [
     "Erase",
     "Escalate",
     "Execution",
+    "Exposes",
     "Flow",
     "Grant",
     "History",
@@ -112,6 +114,7 @@ __all__ = [
     "State",
     "Stop",
     "Tally",
+    "Task",
     "Token",
     "Touch",
     "Trouble",

@@ -13,7 +13,7 @@ from jit_auth.policy.facts import FACTS, history_of
 
 from .world import ACTIONS, NOW, call, outcome, policy, rule
 
-NAMES = History.__struct_fields__
+NAMES = tuple(name for name in History.__struct_fields__ if not name.startswith("task_"))
 BUSY = History(same_action_1h=21, same_action_24h=22, denied_24h=3, agent_action_1h=40, agent_writes_1h=50,
                first_seen=True)  # fmt: skip
 
