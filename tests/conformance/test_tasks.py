@@ -183,7 +183,7 @@ async def test_a_task_is_served_by_indices_of_its_own(sqlite_world: World) -> No
             text, args = counts.query(name, Bound(past(), "", b"mac"), store.now())
             plan = json.dumps([row[3] for row in database.execute("EXPLAIN QUERY PLAN " + text.sql, args)])
             assert "COVERING INDEX execution_task (origin=? AND task=?" in plan, (name, plan)
-        text = store.lists._text((0, False, True, False, False))  # noqa: SLF001 - what is asked is the plan
+        text = store.lists._text((0, False, True, False, False))
         args = text.args(agent=AGENT, task=b"mac", most=50)
         plan = json.dumps([row[3] for row in database.execute("EXPLAIN QUERY PLAN " + text.sql, args)])
         assert "execution_of_task (agent=? AND task=?)" in plan, plan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jit_auth.core.ids import new_id
+from jit_auth.engine.bundle import Kinds
 from jit_auth.engine.past import admitted_with, past_of
 from jit_auth.model import Decision, Execution, History, Past
 from jit_auth.policy.cases import run
@@ -108,8 +109,8 @@ def execution(**fields: object) -> Execution:
 
 
 def test_which_attempts_count() -> None:
-    def writes() -> tuple[str, ...]:
-        return ("pay.wipe",)
+    def writes() -> Kinds:
+        return Kinds(("pay.wipe",), {"pay.wipe": ("external",)})
 
     assert past_of(execution(), (), writes) is None
     row = execution(history={"same_action_1h": 3})
