@@ -177,7 +177,7 @@ async def test_events_carry_the_agents_own_metadata_and_nobody_else_keeps_it(tol
     assert about
     assert all(data["metadata"] == words for data in about)
     plain = await told.execute("note", params={"text": "x"}, callback_url=hook)
-    await receiver.until("execution.paused", plain.json["id"])
+    await receiver.until("execution.finished", plain.json["id"])
     data, *_ = [json.loads(body)["data"] for path, _, body in receiver.got
                if path == "/hooks/mine" and plain.json["id"].encode() in body]  # fmt: skip
     assert data["metadata"] == {}
