@@ -251,7 +251,7 @@ async def test_metadata_and_titles_are_nowhere_in_the_clear(world: Kit) -> None:
             assert b"secret-t" not in b"|".join(v if isinstance(v, bytes) else str(v).encode() for v in row), table
 
 
-async def test_erasure_and_retention_remove_them_and_what_was_touched_counts_on(world: Kit) -> None:
+async def test_erasure_removes_them_and_what_was_touched_counts_on(world: Kit) -> None:
     told = (await read(world, metadata={"thread": "t"})).json
     erased = await world.call("DELETE", "/admin/users/alice@example.com", token=TOKENS["security"])
     assert erased.status == 200
