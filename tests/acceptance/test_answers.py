@@ -224,16 +224,18 @@ def test_lists_are_newest_first_and_paged(service: Service, person: str) -> None
 
 def test_task_and_metadata_are_told_again_and_listed(service: Service, person: str) -> None:
     task = {"id": f"of {person}", "title": "Refund of order 7"}
-    made = service.agent.execute("echo.nothing", person, task=task, metadata={"thread": [1, "é"]}).json
+    made = service.agent.execute(
+        "echo.say", person, params={"text": "t"}, task=task, metadata={"thread": [1, "é"]}
+    ).json
     assert (made["task"], made["metadata"]) == (task, {"thread": [1, "é"]})
-    plain = service.agent.execute("echo.nothing", person).json
+    plain = say(service, person, "plain").json
     assert (plain["task"], plain["metadata"]) == (None, {})
     assert [item["id"] for item in service.agent.get(f"/executions?task={quote(task['id'])}").json["items"]] == [
         made["id"]
     ]
     assert service.other.get(f"/executions?task={quote(task['id'])}").json["items"] == []
     for wrong in ({"task": "x"}, {"task": {"id": ""}}, {"metadata": []}, {"metadata": {"a": "x" * 2048}}):
-        assert service.agent.execute("echo.nothing", person, **wrong).code == "invalid_params", wrong
+        assert service.agent.execute("echo.say", person, params={"text": "t"}, **wrong).code == "invalid_params", wrong
 
 
 def test_the_default_limit_is_50(service: Service, person: str) -> None:
