@@ -24,6 +24,8 @@ MEMBERS = {
     "summary",
     "params",
     "reason",
+    "task",
+    "metadata",
     "status",
     "digest",
     "decision",
