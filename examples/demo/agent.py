@@ -33,9 +33,14 @@ class JitAuth:
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url.rstrip("/"), token
 
-    def execute(self, action: str, *, user: str, params: Mapping[str, Any], key: str, reason: str = "") -> Execution:
-        """Ask for one action in a user's name. The same `key` and body again give the same execution."""
-        body = {"action": action, "user": user, "params": params} | ({"reason": reason} if reason else {})
+    def execute(
+        self, action: str, *, user: str, params: Mapping[str, Any], key: str, reason: str = "", **more: Any
+    ) -> Execution:
+        """Ask for one action in a user's name. The same `key` and body again give the same execution.
+
+        `more` are other members of the body: task, metadata, account.
+        """
+        body = {"action": action, "user": user, "params": params} | ({"reason": reason} if reason else {}) | more
         return self._call("POST", "/execute", body, {"Idempotency-Key": key})
 
     def get(self, id: str, wait: int = 0) -> Execution:

@@ -90,11 +90,21 @@ async def consent(browser: Browser, link: str, email: str, password: str) -> str
 
 async def approve(browser: Browser, link: str, expected: Iterable[str]) -> str:
     """Open an approval link, read it, and approve if it shows all that is `expected`. Gives the last page's text."""
+    await _shows(browser, link, expected)
+    return await browser.press("approve")
+
+
+async def deny(browser: Browser, link: str, expected: Iterable[str]) -> str:
+    """The same, but say no. Gives the last page's text."""
+    await _shows(browser, link, expected)
+    return await browser.press("deny")
+
+
+async def _shows(browser: Browser, link: str, expected: Iterable[str]) -> None:
     await browser.open(link)
     for words in expected:
         if words not in browser.text:
             raise PageError(f"the approval page does not show {words!r}: {browser.text[:1000]}")
-    return await browser.press("approve")
 
 
 class _Reader(HTMLParser):

@@ -44,8 +44,9 @@ class Asked:
 class World:
     """The running pieces. `url` and `token` are all that an agent needs; `asked` fills with the approvers' links."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, policies: Path) -> None:
         self.folder = folder
+        self.policies = policies
         self.url = f"http://127.0.0.1:{free_port()}"
         self.token = "jat_agt_" + secrets.token_urlsafe(32)
         self.asked: dict[str, Asked] = {}
@@ -57,10 +58,10 @@ class World:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def running(cls) -> AsyncIterator[World]:
+    async def running(cls, policies: Path = HERE / "policies.toml") -> AsyncIterator[World]:
         """Start everything in a temporary folder; stop and remove it at the end, whatever happened."""
         folder = Path(tempfile.mkdtemp(prefix="jit-auth-demo-"))
-        world = cls(folder)
+        world = cls(folder, policies)
         try:
             await world.start()
             yield world
@@ -171,7 +172,7 @@ class World:
         connector = connector.replace(ANYWHERE[1], hub.api_url.removesuffix("/v1"))
         (self.folder / "connectors" / "mailhub").mkdir(parents=True)
         _private(self.folder / "config.toml", config)
-        _private(self.folder / "policies.toml", (HERE / "policies.toml").read_text())
+        _private(self.folder / "policies.toml", self.policies.read_text())
         _private(self.folder / "connectors" / "mailhub" / "connector.toml", connector)
         _private(self.folder / "vault.key", base64.b64encode(secrets.token_bytes(32)).decode())
         _private(self.folder / "mailhub.secret", hub.client_secret)

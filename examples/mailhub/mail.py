@@ -21,6 +21,7 @@ class MailApi:
 
     introspect: Callable[[str], Access | None]
     sent: list[dict[str, object]] = field(default_factory=list)
+    inbox: list[dict[str, str]] = field(default_factory=lambda: list(INBOX))
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -36,7 +37,7 @@ class MailApi:
     async def _list(self, request: web.Request) -> web.Response:
         self._allowed(request, "mail.read")
         limit = int(request.query.get("limit", "10"))
-        return web.json_response({"messages": INBOX[:limit]})
+        return web.json_response({"messages": self.inbox[:limit]})
 
     async def _send(self, request: web.Request) -> web.Response:
         access = self._allowed(request, "mail.send")

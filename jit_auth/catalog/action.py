@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import UNSET
 
@@ -16,7 +16,7 @@ from jit_auth.core.mail import misdeclared
 from jit_auth.core.request import forbidden
 from jit_auth.core.target import TEMPLATE
 from jit_auth.core.toml import did_you_mean
-from jit_auth.model import Action, In, Param, Provider, Shown
+from jit_auth.model import Action, Exposes, In, Param, Provider, Shown
 from jit_auth.policy.strings import milliseconds
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -26,6 +26,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _PLACES: tuple[In, ...] = ("path", "query", "header", "body")
 _SHOWN: tuple[Shown, ...] = ("text", "html", "base64", "rfc822", "opaque")
+_EXPOSES: tuple[Exposes, ...] = get_args(Exposes)
 _OWN = ("required", "in", "sensitive", "as")
 _NEVER_EXPOSED = frozenset({"set-cookie", "set-cookie2", "www-authenticate", "authorization", "proxy-authenticate"})
 _LONGEST = 600_000  # milliseconds
@@ -104,6 +105,7 @@ def action_of(
         expose_headers=tuple(header.lower() for header in table.expose_headers),
         secret_fields=table.secret_fields,
         unauthorized_is_unexecuted=table.unauthorized_is_unexecuted,
+        exposes=tuple(what for what in _EXPOSES if what in table.exposes),
         reads=table.reads,
     )
 

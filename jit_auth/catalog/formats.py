@@ -20,6 +20,7 @@ def describe(operation: Operation) -> dict[str, Any]:
         "risk": action.risk,
         "effect": action.effect,
         "run": action.run,
+        "exposes": list(action.exposes),
         "scopes": list(action.scopes),
         "any_scopes": list(action.any_scopes),
         "params": composed(action.params),

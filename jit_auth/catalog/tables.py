@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from jit_auth.config.provider import ProviderTable
-from jit_auth.model import Body, Effect, Risk
+from jit_auth.model import Body, Effect, Exposes, Risk
 
 
 class ActionTable(Struct, frozen=True, kw_only=True):
@@ -27,6 +27,7 @@ class ActionTable(Struct, frozen=True, kw_only=True):
     expose_headers: tuple[str, ...] = ()
     secret_fields: tuple[str, ...] = ()
     unauthorized_is_unexecuted: bool = False
+    exposes: tuple[Exposes, ...] = ()
     reads: tuple[Literal["email", "slack"], ...] = ()
     body: Body = "json"
     params: dict[str, dict[str, Any]] = {}

@@ -16,7 +16,7 @@ from jit_auth.channels.shape import Card, Change, Decided, Recent, Waiting
 from jit_auth.channels.words import LEFT_OUT, MASK, OPAQUE, exactly, moment, offered, outcome, span
 from jit_auth.core.fields import Field, fields
 from jit_auth.core.reach import SHARED
-from jit_auth.core.text import NONE, Part, hidden, host_shown, summary_parts, visible
+from jit_auth.core.text import NONE, Part, agent_says, hidden, host_shown, summary_parts, visible
 from jit_auth.engine.pages import ApprovalPage, ConsentPage
 from jit_auth.model import Card as CardRow
 from jit_auth.model import CardRole, Execution, Risk
@@ -256,7 +256,7 @@ def _asker(execution: Execution) -> dict[str, Any]:
         "agent": visible(execution.agent, one_line=True),
         "chain": tuple(visible(agent, one_line=True) for agent in execution.chain),
         "user": words.user(execution),
-        "says": visible(execution.reason or ""),
+        "says": agent_says(execution),
     }
 
 

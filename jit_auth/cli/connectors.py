@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,10 @@ def run_show(args: argparse.Namespace) -> int:
         print("\nscopes")
         print(table([(f"  {scope}", provider.scope_titles.get(scope, "")) for scope in brief["scopes"]]))
     print("\nactions")
-    rows = [(f"  {a.name}", f"risk {a.risk}", a.effect, _made(a), a.title) for a in connector.actions]
+    rows = [
+        (f"  {a.name}", f"risk {a.risk}", a.effect, _made(a), f"exposes {_listed(a.exposes)}", a.title)
+        for a in connector.actions
+    ]
     print(table(rows))
     return 0
 
@@ -160,6 +164,10 @@ def _catalog(args: argparse.Namespace) -> Catalog:
         kinds=KINDS,
         config=settings.document,
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "-"
 
 
 def _brief(catalog: Catalog, connector: Connector) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from jit_auth.cli.options import print_json
 from jit_auth.config.load import shown
 from jit_auth.config.settings import Settings
 from jit_auth.core.digest import parse_json
-from jit_auth.engine.bundle import writes_of
+from jit_auth.engine.bundle import kinds_of
 from jit_auth.engine.past import past_of
 from jit_auth.errors import Fault, Faults, JitAuthError, Problem
 from jit_auth.model import Decision, Execution, History, Millis
@@ -69,7 +69,7 @@ def stored(args: argparse.Namespace, policy: Policy, catalog: Catalog) -> Explan
         execution = await store.execution(args.what)
         if execution is None:
             return None
-        past = past_of(execution, history_of(policy.reads(execution.action)), lambda: writes_of(catalog))
+        past = past_of(execution, history_of(policy.reads(execution.action)), lambda: kinds_of(catalog), then=True)
         return execution, None if past is None else await store.history(past, execution.created)
 
     found = with_store(settings_of(args), read)

@@ -72,6 +72,14 @@ effect = "require_approval"
 reason = "The user decides on everything that changes something"
 approval = { from = ["requester"] }
 
+[[rule]]
+id = "lethal-trifecta" # the user says yes to what leaves with what was read, also once writes are allowed above
+match = ["*"]
+when = "'external' in action.exposes && task.private && task.untrusted"
+effect = "require_approval"
+reason = "This task has read private data and text that others wrote, and now acts where others see it"
+approval = { from = ["requester"] }
+
 [[test]]
 name = "a read needs nobody"
 action = "github.get_issue"
@@ -83,6 +91,14 @@ name = "a write needs the user"
 action = "github.create_issue"
 set = { "params.owner" = "octo", "params.repo" = "hello", "params.title" = "It is broken" }
 expect = { effect = "require_approval", rules = ["writes-ask-the-user"] }
+
+[[test]]
+name = "what a task has read is told to whoever is asked"
+action = "github.create_issue"
+expect = { effect = "require_approval", rules = ["lethal-trifecta", "writes-ask-the-user"] }
+[test.set]
+params = { owner = "octo", repo = "hello", title = "It is broken" }
+task = { private = true, untrusted = true }
 """
 
 

@@ -1,7 +1,9 @@
 """Events are projections of audit facts: the same for webhooks, callbacks and streams. Pure.
 
-They carry ids, action, status, environment and time: no parameters, results, links, reasons or people (THREAT_MODEL
-30). The body is that of Standard Webhooks (`type`, `timestamp`, `data`):
+They carry ids, action, status, environment, time, and the agent's own metadata: no parameters, results, links, reasons
+or people (THREAT_MODEL 30). Metadata may be personal: it stands in no row of the record and in no outbox; it is read
+from the execution when an event leaves, and is null once it was removed. The body is that of Standard Webhooks
+(`type`, `timestamp`, `data`):
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
@@ -149,13 +151,47 @@ _encode = msgspec.json.Encoder().encode
 
 
 def payload(
-    event: Event, at: Millis, *, environment: str, execution: str | None, action: str | None, agent: str | None
+    event: Event,
+    at: Millis,
+    *,
+    environment: str,
+    execution: str | None,
+    action: str | None,
+    agent: str | None,
+    metadata: Mapping[str, Any] | None,
 ) -> str:
-    """The event as it is signed and sent: compact JSON on one line."""
-    data: dict[str, str] = {"environment": environment}
+    """The event as it is signed and sent: compact JSON on one line. `metadata` of an execution's event alone: None
+    where it is not known here, or was removed."""
+    data: dict[str, Any] = {"environment": environment}
+    if event.own:
+        data["metadata"] = metadata
     known = {"execution": event.execution or execution, "action": action, "agent": agent, "status": event.status}
     data |= {name: value for name, value in known.items() if value is not None}
     return _encode({"type": event.type, "timestamp": rfc3339(at), "data": data | event.data}).decode()
+
+
+def owes_metadata(text: str) -> str | None:
+    """The execution whose metadata this payload, as the outbox keeps it, has yet to be given; None where nothing is."""
+    if _LATER not in text:
+        return None
+    return msgspec.json.decode(text, type=_Sent).data.execution
+
+
+def with_metadata(text: str, metadata: Mapping[str, Any]) -> str:
+    """The payload with its execution's metadata."""
+    return text.replace(_LATER, f'"metadata":{_encode(metadata).decode()}', 1)
+
+
+_LATER = '"metadata":null'
+"""No text in a payload holds it: its quotes would be escaped."""
+
+
+class _Data(Struct):
+    execution: str | None = None
+
+
+class _Sent(Struct):
+    data: _Data
 
 
 class Announcer:
@@ -202,6 +238,7 @@ class Announcer:
             execution=execution,
             action=row.action if row is not None else None,
             agent=agent,
+            metadata={} if row is not None and not row.metadata else None,
         )
         for endpoint in self._endpoints:
             yield self._row(endpoint, agent or "", "", text, now)
@@ -223,7 +260,7 @@ class Announcer:
 
 
 def _executions(ops: Sequence[Op]) -> dict[str, Execution]:
-    """The executions that a unit writes, by id, as far as they never change: action, agent, callback."""
+    """The executions that a unit writes, by id, as far as they never change: action, agent, callback, metadata."""
     found: dict[str, Execution] = {}
     for op in ops:
         kind = type(op)

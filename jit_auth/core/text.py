@@ -16,7 +16,7 @@ import rfc8785
 from msgspec import Struct
 
 from jit_auth.core import glyphs
-from jit_auth.model import Action
+from jit_auth.model import Action, Execution
 
 _PLAIN = re.compile(r"[\n\x20-\x7e]*")
 _LONG_RUN = re.compile(r" {4}|\n(?: {0,3}\n){3}")
@@ -145,6 +145,16 @@ def summary(template: str, params: Mapping[str, Any], *, sensitive: Collection[s
 def summary_of(action: Action, params: Mapping[str, Any]) -> str:
     """The summary of one call of an action, its sensitive parameters masked."""
     return summary(action.summary, params, sensitive=hidden(action))
+
+
+def agent_says(execution: Execution) -> str:
+    """What an agent says of a call, as people see it: its reason, and the task that it is part of. Nobody has checked
+    a word of it."""
+    said = visible(execution.reason) if execution.reason else ""
+    if execution.task is None:
+        return said
+    task = f"Part of the task: {visible(execution.task.title or execution.task.id, one_line=True)}"
+    return f"{said}\n\n{task}" if said else task
 
 
 def hidden(action: Action) -> frozenset[str]:

@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from msgspec import Struct
+
 from jit_auth.catalog.globs import match
 from jit_auth.catalog.load import Catalog, Operation
 from jit_auth.config.people import People
 from jit_auth.config.settings import Agent
 from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.reach import Reach
-from jit_auth.model import Action, Millis
+from jit_auth.model import Action, Exposes, Millis
 from jit_auth.policy.facts import history_of
 from jit_auth.policy.rules import Policy
+
+
+class Kinds(Struct, frozen=True):
+    """Actions by what they do: the full names of those that are no reads, and what each one exposes."""
+
+    writes: tuple[str, ...]
+    exposes: Mapping[str, tuple[Exposes, ...]]
 
 
 @dataclass(frozen=True)
@@ -49,14 +58,14 @@ class Bundle:
 
     @cached_property
     def history(self) -> Mapping[str, tuple[str, ...]]:
-        """Per action what its rules read of `history`: the fields' names. An action without such rules is not here."""
+        """Per action what its rules read of `History`: the fields' names. An action without such rules is not here."""
         found = {action: history_of(reads) for action, reads in self.reads.items()}
         return {action: names for action, names in found.items() if names}
 
     @cached_property
-    def writes(self) -> tuple[str, ...]:
-        """The actions that are no reads."""
-        return writes_of(self.catalog)
+    def kinds(self) -> Kinds:
+        """Its actions by what they do."""
+        return kinds_of(self.catalog)
 
     def operation(self, name: str) -> Operation | None:
         """The action of that full name, or None."""
@@ -73,9 +82,10 @@ class Bundle:
         return known is not None and ("*" in known.users or user in known.users) and user not in self.left
 
 
-def writes_of(catalog: Catalog) -> tuple[str, ...]:
-    """The full names of all actions that are no reads."""
-    return tuple(sorted([name for name, one in catalog.actions.items() if one.action.effect != "read"]))
+def kinds_of(catalog: Catalog) -> Kinds:
+    """All actions by what they do."""
+    writes = sorted([name for name, one in catalog.actions.items() if one.action.effect != "read"])
+    return Kinds(tuple(writes), {name: one.action.exposes for name, one in catalog.actions.items()})
 
 
 def bundle_hash(parts: Mapping[str, Any]) -> str:

@@ -143,7 +143,7 @@ class Judge:
             gone = Trouble("revoked", fault.message, fault.hint, by="policy")
             view = View(execution, _NOTHING, (), None, (), now, "never", False, 0, asks, votes, gone, held=held)
             return Judged(view, At(belief.epoch, bundle.hash, tuple(subjects)), bundle, operation)
-        past = past_of(execution, bundle.history.get(execution.action, ()), lambda: bundle.writes)
+        past = past_of(execution, bundle.history.get(execution.action, ()), lambda: bundle.kinds)
         history = None if past is None else await self._store.history(past)
         call = self._call(bundle, execution, operation, now, history)
         decision = bundle.policy.decide(call)
@@ -329,6 +329,7 @@ class Judge:
             account=execution.account,
             now=now,
             history=history,
+            task=execution.task is not None,
         )
 
 

@@ -38,13 +38,14 @@ class Own:
         *,
         states: Collection[str],
         user: str | None,
+        task: str | None,
         updated_since: int | None,
         limit: int,
         cursor: str | None,
     ) -> Page:
         """Newest first, as `Opened`; what people owe is read for those that are paused."""
         page = await self.store.lists.executions(
-            agent, states=tuple(states), user=user, updated_since=updated_since, limit=limit, cursor=cursor
+            agent, states=tuple(states), user=user, task=task, updated_since=updated_since, limit=limit, cursor=cursor
         )
         items = [
             await self.store.opened(row.id) or Opened(row) if row.state == "paused" else Opened(row)

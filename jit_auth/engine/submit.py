@@ -24,7 +24,7 @@ from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Holding, Memory
 from jit_auth.engine.units import open_key
 from jit_auth.errors import Forbidden, NotFound, Problem, TooMany, Unavailable, Unprocessable
-from jit_auth.model import Audit, Decision, Execution, Grant, Idem, Insert, Millis, Op, Stale, Unit
+from jit_auth.model import Audit, Decision, Execution, Grant, Idem, Insert, Millis, Op, Stale, Task, Unit
 from jit_auth.storage.store import Store
 
 DAY: Millis = 86_400_000
@@ -44,6 +44,8 @@ class Call(Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
     account: str | None = None
     reason: str | None = None
+    task: Task | None = None
+    metadata: dict[str, Any] | None = None
     expires_in: Millis = DAY
     return_url: str | None = None
     callback_url: str | None = None
@@ -220,6 +222,8 @@ class Submit:
             action=call.action,
             params=params,
             reason=call.reason,
+            task=call.task,
+            metadata=call.metadata,
             asked_account=call.account,
             account=grant.account if grant is not None else None,
             account_name=grant.account_name if grant is not None else None,

@@ -332,10 +332,12 @@ def spent(execution: Execution, standing: Pass, to: dict[str, Any], facts: list[
 
 
 def open_key(execution: Execution, digest: str | None) -> str:
-    """What an equal call would have while this one is paused: it joins (agent, user, account, digest)."""
+    """What an equal call would have while this one is paused: it joins (agent, user, account, task, digest)."""
     what = execution.params if digest is None else digest
-    chain = list(execution.chain)
-    return canonical([execution.agent, chain, execution.user, execution.asked_account, execution.action, what]).decode()
+    same = [execution.agent, list(execution.chain), execution.user, execution.asked_account, execution.action, what]
+    if execution.task is not None:
+        same.append(execution.task.id)
+    return canonical(same).decode()
 
 
 def _time(judged: Judged) -> Millis:
@@ -358,6 +360,10 @@ def admission(judged: Judged) -> list[dict[str, Any]]:
         )
         if execution.reason is not None:
             facts[-1]["reason"] = Committed(execution.reason)
+        if execution.task is not None:
+            facts[-1]["task"] = Committed([execution.task.id, execution.task.title])
+        if execution.metadata is not None:
+            facts[-1]["metadata"] = Committed(execution.metadata)
     fact: dict[str, Any] = {
         "do": "decision",
         "effect": decision.effect,

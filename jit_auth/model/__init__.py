@@ -1,7 +1,7 @@
 """The nouns, frozen: everything other modules talk about. No behaviour, no I/O."""
 
 from jit_auth.model.backlog import Backlog
-from jit_auth.model.connector import Action, Body, Connector, Effect, In, Inject, Param, Provider, Risk, Shown
+from jit_auth.model.connector import Action, Body, Connector, Effect, Exposes, In, Inject, Param, Provider, Risk, Shown
 from jit_auth.model.execution import (
     CLAIMED,
     OPEN,
@@ -18,6 +18,7 @@ from jit_auth.model.execution import (
     Pass,
     State,
     Tally,
+    Task,
     Trouble,
     Verdict,
     Vote,
@@ -80,6 +81,7 @@ __all__ = [
     "Erase",
     "Escalate",
     "Execution",
+    "Exposes",
     "Flow",
     "Grant",
     "History",
@@ -114,6 +116,7 @@ __all__ = [
     "State",
     "Stop",
     "Tally",
+    "Task",
     "Token",
     "Touch",
     "Trouble",

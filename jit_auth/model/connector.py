@@ -8,6 +8,7 @@ from msgspec import Struct
 
 Risk = Literal["low", "medium", "high", "critical"]
 Effect = Literal["read", "create", "update", "delete"]
+Exposes = Literal["private", "untrusted", "external"]
 In = Literal["path", "query", "header", "body"]
 Body = Literal["json", "rfc822-base64url"]
 Shown = Literal["text", "html", "base64", "rfc822", "opaque"]
@@ -116,6 +117,9 @@ class Action(Struct, frozen=True, kw_only=True):
     """`agent`: a function of the agent's own. It has no request: `method` and `path` are empty, `retry` is never."""
     claim_timeout: int = 0
     """Milliseconds from a claim, or its last heartbeat, until its outcome counts as unknown (`run` agent)."""
+    exposes: tuple[Exposes, ...] = ()
+    """What using it touches: `private` (it returns private data), `untrusted` (it returns text that others wrote),
+    `external` (others see its effect). Sorted as named here."""
     reads: tuple[str, ...] = ()
     """Channels whose messages its result can hold: whoever may call it may read what approvers are sent."""
 

@@ -82,8 +82,8 @@ class Trouble(Struct, frozen=True):
 
 
 class History(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was attempted before a call (THREAT_MODEL 21): the facts `history.*`. Only what some rule for the action
-    names is counted; the rest is as here."""
+    """What was attempted before a call (THREAT_MODEL 21): the facts `history.*` and `task.*`. Only what some rule for
+    the action names is counted; the rest is as here."""
 
     same_action_1h: int = 0
     same_action_24h: int = 0
@@ -91,6 +91,17 @@ class History(Struct, frozen=True, kw_only=True, omit_defaults=True):
     agent_action_1h: int = 0
     agent_writes_1h: int = 0
     first_seen: bool = False
+    task_private: bool = False
+    task_untrusted: bool = False
+    task_external: bool = False
+    task_count: int = 0
+
+
+class Task(Struct, frozen=True):
+    """What a call is part of, in its agent's own words: nobody has checked them."""
+
+    id: str
+    title: str | None = None
 
 
 class Execution(Struct, frozen=True, kw_only=True):
@@ -106,6 +117,9 @@ class Execution(Struct, frozen=True, kw_only=True):
     action: str
     params: dict[str, Any]
     reason: str | None = None
+    task: Task | None = None
+    metadata: dict[str, Any] | None = None
+    """What the agent wants to be told again, in answers and events. Never a fact, and shown to nobody else."""
     asked_account: str | None = None
     """What the call named as `account`, if anything."""
     account: str | None = None
@@ -152,8 +166,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     """What is not to be had any more, of `params` (with reasons) and `result`: erased, or removed after its time."""
     standing: str | None = None
     """The pass ("approve for a while") that it was sent under."""
-    history: dict[str, int] | None = None
-    """The numbers of attempts before it that it was admitted with (`Past.known`); None where no rule read them."""
+    history: dict[str, int | bool] | None = None
+    """What was counted before it, as it was admitted (`Past.known`); None where no rule read any of it."""
     result: Result | None = None
     error: Trouble | None = None
     created: Millis

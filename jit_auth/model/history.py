@@ -1,4 +1,4 @@
-"""Which attempts count for a call, where policies read `history.*` (THREAT_MODEL 21)."""
+"""Which attempts count for a call, where policies read `history.*` or `task.*` (THREAT_MODEL 21)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from jit_auth.model.connector import Exposes
 from jit_auth.model.execution import History, Millis
 
 MOST_COUNTED = 10_000
@@ -29,11 +30,19 @@ class Past(Struct, frozen=True, kw_only=True):
     """What is read: names of fields of `History`."""
     writes: tuple[str, ...] = ()
     """Full names of the actions that count as writes."""
+    task: str | None = None
+    """The call's task. Executions of the same first agent with the same one count, whoever the user: what an agent has
+    read for one person it knows when it acts for another."""
+    exposes: Mapping[str, tuple[Exposes, ...]] = MappingProxyType({})
+    """What each action touches. One that is not named here any more touches everything."""
     id: str | None = None
     """Of an execution that is admitted."""
     at: Millis | None = None
     """When it was."""
-    known: Mapping[str, int] = MappingProxyType({})
-    """Numbers of attempts that it was admitted with. Denials and `first_seen` are read anew."""
+    known: Mapping[str, int | bool] = MappingProxyType({})
+    """Numbers of attempts that it was admitted with. Denials, `first_seen` and what its task has touched are read
+    anew: what is sent may be no more than a reference to what was read since."""
+    then: bool = False
+    """Its task as it was at admission: to explain, not to decide."""
     holds: Callable[[History], bool] | None = None
     """Whether the decision would be the same with this history. Asked inside the transaction, so it does no I/O."""

@@ -14,7 +14,7 @@ from jit_auth.core.ids import person_id
 from jit_auth.core.toml import Document, convert, did_you_mean
 from jit_auth.errors import Fault, Faults, Problem
 from jit_auth.model import Action, History, Millis
-from jit_auth.policy.facts import FACTS, WEEKDAYS, Call
+from jit_auth.policy.facts import FACTS, WEEKDAYS, Call, history_of
 from jit_auth.policy.file import EFFECTS, ExpectTable, PolicyFile, TestTable
 from jit_auth.policy.settle import one_of
 from jit_auth.policy.types import Type, params_type
@@ -23,13 +23,18 @@ from jit_auth.policy.values import Bad, converter
 NOW = "2026-01-05T12:00"
 """What time it is, in the file's timezone, in a test that says nothing of it."""
 
+_COUNTED = {history_of((name,))[0]: name for name, fact in FACTS.items() if fact.needs != "call"}
+"""Fields of `History` with the names of their facts."""
+
 Path = tuple[str | int, ...]
 Given = dict[str, tuple[Path, Any]]
 """Facts by dotted name, each with where it is written."""
 
-_SETTABLE = sorted([name for name in FACTS if not name.startswith("action.") and name != "labels"] + ["now"])
+_TASK = "task"
+"""In a test, `task = ""` is a call that names none."""
+_SETTABLE = sorted([name for name in FACTS if not name.startswith("action.") and name != "labels"] + ["now", _TASK])
 
-_NOT_FACTS = frozenset({"action", "set", "reason", "expires_in", "callback_url", "return_url"})
+_NOT_FACTS = frozenset({"action", "set", "reason", "expires_in", "callback_url", "return_url", "metadata"})
 """What a body of /execute has besides facts."""
 
 
@@ -98,6 +103,7 @@ def read_call(
         hint = did_you_mean(name, actions) if isinstance(name, str) else ""
         raise Faults([Fault(file, 1, f"action: unknown action {name!r}{hint}")])
     facts = {key: value for key, value in body.items() if key not in _NOT_FACTS}
+    _plain_task(facts)
     for key in ("user", "agent"):
         if isinstance(facts.get(key), str):
             facts[f"{key}.id"] = facts.pop(key)
@@ -130,6 +136,15 @@ def read_call(
     )
 
 
+def _plain_task(facts: dict[str, Any]) -> None:
+    """A body's `task` is what it is called; whatever else stands in it are facts. Without one the call has no task."""
+    task = facts.pop(_TASK, None)
+    if isinstance(task, Mapping):
+        facts[_TASK] = {key: value for key, value in task.items() if key not in ("id", "title")}
+    elif not any(name.startswith(f"{_TASK}.") for name in facts):
+        facts[_TASK] = "" if task is None else task
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     document: Document
@@ -148,7 +163,7 @@ class _Reader:
         found: Given = {}
         for key, value in table.items():
             name, here = f"{above}{key}", (*path, key)
-            if isinstance(value, dict) and name in ("params", "user", "agent", "now", "history"):
+            if isinstance(value, dict) and name in ("params", "user", "agent", "now", "history", "task"):
                 found |= self.flat(here, value, f"{name}.")
             elif name in _SETTABLE or (name.startswith("params.") and name != "params."):
                 found[name] = here, value
@@ -246,8 +261,18 @@ class _Reader:
             account=values["account"],
             now=self.now(given, values),
             depth=values["agent.depth"] if "agent.depth" in given else None,
-            history=History(**{name: values[f"history.{name}"] for name in History.__struct_fields__}),
+            history=History(**{field: values[name] for field, name in _COUNTED.items()}),
+            task=self.task(given),
         )
+
+    def task(self, given: Given) -> bool:
+        """Whether the call names a task: it does, unless `task = ""` takes it away."""
+        if _TASK not in given:
+            return True
+        path, value = given[_TASK]
+        if value != "":
+            raise _Wrong(path, 'task: "" is a call without one; else its facts are written, as in task.private = true')
+        return False
 
     def params(self, action: Action, given: Given) -> dict[str, Any]:
         """The parameters, defaults filled in as they are before a decision."""

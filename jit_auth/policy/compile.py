@@ -233,6 +233,7 @@ class _Compiler:
             raise Mistake(f"{a(left.type)} is never in {a(right.type)}", node.at)
         if right.value is not COMPUTED:
             self.possible(left, right.value, start(node.right))
+        self.possible(right, (left.value,), start(node.left))
         if right.path == "user.groups":
             if isinstance(left.value, str) and left.value not in self.scope.groups:
                 hint = suggestion(left.value, sorted(self.scope.groups))

@@ -88,6 +88,7 @@ def explain_execution(
         account=execution.account,
         now=execution.created,
         history=history,
+        task=execution.task is not None,
     )
     made = explain(policy, call, execution.decision.labels)
     return Explanation(call, made.decision, made.rules, made.labels, made.would, execution.decision)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
-from jit_auth.model import MOST_COUNTED, Action, Effect, History, Millis, Risk
+from jit_auth.model import MOST_COUNTED, Action, Effect, Exposes, History, Millis, Risk
 from jit_auth.policy.types import BOOL, INT, STRING, Type, list_of
 from jit_auth.policy.values import Bad, text
 
@@ -22,7 +22,8 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `params` are valid against the action's schemas, defaults filled in. `groups` are those of `user`
     (`Policy.groups_of`). `verified`: somebody vouches that `user` is who acts (THREAT_MODEL 1). `depth` is for
-    tests alone: by default the length of the chain less one. `history` is None where it was not read: an error then.
+    tests alone: by default the length of the chain less one. `history` is None where nothing was counted: an error
+    then.
     """
 
     action: Action
@@ -36,6 +37,8 @@ class Call(Struct, frozen=True, kw_only=True):
     now: Millis
     depth: int | None = None
     history: History | None = None
+    task: bool = False
+    """Whether it names a task: without one the facts `task.*` are errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Fact:
     type: Type
     default: Any
     read: Callable[[Call, tzinfo], Any]
-    needs: Literal["call", "history"] = "call"
+    needs: Literal["call", "history", "task"] = "call"
     """What must be fetched before a decision that reads it."""
     doc: str = ""
     values: tuple[str, ...] = ()
@@ -91,6 +94,18 @@ def _of_history(name: str, type_: Type, default: Any, doc: str) -> Fact:
     return Fact(f"history.{name}", type_, default, read, needs="history", doc=doc, most=most)
 
 
+def _of_task(name: str, type_: Type, default: Any, doc: str) -> Fact:
+    def read(call: Call, zone: tzinfo) -> Any:
+        if not call.task:
+            raise Bad(f"task.{name}: the call names no task")
+        if call.history is None:
+            raise Bad(f"task.{name}: nothing was counted")
+        return getattr(call.history, f"task_{name}")
+
+    most = MOST_COUNTED if type_ == INT else None
+    return Fact(f"task.{name}", type_, default, read, needs="task", doc=doc, most=most)
+
+
 def _depth(call: Call, zone: tzinfo) -> int:
     return len(call.chain) - 1 if call.depth is None else call.depth
 
@@ -100,6 +115,9 @@ _ALL = (
     _of_action("connector", "its connector's id"),
     _of_action("risk", "`low`, `medium`, `high` or `critical`", get_args(Risk)),
     _of_action("effect", "`read`, `create`, `update` or `delete`", get_args(Effect)),
+    Fact("action.exposes", list_of(STRING), None, lambda call, zone: call.action.exposes,
+         doc="what using it touches: some of `private`, `untrusted` and `external`, as its connector says",
+         values=get_args(Exposes)),
     Fact("user.id", STRING, "test@example.com", lambda call, zone: _verified(call, "user.id"),
          doc="whom the agent acts for; of an unverified user, or none, an error of the condition"),
     Fact("user.groups", list_of(STRING), [], lambda call, zone: tuple(sorted(groups(call))),
@@ -127,12 +145,17 @@ _ALL = (
     _of_history("agent_writes_1h", INT, 0, "attempts of all actions but reads, for all users, in the hour before"),
     _of_history("first_seen", BOOL, False,
                 "whether none has succeeded for this user that a person approved, or that is a day old"),
+    _of_task("private", BOOL, False, "whether another execution of its task has returned private data by now"),
+    _of_task("untrusted", BOOL, False, "whether one has returned text that others wrote"),
+    _of_task("external", BOOL, False, "whether one had an effect that others see"),
+    _of_task("count", INT, 0, "earlier executions of its task that ran, or still may"),
 )  # fmt: skip
 
 
 def history_of(reads: Iterable[str]) -> tuple[str, ...]:
-    """What of `history` is among these names of facts: fields of `History`."""
-    return tuple([name.partition(".")[2] for name in reads if name in FACTS and FACTS[name].needs == "history"])
+    """What has to be counted for these names of facts: fields of `History`."""
+    counted = [name for name in reads if name in FACTS and FACTS[name].needs != "call"]
+    return tuple([name.removeprefix("history.").replace(".", "_") for name in counted])
 
 
 FACTS: Mapping[str, Fact] = MappingProxyType({fact.name: fact for fact in _ALL})

@@ -86,8 +86,11 @@ class Scope:
             except Problem:
                 return ""
             return "" if form == value else f"user.id is never {value!r} (did you mean {form!r}?)"
-        values = FACTS[path].values if path in FACTS else ()
-        return f"{path} is never {value!r}{suggestion(value, list(values))}" if values and value not in values else ""
+        fact = FACTS.get(path)
+        if fact is None or not fact.values or value in fact.values:
+            return ""
+        never = "never holds" if fact.type.kind == "list" else "is never"
+        return f"{path} {never} {value!r}{suggestion(value, list(fact.values))}"
 
     def uncounted(self, path: str, value: Any) -> str:
         """Why comparing the fact `path` with a constant does not say what it seems to; "" where it does."""

@@ -121,6 +121,7 @@ class TableCodec:
         if shape.macs:
             values.append(row.chain[0])  # origin: an agent that this one calls does not start its counts anew
             values.append(None if row.open_key is None else self._keys.open.digest(row.open_key.encode()))
+            values.append(None if row.task is None else self._keys.task.digest(row.task.id.encode()))
         elif self._lives:
             values.append(self._live(row.state, person, row.provider, row.account))
         for group in self.groups:
@@ -188,7 +189,7 @@ class TableCodec:
         if shape.macs:
             at += 1  # origin: it stands in the chain
             fields["open_key"] = None if values[at] is None else values[at].hex()
-            at += 1
+            at += 2  # its task: sealed, with its title
         elif self._lives:
             at += 1
         row_id = fields["id"] if self._key is not None else f"{fields['ask']}/{person.pid}"
@@ -299,6 +300,10 @@ class Codec:
     def open_key(self, key: str) -> bytes:
         """The stored form of an open execution's joining key."""
         return self._keys.open.digest(key.encode())
+
+    def task(self, id: str) -> bytes:
+        """The stored form of a task's id."""
+        return self._keys.task.digest(id.encode())
 
 
 def getter(names: Iterable[str]) -> Callable[[Any], tuple[Any, ...]]:

@@ -10,11 +10,27 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, exists, func, literal_column, not_, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    LargeBinary,
+    Select,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 
 from jit_auth.core.ids import new_id
 from jit_auth.model import MOST_COUNTED, Change, Execution, History, Insert, Millis, Past, Unit
 from jit_auth.storage import tables
+from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.people import People, Unknown
 from jit_auth.storage.reader import Query, Reader
@@ -31,19 +47,27 @@ _BACK: Mapping[str, Millis] = {
 }  # fmt: skip
 """How far back attempts are counted."""
 
+_TOUCHED = {"task_private": "private", "task_untrusted": "untrusted", "task_external": "external"}
+"""What of a task is asked of the actions that ran in it, by what they expose."""
+
 Key = tuple[str, ...]
 """What some units of a batch count in common."""
 
 
 class Bound:
-    """A `Past` as the tables know it. `denies`: its unit is a denial; `asked`: what has to be counted."""
+    """A `Past` as the tables know it. `denies`: its unit is a denial; `sends`: it is an intent; `asked`: what has to be
+    counted."""
 
-    __slots__ = ("asked", "denies", "past", "person")
+    __slots__ = ("asked", "denies", "past", "person", "sends", "task")
 
-    def __init__(self, past: Past, person: str, *, denies: bool = False) -> None:
+    def __init__(
+        self, past: Past, person: str, task: bytes | None = None, *, denies: bool = False, sends: bool = False
+    ) -> None:
         self.past = past
         self.person = person
+        self.task = task
         self.denies = denies
+        self.sends = sends
         self.asked = tuple([name for name in past.names if name not in past.known])
 
 
@@ -102,6 +126,8 @@ class Counts:
             "agent_writes_1h": compiler.text(_count(origin, writes, *within)),
             "denied_24h": compiler.text(_count(*denied)),
             "first_seen": compiler.text(select(not_(known))),
+            "task_count": compiler.text(_count(*_task())),
+            **dict.fromkeys(_TOUCHED, compiler.text(_steps(compiler.name))),
         }
 
     def query(self, name: str, bound: Bound, now: Millis) -> Query:
@@ -109,15 +135,18 @@ class Counts:
         past = bound.past
         began = now if past.at is None else past.at
         text = self._texts[name]
+        later = name in _TOUCHED and not past.then
         return text, text.args(
             origin=past.agent,
             action=past.action,
             person=bound.person,
             writes=self._listed(past.writes),
             first=new_id("exe", max(0, began - _BACK.get(name, 0)), bytes(10)),
-            before=past.id or _AFTER_ALL,
+            before=_AFTER_ALL if past.id is None or later else past.id,
+            own=past.id or "",
             since=now - DAY,
             until=now,
+            task=bound.task,
         )
 
     def queries(self, bound: Bound, now: Millis) -> tuple[Query, ...]:
@@ -131,8 +160,12 @@ def history(bound: Bound, found: Iterable[Any], added: Counter[Key] | None = Non
     values: dict[str, Any] = {name: past.known[name] for name in past.names if name in past.known}
     for name, value in zip(bound.asked, found, strict=True):
         # What a batch adds to attempts comes after whatever is admitted already.
-        more = added[_key(name, bound)] if added and (past.id is None or name == "denied_24h") else 0
-        values[name] = bool(value) if name == "first_seen" else value + more
+        anew = past.id is None or name == "denied_24h" or name in _TOUCHED
+        more = added[_key(name, bound)] if added and anew else 0
+        if name in _TOUCHED:
+            values[name] = more > 0 or _touches(past, _TOUCHED[name], value)
+        else:
+            values[name] = bool(value) if name == "first_seen" else value + more
     return History(**values)
 
 
@@ -147,7 +180,8 @@ class Batch:
 
     def open(self, bound: Bound) -> list[Query]:
         """What has to be asked before `holds`: give the answers to `put`."""
-        return [query for query in self._counts.queries(bound, self._now) if query not in self._found]
+        asked = dict.fromkeys(self._counts.queries(bound, self._now))
+        return [query for query in asked if query not in self._found]
 
     def put(self, query: Query, value: Any) -> None:
         """The answer to a query."""
@@ -166,6 +200,11 @@ class Batch:
         if past.id is None:
             keys = {_key(name, bound) for name in _BACK}
             self._added.update(key for key in keys if key[0] != "writes" or past.action in past.writes)
+            if past.task is not None and not bound.denies:
+                self._added[_key("task_count", bound)] += 1
+        if past.task is not None and bound.sends:
+            touched = past.exposes.get(past.action, tuple(_TOUCHED.values()))
+            self._added.update(_key(name, bound) for name, what in _TOUCHED.items() if what in touched)
         if bound.denies:
             self._added[_key("denied_24h", bound)] += 1
 
@@ -182,6 +221,8 @@ def _key(name: str, bound: Bound) -> Key:
     past = bound.past
     if name == "agent_writes_1h":
         return "writes", past.agent
+    if name == "task_count" or name in _TOUCHED:
+        return name, past.agent, past.task or ""
     if name == "agent_action_1h":
         return "action", past.agent, past.action
     return "denied" if name == "denied_24h" else "same", past.agent, past.action, bound.person
@@ -192,11 +233,39 @@ def _count(*where: Any) -> Any:
     return select(func.count()).select_from(found)
 
 
+def _task() -> tuple[ColumnElement[bool], ...]:
+    """The executions of a task beside one's own that ran, or still may (the terms of `execution_task`)."""
+    execution = tables.execution
+    same = (execution.c.origin == bindparam("origin"), execution.c.task == bindparam("task", type_=LargeBinary))
+    others = (execution.c.id < bindparam("before"), execution.c.id != bindparam("own"))
+    return (*same, *others, tables.in_task)
+
+
+def _steps(dialect: str) -> Select[Any]:
+    """The actions that ran in a task, as one text: from one action to the next, however many calls there were."""
+    execution = tables.execution
+    ran = and_(*_task(), execution.c.attempt > literal_column("0"))
+    step = select(func.min(execution.c.action).label("action")).where(ran).cte("step", recursive=True)
+    after = select(func.min(execution.c.action)).where(ran, execution.c.action > step.c.action).scalar_subquery()
+    step = step.union_all(select(after).where(step.c.action.is_not(None)))
+    listed = func.group_concat(step.c.action, literal_column("','"))
+    if dialect != "sqlite":
+        listed = func.string_agg(step.c.action, literal_column("','"))
+    return select(listed)
+
+
+def _touches(past: Past, what: str, ran: str | None) -> bool:
+    """Whether one of the actions that ran exposes this, as its connector says now; one that is gone does."""
+    everything = tuple(_TOUCHED.values())
+    return any(what in past.exposes.get(action, everything) for action in (ran.split(",") if ran else ()))
+
+
 class Histories:
     """Counts for a decision, outside any transaction."""
 
-    def __init__(self, compiler: Compiler, people: People, reader: Reader) -> None:
+    def __init__(self, compiler: Compiler, codec: Codec, people: People, reader: Reader) -> None:
         self._counts = Counts(compiler)
+        self._codec = codec
         self._people = people
         self._reader = reader
 
@@ -207,7 +276,9 @@ class Histories:
         except Unknown as unknown:
             person = await self._people.find(unknown.id)
             pid = "" if person is None else person.pid  # who is nobody yet has attempted nothing
-        bound = Bound(past, pid)
+        bound = Bound(past, pid, None if past.task is None else self._codec.task(past.task))
         queries = self._counts.queries(bound, now)
-        answers = await self._reader.fetch(*queries) if queries else ()
-        return history(bound, (rows[0][0] for rows in answers))
+        asked = dict.fromkeys(queries)
+        answers = await self._reader.fetch(*asked) if asked else ()
+        found = {query: rows[0][0] for query, rows in zip(asked, answers, strict=True)}
+        return history(bound, (found[query] for query in queries))

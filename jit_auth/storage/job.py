@@ -19,6 +19,7 @@ from jit_auth.model import (
     Idem,
     Insert,
     Op,
+    Past,
     Raise,
     Rouse,
     Stale,
@@ -142,7 +143,7 @@ class Builder:
         if unit.at is not None:
             job.subjects = self._subjects(unit.at)
             if unit.at.past is not None:
-                job.past = Bound(unit.at.past, self._people.known(holder(unit.at.past)).pid, denies=denies(unit))
+                job.past = self._bound(unit, unit.at.past)
         tables_of = self._codec.tables
         for op in (*unit.ops, *more) if more else unit.ops:
             kind = type(op)
@@ -177,6 +178,11 @@ class Builder:
                     raise TypeError("a unit raises the epoch once")
                 job.raising = Raising(op.bundle, [self._stop(stop) for stop in op.stops])
         return job
+
+    def _bound(self, unit: Unit, past: Past) -> Bound:
+        person = self._people.known(holder(past)).pid
+        task = None if past.task is None else self._codec.task(past.task)
+        return Bound(past, person, task, denies=denies(unit), sends=unit.at is not None and unit.at.send)
 
     def _insert(self, job: Job, codec: TableCodec, row: Any) -> None:
         values, key = codec.insert(row)

@@ -20,7 +20,7 @@ from jit_auth.storage.reader import Reader
 LONGEST = 200
 """Items on one page, at most."""
 
-_Form = tuple[int, bool, bool, bool]
+_Form = tuple[int, bool, bool, bool, bool]
 
 
 class Lists:
@@ -34,8 +34,8 @@ class Lists:
         self._texts: dict[_Form, Text] = {}
 
     async def executions(
-        self, agent: str, *, states: Sequence[str] = (), user: str | None = None, updated_since: Millis | None = None,
-        limit: int = 50, cursor: str | None = None,
+        self, agent: str, *, states: Sequence[str] = (), user: str | None = None, task: str | None = None,
+        updated_since: Millis | None = None, limit: int = 50, cursor: str | None = None,
     ) -> Page:  # fmt: skip
         """One page, newest first. `updated_since` is included. Raises BadRequest (`bad_query`)."""
         before = None if cursor is None else read_cursor(cursor)
@@ -46,10 +46,19 @@ class Lists:
                 return Page(())
         limit = max(1, min(limit, LONGEST))
         wanted = sorted(set(states))
-        text = self._text((len(wanted), person is not None, updated_since is not None, before is not None))
+        text = self._text(
+            (len(wanted), person is not None, task is not None, updated_since is not None, before is not None)
+        )
         values = {f"state{index}": state for index, state in enumerate(wanted)}
+        mac = None if task is None else self._codec.task(task)
         args = text.args(
-            agent=agent, person=person and person.pid, since=updated_since, before=before, most=limit + 1, **values
+            agent=agent,
+            person=person and person.pid,
+            task=mac,
+            since=updated_since,
+            before=before,
+            most=limit + 1,
+            **values,
         )
         (rows,) = await self._reader.fetch((text, args))
         items = await self._codec.records(Execution, rows[:limit])
@@ -58,13 +67,15 @@ class Lists:
     def _text(self, form: _Form) -> Text:
         text = self._texts.get(form)
         if text is None:
-            states, user, since, before = form
+            states, user, task, since, before = form
             execution, codec = tables.execution, self._codec.of(Execution)
             where = [execution.c.agent == bindparam("agent")]
             if states:
                 where.append(or_(*(execution.c.state == bindparam(f"state{index}") for index in range(states))))
             if user:
                 where.append(execution.c.person == bindparam("person"))
+            if task:
+                where.append(execution.c.task == bindparam("task"))
             if since:
                 where.append(execution.c.updated >= bindparam("since"))
             if before:

@@ -64,7 +64,7 @@ class Keys:
     `idem` and `open` MACs cannot be made again from what is stored, and must collide across a change of the ring.
     """
 
-    __slots__ = ("idem", "live", "open", "person")
+    __slots__ = ("idem", "live", "open", "person", "task")
 
     def __init__(self, root: bytes) -> None:
         key = DataKey(root)
@@ -72,6 +72,7 @@ class Keys:
         self.idem = Mac(key.derive("look/idem"))
         self.open = Mac(key.derive("look/open"))
         self.live = Mac(key.derive("look/live"))
+        self.task = Mac(key.derive("look/task"))
 
 
 class People:

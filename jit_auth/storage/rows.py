@@ -83,7 +83,7 @@ class Shape:
         """All columns, in the order in which rows are bound and read."""
         person = ("person",) if self.holder else ()
         token = ("token",) if self.token else ()
-        names = ("origin", "open_key", "live_key", *self.macs)
+        names = ("origin", "open_key", "task", "live_key", *self.macs)
         derived = dict.fromkeys(name for name in names if name in self.table.c)
         return (*self.plain, *self.lists, *person, *derived, *(group.column for group in self.groups()), *token)
 

@@ -25,7 +25,7 @@ from jit_auth.storage.server import LOST, connect, failed
 from jit_auth.storage.sqlite import BUSY, open_to_write
 from jit_auth.vault import Vault
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision: what `tables` describes."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

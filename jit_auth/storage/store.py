@@ -99,7 +99,7 @@ class Store:
         self._people = People(vault, keys, compiler, reader, self._insert_person)
         self._backlog = Backlogs(compiler, reader)
         self._codec = Codec(compiler, self._people, keys)
-        self._past = Histories(compiler, self._people, reader)
+        self._past = Histories(compiler, self._codec, self._people, reader)
         self._builder = Builder(compiler, self._codec, self._people)
         self._reads = Reads(compiler, self._codec, self._people, reader)
         self.circles = Circles(compiler, self._codec, self._people, reader, self.now)

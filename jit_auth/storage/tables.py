@@ -17,7 +17,9 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    and_,
     literal_column,
+    or_,
 )
 
 metadata = MetaData()
@@ -69,8 +71,8 @@ execution = Table(
     _text("grant", null=True), _text("digest"), _flag("intent"), _int("attempt"), _text("process", null=True),
     _int("deadline", null=True), _int("due", null=True), _int("not_after", null=True), _int("met", null=True),
     _int("trouble_since", null=True), _int("tries"), _int("created"), _int("updated"), _int("expires"),
-    _text("chain"), _text("person"), _text("origin"), _mac("open_key", null=True), _sealed("asked"),
-    _sealed("told", null=True),
+    _text("chain"), _text("person"), _text("origin"), _mac("open_key", null=True), _mac("task", null=True),
+    _sealed("asked"), _sealed("told", null=True),
 )  # fmt: skip
 # The worker's index: finished executions leave it, and it alone answers which rows a dead process left behind.
 Index(
@@ -100,6 +102,19 @@ for _state in ("denied", "succeeded"):
         f"execution_{_state}", execution.c.person, execution.c.action, execution.c.origin, execution.c.updated,
         sqlite_where=_ended, postgresql_where=_ended,
     )  # fmt: skip
+# What earlier executions of a task touched, from one action to the next: those that ran, or still may; and its list.
+_may_run = execution.c.state.in_([literal_column(f"'{_state}'") for _state in ("paused", "executing", "released")])
+in_task = and_(execution.c.task.is_not(None), or_(_sent, _may_run))
+Index(
+    "execution_task", execution.c.origin, execution.c.task, execution.c.action, execution.c.attempt,
+    execution.c.state, execution.c.id,
+    sqlite_where=in_task, postgresql_where=in_task,
+)  # fmt: skip
+_of_task = execution.c.task.is_not(None)
+Index(
+    "execution_of_task", execution.c.agent, execution.c.task, execution.c.id,
+    sqlite_where=_of_task, postgresql_where=_of_task,
+)  # fmt: skip
 # How many of an agent's wait for people, and which are its own turn.
 for _state in ("paused", "released"):
     _waits = execution.c.state == literal_column(f"'{_state}'")

@@ -38,6 +38,8 @@ def answer(opened: Opened, bundle: Bundle, agent: Agent, link: Callable[[Ask], s
         "params": execution.params if "params" not in execution.gone else None,
         "edited_by": _person(execution.edited_by[-1], agent) if execution.edited_by else None,
         "reason": execution.reason,
+        "task": None if execution.task is None else {"id": execution.task.id, "title": execution.task.title},
+        "metadata": (execution.metadata or {}) if "params" not in execution.gone else None,
         "status": execution.state,
         "digest": execution.digest or None,
         "labels": decision.labels,

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from jit_auth.channels.card import outcome
 from jit_auth.core.links import row_of
-from jit_auth.core.text import hidden, host_shown, summary_parts
+from jit_auth.core.text import agent_says, hidden, host_shown, summary_parts
 from jit_auth.engine.pages import ConsentPage, Doors, Finished, Leaving, Onward
 from jit_auth.errors import BadRequest, Forbidden, NotFound
 from jit_auth.web.forms import no_unknown, once, prefetched, read_post, refuse_foreign
@@ -63,6 +63,7 @@ class Connect:
         return self._pages.html(
             "connect.html",
             page=page,
+            says=agent_says(page.execution),
             agent=page.execution.chain[0],
             summary=_summary(page),
             host=host_shown(page.provider_host),

@@ -15,6 +15,7 @@ from jit_auth.engine.submit import DAY, Call
 from jit_auth.errors import BadRequest, Problem, TooLarge, Unprocessable
 from jit_auth.model import OPEN, Execution, Opened
 from jit_auth.web import problem
+from jit_auth.web.about import metadata_of, task_of
 from jit_auth.web.agents import Bearers
 from jit_auth.web.answer import answer
 from jit_auth.web.query import only, parameters, prefer
@@ -22,7 +23,9 @@ from jit_auth.web.query import only, parameters, prefer
 LARGEST_BODY = 65_536
 LONGEST_KEY = 255
 LONGEST_REASON = 2_000
-KNOWN = ("action", "user", "params", "account", "reason", "expires_in", "callback_url", "return_url")
+KNOWN = (
+    "action", "user", "params", "account", "reason", "task", "metadata", "expires_in", "callback_url", "return_url",
+)  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
 
@@ -94,6 +97,8 @@ class Execute:
             params=params,
             account=_text(body, "account", 254),
             reason=_text(body, "reason", LONGEST_REASON),
+            task=task_of(body) if "task" in body else None,
+            metadata=metadata_of(body) if "metadata" in body else None,
             expires_in=expires_in * 1000,
             return_url=_text(body, "return_url", 2_000),
             callback_url=_callback(body, agent),

@@ -13,6 +13,7 @@ from jit_auth.core.times import from_rfc3339
 from jit_auth.engine import Engine
 from jit_auth.errors import BadRequest, NotFound, Unprocessable
 from jit_auth.model import Opened
+from jit_auth.web.about import is_task_id
 from jit_auth.web.agents import Bearers
 from jit_auth.web.execute import Execute, read_body
 from jit_auth.web.query import limit, only, parameters, seconds
@@ -52,7 +53,7 @@ class Executions:
     async def list(self, request: web.Request) -> web.Response:
         """The agent's executions, newest first."""
         agent = self._bearers.agent(request)
-        query = parameters(request, ("status", "user", "updated_since", "limit", "cursor"))
+        query = parameters(request, ("status", "user", "task", "updated_since", "limit", "cursor"))
         states = tuple(query["status"].split(",")) if "status" in query else ()
         for state in states:
             if state not in STATES:
@@ -60,6 +61,9 @@ class Executions:
                     f"There is no status {state[:40]!r}.", code="bad_query", hint=f"One of {', '.join(STATES)}."
                 )
         user = self._engine.bundle.people.person(query["user"]) if "user" in query else None
+        task = query.get("task")
+        if task is not None and not is_task_id(task):
+            raise BadRequest("`task` is no id of a task.", code="bad_query", hint="Give it as the calls do: task.id.")
         since = None
         if "updated_since" in query:
             try:
@@ -72,6 +76,7 @@ class Executions:
             agent.name,
             states=states,
             user=user,
+            task=task,
             updated_since=since,
             limit=limit(query.get("limit")),
             cursor=query.get("cursor"),

@@ -16,7 +16,6 @@ from aiohttp import web
 from jit_auth.core.ids import is_id
 from jit_auth.core.times import from_rfc3339, rfc3339
 from jit_auth.engine.access import Access, Known, record
-from jit_auth.engine.bundle import writes_of
 from jit_auth.engine.current import Current
 from jit_auth.engine.cuts import Author
 from jit_auth.engine.past import past_of
@@ -94,7 +93,7 @@ class Inspection:
             raise NotFound(
                 f"No connector describes {execution.action} any more, so no rule is about it.", code="unknown_action"
             )
-        past = past_of(execution, history_of(bundle.policy.reads(execution.action)), lambda: writes_of(bundle.catalog))
+        past = past_of(execution, history_of(bundle.policy.reads(execution.action)), lambda: bundle.kinds, then=True)
         history = None if past is None else await self.store.history(past, execution.created)
         explained = explain_execution(bundle.policy, execution, operation.action, history)
         looked = Audit(

@@ -192,6 +192,7 @@ class _Reader:
             execution=execution.id,
             action=execution.action,
             agent=execution.agent,
+            metadata=(execution.metadata or {}) if "params" not in execution.gone else None,
         )
         return f"id: {mark}\nevent: {event.type}\ndata: {data}\n\n"
 

@@ -23,7 +23,7 @@ import msgspec
 from jit_auth import __version__
 from jit_auth.config.settings import Agent, Webhook
 from jit_auth.core.callback import callback
-from jit_auth.core.events import CALLBACK, WEBHOOK
+from jit_auth.core.events import CALLBACK, WEBHOOK, owes_metadata, with_metadata
 from jit_auth.egress import Egress
 from jit_auth.errors import EgressError, StorageError
 from jit_auth.model import Audit, Change, Delete, Millis, Op, Outbox, Reply, Request, Stale, Unit
@@ -170,7 +170,7 @@ class Hooks:
         if not await self._write(row, Change(row, to), "event.try", number=row.tries + 1):
             return
         mine = msgspec.structs.replace(row, version=row.version + 1, **to)
-        came = await self._send(mine, *place)
+        came = await self._send(msgspec.structs.replace(mine, payload=await self._whole(row)), *place)
         if isinstance(came, Reply) and came.status == _GONE:  # the receiver wants no more of it
             await self._write(mine, Delete(mine), "event.dropped", why="gone")
         elif isinstance(came, Reply) and 200 <= came.status < 300:
@@ -183,6 +183,14 @@ class Hooks:
             pause = _pause(row.tries, came)
             await self._write(mine, Change(mine, {"due": self._store.now() + pause}), "event.failed", why=why)
             self._expect(pause)
+
+    async def _whole(self, row: Outbox) -> str:
+        """What is sent: with the metadata that the execution's agent gave, as long as it is kept."""
+        owed = owes_metadata(row.payload)
+        execution = None if owed is None else await self._store.execution(owed)
+        if execution is None or "params" in execution.gone:
+            return row.payload
+        return with_metadata(row.payload, execution.metadata or {})
 
     async def _send(self, row: Outbox, url: str, key: bytes) -> Reply | EgressError:
         body = row.payload.encode()

@@ -24,6 +24,8 @@ MEMBERS = {
     "summary",
     "params",
     "reason",
+    "task",
+    "metadata",
     "status",
     "digest",
     "decision",
@@ -222,6 +224,22 @@ def test_lists_are_newest_first_and_paged(service: Service, person: str) -> None
     assert service.agent.get(f"{path}&limit=1000").status == 200
 
 
+def test_task_and_metadata_are_told_again_and_listed(service: Service, person: str) -> None:
+    task = {"id": f"of {person}", "title": "Refund of order 7"}
+    made = service.agent.execute(
+        "echo.say", person, params={"text": "t"}, task=task, metadata={"thread": [1, "é"]}
+    ).json
+    assert (made["task"], made["metadata"]) == (task, {"thread": [1, "é"]})
+    plain = say(service, person, "plain").json
+    assert (plain["task"], plain["metadata"]) == (None, {})
+    assert [item["id"] for item in service.agent.get(f"/executions?task={quote(task['id'])}").json["items"]] == [
+        made["id"]
+    ]
+    assert service.other.get(f"/executions?task={quote(task['id'])}").json["items"] == []
+    for wrong in ({"task": "x"}, {"task": {"id": ""}}, {"metadata": []}, {"metadata": {"a": "x" * 2048}}):
+        assert service.agent.execute("echo.say", person, params={"text": "t"}, **wrong).code == "invalid_params", wrong
+
+
 def test_the_default_limit_is_50(service: Service, person: str) -> None:
     for _ in range(51):
         service.agent.execute("echo.nothing", person)
@@ -237,7 +255,7 @@ def test_the_default_limit_is_50(service: Service, person: str) -> None:
         ("/executions?limt=1", "limit"),
         ("/executions/exe_x?wiat=1", "wait"),
         ("/actions?frmat=json", ""),
-        ("/executions?task=x", ""),
+        ("/executions?tsk=x", "task"),
         ("/actions?q=x", ""),
         ("/actions?format=json", ""),
     ],
@@ -275,7 +293,8 @@ def test_actions_lists_by_name_what_this_agent_may_use(service: Service) -> None
     assert set(schema["properties"]) == {"to", "subject", "body"}
     assert set(schema["required"]) == {"to", "subject"}
     assert schema["additionalProperties"] is False
-    assert not {"tool_name", "exposes"} & set(item)
+    assert "tool_name" not in item
+    assert item["exposes"] == []
     assert service.agent.get("/actions/mailhub.send_message").json == item
     others = [item["name"] for item in service.other.get("/actions").json["items"]]
     assert others == [

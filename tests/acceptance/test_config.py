@@ -250,7 +250,7 @@ CONNECTOR_FAULTS = [
     ('token_auth = "client_secret_basic"', 'token_auth = "client_secret_jwt"', "token_auth"),
     ('summary = "Send to {to}: {subject}"', 'summary = "Send to {too}"', "to"),
     ('show = ["to", "subject", "body"]', 'show = ["to", "subjekt"]', "subject"),
-    ('show = ["to", "subject", "body"]', 'exposes = ["external"]', "exposes"),
+    ('show = ["to", "subject", "body"]', 'exposes = ["extern"]', "exposes"),
     ('risk = "high"', 'risk = "high"\nreads = ["letters"]', "reads"),
     ('risk = "high"', 'risk = "high"\nclaim_timeout = "10m"', "claim_timeout"),
     ('risk = "high"', 'risk = "high"\nrun = "agent"', "run"),

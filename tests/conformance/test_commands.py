@@ -135,7 +135,7 @@ def test_a_record_that_is_not_there_is_not_made(config: Path, capsys: pytest.Cap
     assert "no database" in capsys.readouterr().err
     assert not (config.parent / "jit-auth.db").exists()
     assert main(["db", "migrate", "-c", str(config)]) == 0
-    assert capsys.readouterr().out == "the schema is 0007\n"
+    assert capsys.readouterr().out == "the schema is 0008\n"
     assert stat.S_IMODE((config.parent / "jit-auth.db").stat().st_mode) == 0o600
     assert main(["db", "migrate", "--json", "-c", str(config)]) == 0
     assert main(["audit", "verify", "-c", str(config)]) == 0

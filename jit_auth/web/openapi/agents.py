@@ -22,7 +22,7 @@ from jit_auth.web.openapi.parts import (
     text,
     united,
 )
-from jit_auth.web.openapi.schemas import CURSOR, EXECUTION_ID, LIMIT, PERSON, STATES, TIME
+from jit_auth.web.openapi.schemas import CURSOR, EXECUTION_ID, LIMIT, PERSON, STATES, TASK_ID, TIME
 
 AGENT: Refusals = united(
     EVERYWHERE,
@@ -171,6 +171,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         parameters=[
             in_query("status", "One or several, with commas.", text(pattern=f"^({_ONE_OF})(,({_ONE_OF}))*$")),
             in_query("user", "Of this user.", PERSON),
+            in_query("task", "Of this task.", TASK_ID),
             in_query("updated_since", "Changed at or after this time.", TIME),
             LIMIT,
             _CURSOR,

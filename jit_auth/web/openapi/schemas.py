@@ -46,6 +46,9 @@ _APPROVAL = closed(
         "expires_at": TIME,
     }
 )
+TASK_ID = text("The agent's own name of it.", minLength=1, maxLength=128, format="jit-auth-task")
+_TASK: dict[str, Json] = {"id": TASK_ID, "title": maybe(text(minLength=1, maxLength=200, pattern=r"\S"))}
+_METADATA = {**ANY_OBJECT, "description": "The agent's own: told again, in events too; no rule reads it."}
 _EXECUTION = {
     "id": EXECUTION_ID,
     "action": text(),
@@ -57,6 +60,8 @@ _EXECUTION = {
     "params": maybe(ANY_OBJECT),
     "edited_by": maybe(text()),
     "reason": maybe(text()),
+    "task": maybe(closed(_TASK)),
+    "metadata": maybe(_METADATA),
     "status": {"enum": list(STATES)},
     "digest": maybe(DIGEST),
     "labels": TEXTS,
@@ -99,6 +104,8 @@ SCHEMAS: dict[str, Json] = {
             "params": {**ANY_OBJECT, "description": "As `GET /actions/{name}` says."},
             "account": maybe(text("Where the user connected several.", maxLength=254)),
             "reason": maybe(text("Why, in the agent's words.", maxLength=2_000)),
+            "task": maybe(closed(_TASK, ["id"])),
+            "metadata": maybe({**_METADATA, "description": "At most 2 KiB; told again, in events too."}),
             "expires_in": {"type": "integer", "minimum": 60, "maximum": 1_209_600, "description": "Seconds."},
             "callback_url": maybe(text("Under one of the agent's `callback_urls`.", maxLength=2_000)),
             "return_url": maybe(text("Under one of the agent's `return_urls`.", maxLength=2_000)),
@@ -148,6 +155,7 @@ SCHEMAS: dict[str, Json] = {
             "risk": RISK,
             "effect": {"enum": ["read", "create", "update", "delete"]},
             "run": {"enum": ["engine", "agent"], "description": "Who makes it: this service, or the agent itself."},
+            "exposes": {"type": "array", "items": {"enum": ["private", "untrusted", "external"]}},
             "scopes": TEXTS,
             "any_scopes": TEXTS,
             "params": {**ANY_OBJECT, "description": "JSON Schema of the parameters."},

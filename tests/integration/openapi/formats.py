@@ -25,6 +25,7 @@ def register() -> None:
         "execution": ids,
         "event": st.from_regex(r"[A-Za-z0-9_]{1,40}-[0-9]{1,18}(\.[0-9]{1,6})?", fullmatch=True),
         "visible": st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=255),
+        "task": st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128),
         "ticket": st.from_regex(r"jat_[A-Za-z0-9_-]{46,152}", fullmatch=True),
     }
     for name, known in KNOWN.items():

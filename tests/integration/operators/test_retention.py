@@ -38,7 +38,8 @@ async def swept(world: Kit, days: float) -> None:
 
 async def test_content_goes_and_the_rows_stay(place: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 2)
-    told = [(await place.execute("note", params={"text": f"words {n}"}, reason="why")).json for n in range(5)]
+    more = {"reason": "why", "task": {"id": "t"}, "metadata": {"thread": "t-1"}}
+    told = [(await place.execute("note", params={"text": f"words {n}"}, **more)).json for n in range(5)]
     paused = (await place.execute("send_message", params=SEND, key="k")).json["id"]
     assert (await place.decide(await place.approval_link(paused), "deny", feedback="not now")).status == 200
     denied = await place.ended(paused)
@@ -53,6 +54,7 @@ async def test_content_goes_and_the_rows_stay(place: Kit, monkeypatch: pytest.Mo
     for each in (*told, denied):
         now = (await place.call("GET", f"/executions/{each['id']}")).json
         assert (now["params"], now["reason"], now["result"], now["error"]) == (None, None, None, None)
+        assert (now["task"], now["metadata"]) == (None, None)
         assert (now["status"], now["user"], now["digest"]) == (each["status"], "alice@example.com", each["digest"])
         assert now["removed"] == ["params", "result"]
     assert place.service is not None

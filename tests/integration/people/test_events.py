@@ -130,7 +130,7 @@ async def stream(told: Kit, path: str, **headers: str) -> list[dict[str, Any]]:
 
 
 async def test_a_stream_tells_what_happens_and_goes_on_where_it_was_left(told: Kit) -> None:
-    asked = await told.execute("note", params={"text": "streamed"})
+    asked = await told.execute("note", params={"text": "streamed"}, metadata={"thread": "t-1"})
     path = f"/executions/{asked.json['id']}/events"
     reading = asyncio.create_task(stream(told, path))
     found = await links(told, asked.json["id"])
@@ -138,6 +138,7 @@ async def test_a_stream_tells_what_happens_and_goes_on_where_it_was_left(told: K
     await told.decide(found["bo@example.com"])
     events = await asyncio.wait_for(reading, 10)
     assert [event["type"] for event in events] == ["approval.decided", "execution.finished"]
+    assert {event["data"]["metadata"]["thread"] for event in events} == {"t-1"}
     again = await stream(told, path, **{"Last-Event-ID": events[0]["id"]})
     assert [event["type"] for event in again] == ["execution.finished"]
     assert await stream(told, path, **{"Last-Event-ID": events[1]["id"]}) == []
@@ -153,3 +154,30 @@ async def test_a_call_that_needs_nobody_is_told_too(told: Kit) -> None:
     assert [(event["type"], event["data"]["status"]) for event in events] == [("execution.finished", "succeeded")]
     last = {"Last-Event-ID": events[0]["id"]}
     assert await stream(told, f"/executions/{asked.json['id']}/events", **last) == []
+
+
+async def test_events_carry_the_agents_own_metadata_and_nobody_else_keeps_it(told: Kit, receiver: Receiver) -> None:
+    words = {"thread": "secret-thread", "step": 7}
+    receiver.status = 500
+    hook = f"{receiver.url}/hooks/mine"
+    asked = await told.execute("note", params={"text": "first"}, callback_url=hook, metadata=words)
+    assert asked.status == 202
+    await receiver.types("/hooks/mine", 1)
+    assert told.service is not None
+    for row in await told.service.store.outbox_due(100):
+        assert "secret-thread" not in row.payload
+    receiver.status = 200
+    receiver.got.clear()
+    await told.call("POST", f"/executions/{asked.json['id']}/cancel")
+    await receiver.until("execution.finished", asked.json["id"])
+    for path in ("/hooks/mine", "/ops"):
+        await receiver.types(path, 1)
+    bodies = [json.loads(body) for _, _, body in receiver.got]
+    about = [body["data"] for body in bodies if body["data"].get("execution") == asked.json["id"]]
+    assert about
+    assert all(data["metadata"] == words for data in about)
+    plain = await told.execute("note", params={"text": "x"}, callback_url=hook)
+    await receiver.until("execution.finished", plain.json["id"])
+    data, *_ = [json.loads(body)["data"] for path, _, body in receiver.got
+               if path == "/hooks/mine" and plain.json["id"].encode() in body]  # fmt: skip
+    assert data["metadata"] == {}

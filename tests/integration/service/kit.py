@@ -284,6 +284,7 @@ path = "/messages"
 scopes = ["mail.read"]
 risk = "low"
 effect = "read"
+exposes = ["private", "untrusted"]
 
 [actions.send_message]
 title = "Send an e-mail"
@@ -294,6 +295,7 @@ scopes = ["mail.send"]
 risk = "high"
 effect = "create"
 retry = "never"
+exposes = ["external"]
 [actions.send_message.params]
 to = {{ type = "array", items = {{ type = "string", format = "email" }}, required = true }}
 subject = {{ type = "string", maxLength = 998, required = true }}
@@ -323,6 +325,7 @@ path = "/messages"
 scopes = ["mail.send"]
 risk = "high"
 effect = "create"
+exposes = ["external"]
 retry = "idempotent"
 params.subject = {{ type = "string", required = true }}
 

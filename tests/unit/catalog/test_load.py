@@ -94,7 +94,8 @@ HEADER = "{ in = 'header', type = 'string' }"
         (("risk", "run = 'agent'\nrisk"), "14: mailhub.send: scopes: means nothing"),
         (('method = "POST"\n', ""), "10: mailhub.send: missing key 'method'"),
         (('path = "/messages"\n', ""), "10: mailhub.send: missing key 'path'"),
-        (("risk", "exposes = []\nrisk"), "15: unknown key 'exposes' in [actions.send]"),
+        (("risk", "exposes = ['secret']\nrisk"), "15: actions.send.exposes"),
+        (("risk", "exposes = 'private'\nrisk"), "15: actions.send.exposes"),
         (("risk", "reads = ['letters']\nrisk"), "15: actions.send.reads"),
         (("risk", "claim_timeout = '1m'\nrisk"), "15: mailhub.send: claim_timeout: means something only with run"),
         (("risk", "timeout = '2'\nrisk"), "15: mailhub.send: timeout: expected a duration"),
@@ -425,6 +426,7 @@ def test_actions_are_told_with_their_schema(tmp_path: Path) -> None:
         "risk": "high",
         "effect": "create",
         "run": "engine",
+        "exposes": [],
         "scopes": ["mail.send"],
         "any_scopes": [],
         "params": {
@@ -434,6 +436,13 @@ def test_actions_are_told_with_their_schema(tmp_path: Path) -> None:
             "additionalProperties": False,
         },
     }
+
+
+def test_what_an_action_exposes_is_told_once_and_in_one_order(tmp_path: Path) -> None:
+    text = ACTION.replace("risk", 'exposes = ["external", "private", "external"]\nrisk')
+    operation = mailhub(tmp_path, action=text).actions["mailhub.send"]
+    assert operation.action.exposes == ("private", "external")
+    assert describe(operation)["exposes"] == ["private", "external"]
 
 
 @pytest.mark.parametrize(

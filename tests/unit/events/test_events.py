@@ -10,7 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from jit_auth.core.events import CALLBACK, KEPT, TYPES, Announcer, Event, payload, project
+from jit_auth.core.events import (
+    CALLBACK,
+    KEPT,
+    TYPES,
+    Announcer,
+    Event,
+    owes_metadata,
+    payload,
+    project,
+    with_metadata,
+)
 from jit_auth.model import (
     Ask,
     Audit,
@@ -123,12 +133,16 @@ def test_facts_read_back_from_the_record_give_the_same() -> None:
 
 def test_an_event_is_standard_webhooks_json() -> None:
     (event,) = project([{"do": "outcome", "state": "succeeded"}])
-    text = payload(event, NOW, environment="prod", execution="exe_1", action="mailhub.send_message", agent="mailbot")
+    text = payload(
+        event, NOW, environment="prod", execution="exe_1", action="mailhub.send_message", agent="mailbot",
+        metadata={"thread": "t-1"},
+    )  # fmt: skip
     assert json.loads(text) == {
         "type": "execution.finished",
         "timestamp": "2027-01-15T08:00:00.000Z",
         "data": {
             "environment": "prod",
+            "metadata": {"thread": "t-1"},
             "execution": "exe_1",
             "action": "mailhub.send_message",
             "agent": "mailbot",
@@ -231,7 +245,29 @@ def test_a_unit_without_its_execution_is_told_to_webhooks() -> None:
     (found,) = rows(announcer("ops"), Unit(None, (), audit))
     assert json.loads(found.payload)["data"] == {
         "environment": "prod", "execution": "exe_1", "agent": "mailbot", "status": "paused", "approval": "apr_1",
+        "metadata": None,
     }  # fmt: skip
+    assert owes_metadata(found.payload) == "exe_1"
+
+
+def test_metadata_is_in_no_row_of_the_outbox_and_is_filled_in_when_an_event_leaves() -> None:
+    held = row(callback_url=HOOK, metadata={"thread": "secret-thread", "metadata": None})
+    (found,) = rows(announcer(), outcome(held))
+    assert "secret-thread" not in found.payload
+    assert owes_metadata(found.payload) == held.id
+    whole = with_metadata(found.payload, {"thread": "secret-thread", "metadata": None})
+    assert json.loads(whole)["data"]["metadata"] == {"thread": "secret-thread", "metadata": None}
+    assert json.loads(whole) | {"data": 0} == json.loads(found.payload) | {"data": 0}
+    (plain,) = rows(announcer(), outcome(row(callback_url=HOOK)))
+    assert json.loads(plain.payload)["data"]["metadata"] == {}
+    assert owes_metadata(plain.payload) is None, "whoever gave none costs no read"
+
+
+def test_events_of_no_execution_have_no_metadata() -> None:
+    fact = {"do": "grant.created", "grant": "gra_1", "provider": "mailhub"}
+    (found,) = rows(announcer("ops"), Unit(None, (), Audit(actor="engine", what=(fact,))))
+    assert "metadata" not in json.loads(found.payload)["data"]
+    assert owes_metadata(found.payload) is None
 
 
 def test_one_unit_over_several_executions_tells_each_of_its_own() -> None:

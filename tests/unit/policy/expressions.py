@@ -22,11 +22,13 @@ VALUES = {
 """For each type some of its values."""
 
 _LEAVES = {
-    "bool": ("true", "false", "params.b", "has(params.gone_s)", "has(params.s)", "user.verified", "history.first_seen"),
-    "int": ("0", "1", "7", "params.n", "params.m", "agent.depth", "history.same_action_1h", "history.denied_24h"),
+    "bool": ("true", "false", "params.b", "has(params.gone_s)", "has(params.s)", "user.verified", "history.first_seen",
+             "task.private"),
+    "int": ("0", "1", "7", "params.n", "params.m", "agent.depth", "history.same_action_1h", "history.denied_24h",
+            "task.count"),
     "double": ("0.5", "2.5", "-1.0", "params.d"),
     "string": ("''", "'a'", "'hello'", "params.s", "params.t", "params.card.number", "user.id"),
-    "strings": ("[]", "['a', 'b']", "params.strings", "agent.chain"),
+    "strings": ("[]", "['a', 'b']", "params.strings", "agent.chain", "action.exposes"),
     "ints": ("[]", "[1, 2, 7]", "params.ints"),
 }  # fmt: skip
 

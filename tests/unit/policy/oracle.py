@@ -12,7 +12,7 @@ from cel_expr_python import cel
 
 
 def main() -> None:
-    names = ("params", "user", "agent", "history")
+    names = ("params", "user", "agent", "history", "task", "action")
     env = cel.NewEnv(variables={name: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for name in names})
     for line in sys.stdin:
         asked = json.loads(line)

@@ -123,7 +123,7 @@ def test_parts_of_a_record() -> None:
         (case(set="history = { first_seen = 0 }"), "history.first_seen: neither true nor false"),
         ("[test_base]\nhistory = 3\n", "unknown fact 'history' (there are: params.NAME, account"),
         ("[test_base]\nlabels = []\n", "labels: they follow from the [[label]]s"),
-        ("[test_base]\ntask = { private = true }\n", "unknown fact 'task'"),
+        ("[test_base]\ntask = { privat = true }\n", "unknown fact 'task.privat' (did you mean 'task.private'?)"),
         ("[test_base]\nusr = { id = 'x' }\n", "unknown fact 'usr'"),
         ("[test_base]\nuser = { ids = 'x' }\n", "unknown fact 'user.ids' (did you mean 'user.id'?)"),
         ("[test_base]\nparams.amout = 1\n", "no action has a parameter 'amout' (did you mean 'amount'?)"),

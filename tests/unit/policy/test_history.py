@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jit_auth.core.ids import new_id
+from jit_auth.engine.bundle import Kinds
 from jit_auth.engine.past import admitted_with, past_of
 from jit_auth.model import Decision, Execution, History, Past
 from jit_auth.policy.cases import run
@@ -13,7 +14,7 @@ from jit_auth.policy.facts import FACTS, history_of
 
 from .world import ACTIONS, NOW, call, outcome, policy, rule
 
-NAMES = History.__struct_fields__
+NAMES = tuple(name for name in History.__struct_fields__ if not name.startswith("task_"))
 BUSY = History(same_action_1h=21, same_action_24h=22, denied_24h=3, agent_action_1h=40, agent_writes_1h=50,
                first_seen=True)  # fmt: skip
 
@@ -108,8 +109,8 @@ def execution(**fields: object) -> Execution:
 
 
 def test_which_attempts_count() -> None:
-    def writes() -> tuple[str, ...]:
-        return ("pay.wipe",)
+    def writes() -> Kinds:
+        return Kinds(("pay.wipe",), {"pay.wipe": ("external",)})
 
     assert past_of(execution(), (), writes) is None
     row = execution(history={"same_action_1h": 3})

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .expressions import trees
-from .world import HISTORY, VALUES, examples, outcome
+from .world import EVERYTHING, HISTORY, VALUES, examples, outcome
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("cel_expr_python") is None, reason="cel-expr-python is not installed"
@@ -101,6 +101,8 @@ def test_conditions_mean_what_cel_says(oracle: Oracle, tree: Any, params: dict[s
         "user": {"id": "alice@example.com", "groups": [], "verified": True},
         "agent": {"id": "bot", "depth": 0, "chain": ["bot"]},
         "history": msgspec.structs.asdict(HISTORY),
+        "task": {"private": HISTORY.task_private, "count": HISTORY.task_count},
+        "action": {"exposes": list(EVERYTHING.exposes)},
     }
     wanted = oracle(when, facts)
     if str(wanted).startswith("refused") and "[]" in when:

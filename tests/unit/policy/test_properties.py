@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jit_auth.model import Decision
+from jit_auth.model import Decision, History
 
 from .expressions import GONE, TYPES, VALUES, Tree, trees
 from .world import VALUES as PARAMS
@@ -58,6 +58,31 @@ def test_an_error_in_place_of_any_part_is_never_weaker_than_a_value(
         if broken.effect == found.effect != "allow":
             assert set(broken.rules) >= set(found.rules)
             assert {want.of for want in broken.wants} >= {want.of for want in found.wants}
+
+
+_READ = ("task.private", "task.untrusted", "task.external", "task.count > 2", "'external' in action.exposes")
+
+
+@given(st.lists(st.tuples(st.sampled_from(EFFECTS), st.sampled_from(["when", "unless"]), st.sampled_from(_READ),
+                          st.sampled_from(_READ), st.sampled_from(["{}", "!({})", "{} && {}", "{} || {}"])),
+                min_size=1, max_size=4), st.sampled_from(["allow", "deny"]))  # fmt: skip
+@examples(150)
+def test_a_call_that_names_no_task_gets_away_with_no_more_than_one_that_does(
+    rules: list[tuple[str, str, str, str, str]], no_match: str
+) -> None:
+    """Whatever an honest task may have touched: leaving the task out never loosens, nor does counting nothing."""
+    texts = [
+        rule(f"r{number}", effect, **{key: form.format(one, two)})
+        for number, (effect, key, one, two, form) in enumerate(rules)
+    ]
+    found = [
+        decide(texts, no_match, history=History(task_private=p, task_untrusted=u, task_external=e, task_count=count))
+        for p in (False, True) for u in (False, True) for e in (False, True) for count in (0, 3)
+    ]  # fmt: skip
+    for broken in (decide(texts, no_match, task=False), decide(texts, no_match, history=None)):
+        for one in found:
+            asked = broken.effect == "require_approval" and not one.rules
+            assert STRICT[broken.effect] >= STRICT[one.effect] or asked, (one, broken)
 
 
 @given(st.lists(st.tuples(st.sampled_from(EFFECTS), trees(depth=3)), min_size=1, max_size=5), st.randoms(),

@@ -40,8 +40,11 @@ MISTAKES = [
     ("history.denied_24h == 10000", "23: history.denied_24h is counted up to 10000 and no further"),
     # names of later releases
     ("'elevated' in labels", "1: no label adds 'elevated' (there are: opaque)"),
-    ("task.private", "1: unknown name 'task'"),
-    ("'external' in action.exposes", "22: no field 'exposes' (there are: connector, effect, name, risk)"),
+    ("task.privat", "6: no field 'privat' (did you mean 'private'?)"),
+    ("task", "1: 'task' is no value: name one of its fields (task.private, task.untrusted, task.external, task.count)"),
+    ("task.count >= 10000", "15: task.count is counted up to 10000 and no further: compare it with less"),
+    ("'extern' in action.exposes", "1: action.exposes never holds 'extern' (did you mean 'external'?)"),
+    ("1 in action.exposes", "3: an int is never in a list of string"),
     # types
     ("params.n", "1: a condition is true or false: this is an int, not a bool"),
     ("'x'", "1: a condition is true or false: this is a string, not a bool"),

@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import HealthCheck, settings
 
 from jit_auth.errors import Faults
-from jit_auth.model import Action, Decision, Effect, History, Param, Risk
+from jit_auth.model import Action, Decision, Effect, Exposes, History, Param, Risk
 from jit_auth.policy.facts import Call
 from jit_auth.policy.rules import Policy, load
 
@@ -20,7 +20,8 @@ def examples(number: int) -> settings:
     return settings(max_examples=number, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-HISTORY = History(same_action_1h=2, same_action_24h=7, denied_24h=1, agent_action_1h=3, agent_writes_1h=4)
+HISTORY = History(same_action_1h=2, same_action_24h=7, denied_24h=1, agent_action_1h=3, agent_writes_1h=4,
+                  task_private=True, task_count=5)  # fmt: skip
 NOW = 1_767_610_800_000  # 2026-01-05T11:00:00Z, a Monday
 
 
@@ -33,10 +34,12 @@ def param(name: str, required: bool = True, /, **schema: Any) -> Param:
     return Param(name=name, schema=schema, required=required)
 
 
-def action(name: str, *params: Param, risk: Risk = "low", effect: Effect = "read") -> Action:
+def action(
+    name: str, *params: Param, risk: Risk = "low", effect: Effect = "read", exposes: tuple[Exposes, ...] = ()
+) -> Action:
     return Action(
         name=name, connector=name.partition(".")[0], provider="p", title=name, summary=name, show=(), method="GET",
-        path="/", risk=risk, effect=effect, retry="safe", params=params,
+        path="/", risk=risk, effect=effect, retry="safe", params=params, exposes=exposes,
     )  # fmt: skip
 
 
@@ -73,6 +76,7 @@ EVERYTHING = action(
     param("gone_r", False, type="object", properties={"x": {"type": "string"}}),
     param("gone_any", False),
     param("nullable", type=["string", "null"]),
+    exposes=("private", "external"),
 )  # fmt: skip
 
 VALUES: dict[str, Any] = {
@@ -94,7 +98,8 @@ ACTIONS = {
         action("pay.list", param("limit", False, type="integer", default=10)),
         action("pay.report", param("year", type="integer"), risk="high"),
         action("pay.wipe", risk="critical", effect="delete"),
-        action("mail.read", risk="medium"),
+        action("mail.read", risk="medium", exposes=("private", "untrusted")),
+        action("mail.send", risk="medium", effect="create", exposes=("external",)),
     )
 }  # fmt: skip
 
@@ -104,7 +109,7 @@ def call(name: str = "demo.everything", params: dict[str, Any] | None = None, **
     plain = Call(
         action=chosen, params=params if params is not None else (VALUES if chosen is EVERYTHING else {}),
         user="alice@example.com", groups=frozenset(), verified=True, agent="bot", chain=("bot",), account=None, now=NOW,
-        history=HISTORY,
+        history=HISTORY, task=True,
     )  # fmt: skip
     return msgspec.structs.replace(plain, **facts)
 

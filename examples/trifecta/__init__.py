@@ -1,0 +1,1 @@
+"""A prompt-injected agent, stopped by what its task has touched."""
