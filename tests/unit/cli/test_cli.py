@@ -88,7 +88,7 @@ def test_two_inits_share_nothing(capsys: Captured) -> None:
 
 def test_the_policies_of_init_pass_their_tests(made: Path, capsys: Captured) -> None:
     assert main(["policy", "test", "-c", str(made / "config.toml")]) == 0
-    assert "2 passed" in capsys.readouterr().out
+    assert "3 passed" in capsys.readouterr().out
 
 
 def test_the_result_of_init_serves(made: Path) -> None:
