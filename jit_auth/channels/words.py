@@ -28,8 +28,8 @@ OUTCOME: Mapping[State, str] = {
     "unknown": "Sent, but the answer was lost: nobody knows yet whether it happened.",
 }
 
-BY_AGENT = "Nowhere from here: it is a function of the agent's own, which runs it once it may."
-"""Where the call of such an action goes."""
+BY_AGENT = "The agent itself: it is a function of the agent's own. Nothing is sent from here."
+"""Who runs such an action."""
 _OF_AGENT: Mapping[State, str] = {
     "executing": "The agent has begun to run it, and has not said yet what came of it.",
     "succeeded": "Done, says the agent.",

@@ -161,7 +161,8 @@ def _facts(card: Card) -> list[str]:
     return [
         *_row("Action", f"{card.title} ({card.action})" if card.action else ""),
         *_row("For", card.user),
-        *_row("To", card.runs or " ".join(filter(None, (card.method, card.host)))),
+        *_row("To", " ".join(filter(None, (card.method, card.host)))),
+        *_row("Run by", card.runs),
         *_row("Account", card.account),
         *_row("Agent", card.chain[0] if card.chain else ""),
         *_row("Through", through),

@@ -17,7 +17,7 @@ from tests.integration.functions.conftest import (
     now,
     released,
 )
-from tests.integration.operators.conftest import ADMINS, admin, facts
+from tests.integration.operators.conftest import ADMINS, TOKENS, admin, facts
 from tests.integration.service.kit import POLICIES, Kit, kit
 
 
@@ -143,8 +143,6 @@ async def test_the_stored_word_of_a_person_is_final(world: Kit) -> None:
     world.clock.offset += 10 * MINUTE
     assert (await now(world, told))["status"] == "unknown"
     body = {"outcome": "succeeded", "note": "I looked"}
-    from tests.integration.operators.conftest import TOKENS
-
     resolved = await world.call("POST", f"/executions/{told['id']}/resolve", body, token=TOKENS["operator"])
     assert resolved.status == 200
     assert (await complete(world, told, secret)).json["code"] == "already_finished"

@@ -205,7 +205,7 @@ FUNCTION = replace(ACTION, run="agent", method="", path="", name="ops.restart", 
 def test_a_function_of_the_agents_own_goes_nowhere_from_here() -> None:
     card = build(page(action=FUNCTION, request=None, connects=False, places=()))
     assert (card.method, card.host, card.account) == ("", "", "")
-    assert card.runs == "Nowhere from here: it is a function of the agent's own, which runs it once it may."
+    assert card.runs == "The agent itself: it is a function of the agent's own. Nothing is sent from here."
 
 
 @pytest.mark.parametrize(
