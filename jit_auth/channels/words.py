@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from jit_auth.core.text import visible
-from jit_auth.model import Ask, Effect, Escalate, Execution, Millis, State, Want
+from jit_auth.model import Ask, AskState, Effect, Escalate, Execution, Millis, State, Want
 
 CONSEQUENCE: Mapping[Effect, str] = {
     "read": "Reads only: nothing changes at {provider}.",
@@ -26,9 +26,19 @@ OUTCOME: Mapping[State, str] = {
     "unknown": "Sent, but the answer was lost: nobody knows yet whether it happened.",
 }
 
+CONNECTION: Mapping[AskState, str] = {
+    "open": "Nothing is connected yet.",
+    "met": "Connected. Nothing is done with it before the agent asks for something.",
+    "denied": "Not allowed. Nothing was connected.",
+    "expired": "This was not answered in time. Nothing was connected.",
+    "superseded": "This was asked again in another form.",
+    "closed": "This is over. Nothing was connected.",
+}
+
 SILENCE = {
     "decide": "If nobody decides by then, nothing is sent and the call expires; that does not count as a denial.",
     "consent": "If you do not answer by then, nothing is connected and the call expires.",
+    "connection": "If you do not answer by then, nothing is connected.",
     "resolve": "Until somebody says what became of it, the call stays as it is. Nothing is sent again.",
     "notice": "Nothing is asked of you.",
     "gather": "What nobody decides runs out by itself, and is not sent.",
@@ -51,6 +61,11 @@ def outcome(execution: Execution, provider_name: str) -> str:
     status = str(execution.result.status) if execution.result else "without a status"
     provider = visible(provider_name, one_line=True)
     return OUTCOME[execution.state].format(provider=provider, status=status, trouble=trouble).strip()
+
+
+def connection(ask: Ask) -> str:
+    """What became of a consent that was asked for before any call."""
+    return CONNECTION[ask.state]
 
 
 def moment(at: Millis) -> str:

@@ -5,6 +5,7 @@ from jit_auth.model.connector import Action, Body, Connector, Effect, In, Inject
 from jit_auth.model.execution import (
     OPEN,
     Ask,
+    AskState,
     Card,
     CardRole,
     Crowd,
@@ -58,6 +59,7 @@ __all__ = [
     "Action",
     "Applied",
     "Ask",
+    "AskState",
     "At",
     "Audit",
     "Backlog",
