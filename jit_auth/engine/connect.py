@@ -118,9 +118,7 @@ class Connects:
             raise FlowRefused("You have left meanwhile; nothing was connected.", code="revoked")
         if sought.execution is None and void(sought, self.current.bundle, (await store.stops())[2]):
             await self._give_back(ask, landed, "token.too_late")
-            raise FlowRefused(
-                "The agent may not ask for this any more; nothing was connected.", code="revoked"
-            )
+            raise FlowRefused("The agent may not ask for this any more; nothing was connected.", code="revoked")
         for _ in range(MOST_AT_ONCE):
             ask, now = sought.ask, store.now()
             grants, _ = await store.grants(user, provider.id)
