@@ -98,6 +98,17 @@ class Circles:
             .order_by(ask.c.id.desc())
             .limit(bindparam("most"))
         )
+        self._connecting_to = compiler.text(
+            select(*columns[Ask])
+            .where(
+                ask.c.person == bindparam("person"),
+                ask.c.state == literal_column("'open'"),
+                ask.c.execution == literal_column("''"),
+                ask.c.expires > bindparam("now"),
+            )
+            .order_by(ask.c.id.desc())
+            .limit(bindparam("most"))
+        )
         is_open = and_(ask.c.state == literal_column("'open'"), ask.c.expires > bindparam("now"))
         still = select(literal_column("1")).where(before, is_open).limit(bindparam("most")).subquery()
         self._connecting_now = compiler.text(select(func.count()).select_from(still))
@@ -164,6 +175,15 @@ class Circles:
             return ()
         args = self._connecting.args(agent=agent, person=known.pid, most=MOST_CONNECTING)
         (rows,) = await self._reader.fetch((self._connecting, args))
+        return await self._codec.records(Ask, rows)
+
+    async def connecting_to(self, person: str, limit: int) -> tuple[Ask, ...]:
+        """Those of all agents that this person may still answer, newest first."""
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        args = self._connecting_to.args(person=known.pid, now=self._now(), most=limit)
+        (rows,) = await self._reader.fetch((self._connecting_to, args))
         return await self._codec.records(Ask, rows)
 
     async def connecting_now(self, agent: str, most: int) -> int:

@@ -214,3 +214,33 @@ async def test_a_call_that_goes_straight_through_is_in_no_list_of_events(world: 
     assert known is not None
     await written(store, Change(known, {"state": "succeeded", "intent": False}))
     assert await store.audit.after(row.id, None) == ()
+
+
+async def test_consents_without_a_call_are_found_by_agent_and_person_and_swept_a_week_after(world: World) -> None:
+    store = await world.open()
+    now = store.now()
+    before: Any = {
+        "execution": "", "actions": ("mailhub.note",), "epoch": 7, "another": True, "return_url": "http://b/",
+        "account_id": "1234", "answered": now, "expires": now + HOUR,
+    }  # fmt: skip
+    call = execution(store, user=ALICE)
+    mine = [consent_ask(store, call, **before) for _ in range(2)]
+    others = [
+        consent_ask(store, call), consent_ask(store, call, **before, agent="other"),
+        consent_ask(store, call, **before, user=BO),
+    ]  # fmt: skip
+    closed = consent_ask(store, call, **before, state="met")
+    await written(store, *(Insert(ask) for ask in (*mine, *others, closed)))
+    assert set(await store.circles.connecting(AGENT, ALICE)) == {*mine, closed}
+    assert await store.circles.connecting(AGENT, "nobody@example.com") == ()
+    assert set(await store.circles.connecting_to(ALICE, 10)) == {*mine, others[1]}
+    assert await store.circles.connecting_now(AGENT, 10) == 3
+    assert await store.circles.connecting_now(AGENT, 2) == 2
+    world.clock.offset += HOUR
+    assert await store.circles.connecting_now(AGENT, 10) == 0
+    await store.sweep()
+    assert len(await store.circles.connecting(AGENT, ALICE)) == 3
+    world.clock.offset += 7 * 24 * HOUR
+    await store.sweep()
+    assert await store.circles.connecting(AGENT, ALICE) == ()
+    assert await store.ask(others[0].id) is not None, "a call's question stays with it"

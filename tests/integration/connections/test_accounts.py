@@ -132,7 +132,7 @@ async def test_ended_once_however_many_end_it(world: Kit) -> None:
 async def test_a_provider_that_is_away_is_asked_later(world: Kit) -> None:
     await play((await ask(world, READ)).json["url"])
     (item,) = await listed(world)
-    world.provider.faults["/as/revoke"] = [503] * 3
+    world.provider.faults = [(503, "text/plain", "away")] * 4
     answer = await end(world, item["id"])
     assert answer.json["status"] == "revoked"
     assert answer.json["at_provider"] == "pending"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from jit_auth.core.links import ticket
 from jit_auth.core.times import rfc3339
-from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Voted
+from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Voted, Wanted
 from jit_auth.errors import Conflict, FlowRefused, Gone, NotFound, Problem, Unprocessable
 from jit_auth.model import Action, Ask, Card, Decision, Execution, Param, Place, Request, Trouble, Vote, Want
 from jit_auth.web import approve, connect
@@ -295,8 +295,7 @@ class Standin:
             environment="dev",
             ask=self.consent,
             execution=self.execution,
-            action=self.action,
-            connector_name="MailHub",
+            wants=(Wanted(self.action, "MailHub"),),
             provider_id="mailhub",
             provider_name="MailHub",
             provider_host="auth.mailhub.example" if self.trip else "",
