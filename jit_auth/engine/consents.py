@@ -81,7 +81,7 @@ class Consents:
         granted = frozenset(grant.scopes) if grant is not None and grant.state == "live" else frozenset()
         consent = holding.consent(grant, ask.agent, shared=self.current.bundle.shared_consent)
         had = expand(consent.scopes, provider.implies) if consent is not None else frozenset()
-        needed = sought.lacking(frozenset())
+        needed, trip = sought.lacking(frozenset()), _trip(ask, grant)
         new = tuple(
             dict.fromkeys((*ask.scopes, *(scope for scope in needed if scope not in had or scope not in granted)))
         )
@@ -92,15 +92,13 @@ class Consents:
             wants=tuple(Wanted(each.action, each.connector.name) for each in sought.operations),
             provider_id=provider.id,
             provider_name=sought.provider_name,
-            provider_host=(urlsplit(provider.authorize_url or provider.issuer or "").hostname or "")
-            if ask.scopes
-            else "",
+            provider_host=(urlsplit(provider.authorize_url or provider.issuer or "").hostname or "") if trip else "",
             scope_titles=provider.scope_titles,
             new=new,
             held=tuple(sorted(granted - set(new))),
             account=ask.account,
             manage_url=provider.manage_url,
-            trip=_trip(ask, grant),
+            trip=trip,
             now=self.store.now(),
         )
 

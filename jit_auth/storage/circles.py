@@ -95,7 +95,7 @@ class Circles:
         self._connecting = compiler.text(
             select(*columns[Ask])
             .where(before, ask.c.person == bindparam("person"))
-            .order_by(ask.c.id.desc())
+            .order_by(ask.c.id.concat(literal_column("''")).desc())
             .limit(bindparam("most"))
         )
         self._connecting_to = compiler.text(
@@ -106,7 +106,7 @@ class Circles:
                 ask.c.execution == literal_column("''"),
                 ask.c.expires > bindparam("now"),
             )
-            .order_by(ask.c.id.desc())
+            .order_by(ask.c.id.concat(literal_column("''")).desc())
             .limit(bindparam("most"))
         )
         is_open = and_(ask.c.state == literal_column("'open'"), ask.c.expires > bindparam("now"))

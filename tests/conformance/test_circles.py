@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from jit_auth.model import Applied, Change, Insert, Outbox, Pass, Stale, Tally, Unit
@@ -244,3 +245,14 @@ async def test_consents_without_a_call_are_found_by_agent_and_person_and_swept_a
     await store.sweep()
     assert await store.circles.connecting(AGENT, ALICE) == ()
     assert await store.ask(others[0].id) is not None, "a call's question stays with it"
+
+
+async def test_reads_of_consents_without_a_call_are_served_by_an_index(sqlite_world: World) -> None:
+    store = await sqlite_world.open()
+    values = {"agent": "a", "person": "p", "now": 0, "most": 1}
+    with sqlite3.connect(sqlite_world.path) as database:
+        for name in ("_connecting", "_connecting_to", "_connecting_now"):
+            text = getattr(store.circles, name)
+            plan = database.execute("EXPLAIN QUERY PLAN " + text.sql, text.args(**values)).fetchall()
+            said = str([row[3] for row in plan])
+            assert "SEARCH ask USING INDEX" in said, (name, said)
