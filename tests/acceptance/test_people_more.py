@@ -200,7 +200,6 @@ def test_what_later_stages_bring_is_refused(busy: Office, word: str, person: str
     assert busy.service.agent.get("/executions?task=x").code == "unknown_field"
     for path in (
         "/events",
-        "/connections",
         "/mcp",
         "/me",
         "/signin",
