@@ -91,7 +91,7 @@ class Connections:
             )
         by_provider: dict[str, list[Operation]] = {}
         for each in operations:
-            if KINDS[each.provider.kind].connects:
+            if KINDS[each.provider.kind].connects and (each.action.scopes or each.action.any_scopes):
                 by_provider.setdefault(each.provider.id, []).append(each)
         now, known = self.store.now(), await self.store.circles.connecting(agent.name, user)
         _, _, stops = await self.store.stops()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ async def test_of_equal_requests_at_once_one_asks(both: Kit) -> None:
     assert len(await facts(both, "connection.asked")) == 1
 
 
-async def test_it_survives_a_restart(tmp_path: Any) -> None:
+async def test_it_survives_a_restart(tmp_path: Path) -> None:
     async with kit(tmp_path) as found:
         let(found, "mailbot")
         async with found.running():
@@ -258,3 +259,34 @@ async def test_a_send_is_ready_too_though_it_needs_an_approval(world: Kit) -> No
     await play((await ask(world, SEND)).json["url"])
     call = await world.execute("send_message", params={"to": ["x@y.example"], "subject": "hi"})
     assert [item["kind"] for item in call.json["waiting_for"]] == ["approval"]
+
+
+BILLING = """
+id = "billing"
+name = "Billing"
+base_url = "http://127.0.0.1:9"
+[provider]
+kind = "api_key"
+hosts = ["127.0.0.1"]
+[actions.list]
+title = "List bills"
+method = "GET"
+path = "/bills"
+risk = "low"
+effect = "read"
+"""
+
+
+async def test_what_needs_no_consent_needs_no_connection(tmp_path: Path) -> None:
+    secret = '[providers.billing]\nsecret = "a-key-for-all"\n'
+    async with kit(tmp_path, config=secret) as found:
+        folder = tmp_path / "connectors" / "billing"
+        folder.mkdir()
+        (folder / "connector.toml").write_text(BILLING)
+        path = tmp_path / "config.toml"
+        path.write_text(path.read_text().replace('["mailhub.*"]', '["mailhub.*", "billing.*"]'))
+        async with let(found, "mailbot").running():
+            answer = await ask(found, "billing.list")
+            assert (answer.status, answer.json["status"]) == (201, "connected")
+            (item,) = (await ask(found, "billing.list", READ)).json["waiting_for"]
+            assert item["provider"] == "mailhub"
