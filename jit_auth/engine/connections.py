@@ -22,13 +22,14 @@ from jit_auth.core.urls import within
 from jit_auth.credentials import KINDS
 from jit_auth.engine.accounts import permit, refuse_stopped
 from jit_auth.engine.advance import MOST_STALE
+from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
-from jit_auth.engine.sought import Sought, subjects, void
+from jit_auth.engine.sought import sought_of, subjects, void
 from jit_auth.engine.submit import Call, Submit
 from jit_auth.errors import Forbidden, TooMany, Unavailable, Unprocessable
-from jit_auth.model import Ask, At, Audit, Change, Grant, Insert, Millis, Op, Stale, Tally, Unit
+from jit_auth.model import Ask, At, Audit, Change, Grant, Insert, Millis, Op, Stale, Stop, Tally, Unit
 from jit_auth.storage.store import Store
 
 OPEN: Millis = 86_400_000
@@ -93,8 +94,12 @@ class Connections:
         for each in operations:
             if KINDS[each.provider.kind].connects and (each.action.scopes or each.action.any_scopes):
                 by_provider.setdefault(each.provider.id, []).append(each)
+        key = canonical(["connections", agent.name, user]).decode()
+        # The tally first: whoever asks between this and what is read now makes it stale, and is found next time.
+        tally = (await self.store.circles.crowd(agent.name, key, 0)).tally
         now, known = self.store.now(), await self.store.circles.connecting(agent.name, user)
         _, _, stops = await self.store.stops()
+        live = [one for one in known if now < belief.until(one.expires, one.created) and _live(one, bundle, stops)]
         found: list[Ask] = []
         new: list[Ask] = []
         for of in by_provider.values():
@@ -102,19 +107,25 @@ class Connections:
             if lack is None:
                 continue
             made = self._made(wish, of, lack, grant, now, belief.epoch)
-            same = next((one for one in known if _same(one, made) and now < belief.until(one.expires, one.created)
-                         and not void(Sought(ask=one, operations=tuple(of)), bundle, stops)), None)  # fmt: skip
+            same = next((one for one in live if _matter(one) == _matter(made)), None)
             found.append(same or made)
             if same is None:
                 new.append(made)
-        if new and not await self._written(wish, new, known, At(belief.epoch, bundle.hash, subjects(
-            agent.name, user, operations)), now):  # fmt: skip
-            return None
-        return tuple(found)
+        if not new:
+            return tuple(found)
+        await self._refuse_worn(agent.name, new, known, now)
+        ops: list[Op] = [_counted(tally, key, now)]
+        told = {one.provider for one in live}
+        for ask in new:
+            ops.append(Insert(ask))
+            if ask.provider not in told:
+                ops += self.copies.consent(bundle, ask, now)
+        audit = Audit(actor=f"agent:{agent.name}", what=tuple(map(_fact, new)), user=user, agent=agent.name)
+        at = At(belief.epoch, bundle.hash, subjects(agent.name, user, operations))
+        return None if isinstance(await self.store.apply(Unit(at, tuple(ops), audit)), Stale) else tuple(found)
 
-    async def _written(self, wish: Wish, new: Sequence[Ask], known: Sequence[Ask], at: At, now: Millis) -> bool:
-        """Ask them, in one unit, where that is not too much."""
-        agent, user = wish.agent.name, wish.user
+    async def _refuse_worn(self, agent: str, new: Sequence[Ask], known: Sequence[Ask], now: Millis) -> None:
+        """Raises Forbidden where the user has just said no, TooMany where the agent waits for too many answers."""
         providers = {ask.provider for ask in new}
         refused = [one.answered for one in known if one.provider in providers and one.answered is not None]
         if refused and now < max(refused) + self.cooldown:
@@ -130,33 +141,6 @@ class Connections:
                 hint="Wait until some are answered or have run out.",
                 headers={"Retry-After": "60"},
             )
-        ops: list[Op] = [await self._counted(agent, user, now)]
-        told = {one.provider for one in known if one.state == "open" and now < one.expires}
-        for ask in new:
-            ops.append(Insert(ask))
-            if ask.provider not in told:
-                ops += self.copies.consent(self.current.bundle, ask, now)
-        what = tuple(_fact(ask) for ask in new)
-        audit = Audit(actor=f"agent:{agent}", what=what, user=user, agent=agent)
-        return not isinstance(await self.store.apply(Unit(at, tuple(ops), audit)), Stale)
-
-    async def _counted(self, agent: str, user: str, now: Millis) -> Op:
-        """One more in this hour. Its row also lets one question through at a time: of two equal ones at once the second
-        finds the first. Raises TooMany."""
-        key = canonical(["connections", agent, user]).decode()
-        tally = (await self.store.circles.crowd(agent, key, 0)).tally
-        if tally is None:
-            return Insert(Tally(key=key, times=1, until=now + HOUR))
-        if now >= tally.until:
-            return Change(tally, {"times": 1, "until": now + HOUR})
-        if tally.times >= PER_HOUR:
-            raise TooMany(
-                f"This agent has asked this user for {PER_HOUR} connections within an hour.",
-                code="too_many_connections",
-                hint="Name all actions that are needed in one request. The links that are open still work.",
-                headers={"Retry-After": str(max(1, (tally.until - now) // 1000))},
-            )
-        return Change(tally, {"times": tally.times + 1})
 
     async def _lack(self, wish: Wish, of: Sequence[Operation], now: Millis) -> tuple[Lack | None, Grant | None]:
         """What is missing at one provider, and of which account."""
@@ -196,9 +180,26 @@ class Connections:
         return self.submit.permitted(Call(agent=wish.agent, action=name, user=wish.user, params={}))
 
 
-def _same(one: Ask, other: Ask) -> bool:
-    """Whether an open question asks for the same, and leads back to the same place."""
-    return one.state == "open" and _matter(one) == _matter(other)
+def _live(ask: Ask, bundle: Bundle, stops: Sequence[Stop]) -> bool:
+    """Whether it can still be answered."""
+    sought = sought_of(bundle, ask, None) if ask.state == "open" else None
+    return sought is not None and not void(sought, bundle, stops)
+
+
+def _counted(tally: Tally | None, key: str, now: Millis) -> Op:
+    """One more in this hour. Of two at once one is written, and the other looks again. Raises TooMany."""
+    if tally is None:
+        return Insert(Tally(key=key, times=1, until=now + HOUR))
+    if now >= tally.until:
+        return Change(tally, {"times": 1, "until": now + HOUR})
+    if tally.times >= PER_HOUR:
+        raise TooMany(
+            f"This agent has asked this user for {PER_HOUR} connections within an hour.",
+            code="too_many_connections",
+            hint="Name all actions that are needed in one request. The links that are open still work.",
+            headers={"Retry-After": str(max(1, (tally.until - now) // 1000))},
+        )
+    return Change(tally, {"times": tally.times + 1})
 
 
 def _matter(ask: Ask) -> tuple[object, ...]:

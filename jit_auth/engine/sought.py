@@ -85,16 +85,24 @@ def own_stops(agent: str, user: str, *more: str) -> Subjects:
     return tuple(("own", f"{name}/{user}") for name in (agent, *more))
 
 
+def sought_of(bundle: Bundle, ask: Ask, execution: Execution | None) -> Sought | None:
+    """What this ask is for; None where an action is no more, or belongs to another provider now."""
+    names = ask.actions if execution is None else (execution.action,)
+    operations = [operation for name in names if (operation := bundle.operation(name)) is not None]
+    moved = execution is None and any(each.provider.id != ask.provider for each in operations)
+    if not operations or len(operations) < len(names) or moved:
+        return None
+    return Sought(ask=ask, operations=tuple(operations), execution=execution)
+
+
 async def seek(store: Store, bundle: Bundle, ask_id: str) -> Sought:
     """What this ask is for. Raises NotFound where the call or an action is no more."""
     ask = await store.ask(ask_id)
     execution = await store.execution(ask.execution) if ask is not None and ask.execution else None
-    names = () if ask is None else ask.actions if execution is None else (execution.action,)
-    operations = [operation for name in names if (operation := bundle.operation(name)) is not None]
-    moved = execution is None and any(each.provider.id != ask.provider for each in operations) if ask else False
-    if ask is None or not operations or len(operations) < len(names) or moved:
+    found = sought_of(bundle, ask, execution) if ask is not None else None
+    if found is None:
         raise NotFound("There is no such request any more.")
-    return Sought(ask=ask, operations=tuple(operations), execution=execution)
+    return found
 
 
 def void(sought: Sought, bundle: Bundle, stops: Iterable[Stop]) -> bool:

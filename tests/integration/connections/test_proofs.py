@@ -16,7 +16,7 @@ from tests.fakes.browser import Browser
 from tests.fakes.issuer import HostileIssuer
 from tests.fakes.smtp import MailServer, mail_server
 from tests.integration.connections.conftest import ALICE, NOTE, READ, ask, facts, let, listed, play
-from tests.integration.service.kit import Kit, kit
+from tests.integration.service.kit import ADMIN, Kit, kit
 from tests.integration.signin.test_me import issuers
 
 MALLORY = "mallory@example.com"
@@ -66,6 +66,16 @@ async def test_the_user_is_mailed_once(mailing: Kit, server: MailServer) -> None
     assert len(server.inbox(ALICE)) == 1, "one of this agent and provider is open already"
     shown = [fact for fact in await facts(mailing, "card") if fact["did"] == "shown"]
     assert len(shown) == 1
+
+
+async def test_a_link_that_was_ended_keeps_no_mail_back(mailing: Kit, server: MailServer) -> None:
+    first = (await ask(mailing, READ)).json["url"]
+    await mails(server, 1)
+    for step in ("suspend", "restore"):
+        assert (await mailing.call("POST", f"/admin/agents/mailbot/{step}", {}, token=ADMIN)).status == 200
+    second = (await ask(mailing, READ)).json["url"]
+    texts = await mails(server, 2)
+    assert (first in texts[0], second in texts[1]) == (True, True)
 
 
 async def test_a_mailed_code_shows_whose_browser_it_is(mailing: Kit, server: MailServer) -> None:
