@@ -18,6 +18,7 @@ from jit_auth.config.settings import Settings
 from jit_auth.core.mac import Mac
 from jit_auth.egress import Egress
 from jit_auth.engine import Engine
+from jit_auth.engine.accounts import Accounts
 from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.approvals import Approvals
 from jit_auth.engine.apps import Apps
@@ -26,6 +27,7 @@ from jit_auth.engine.ballot import Ballot
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.claims import Claims
 from jit_auth.engine.connect import Connects
+from jit_auth.engine.connections import Connections
 from jit_auth.engine.consents import Consents
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.current import Current
@@ -70,6 +72,7 @@ from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
 from jit_auth.web.codes import CodePages
 from jit_auth.web.confirm import Confirm
+from jit_auth.web.connections import ConnectionRoutes
 from jit_auth.web.erase import EraseRoute
 from jit_auth.web.execute import Execute
 from jit_auth.web.executions import Executions
@@ -189,9 +192,10 @@ async def build(
             store, memory, current, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
         )
         own = Own(store, waits, dispatcher)
+        submit = Submit(store, memory, current, judge, dispatcher, make_id)
         engine = Engine(
             current=current,
-            submitter=Submit(store, memory, current, judge, dispatcher, make_id),
+            submitter=submit,
             dispatcher=dispatcher,
             own=own,
             approvals=approvals,
@@ -242,6 +246,10 @@ async def build(
             return Named(current.bundle.agents, catalog.connectors, catalog.providers)
 
         cuts = Cuts(store, egress, named, settle)
+        connections = Connections(
+            store, memory, current, submit, copies, make_id, limits.deny_cooldown, limits.open_per_agent
+        )
+        accounts = Accounts(store, memory, current, cuts)
         execute = Execute(engine, bearers)
         functions = Functions(store, memory, judge, dispatcher, writer, own, Mac(store.derive("claims")))
         pages = Pages(public_url, environment)
@@ -273,6 +281,7 @@ async def build(
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *FunctionRoutes(functions, bearers, execute).routes(),
+            *ConnectionRoutes(connections, accounts, consents, current, bearers).routes(),
             *Streams(engine, bearers, environment, stopped).routes(),
             *(scrapes := Scrapes(watch.metrics.text, bearers)).routes(),
             *Administration(cuts, Halts(store), current, bearers).routes(),

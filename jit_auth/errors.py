@@ -12,7 +12,7 @@
     │   │                            other_subject, left
     │   ├── Forbidden         403    action_not_permitted, user_not_permitted, foreign_origin, prefetch, not_eligible,
     │   │                            other_person, sign_in_required, passkey_required, bad_form_token, unknown_nonce,
-    │   │                            role_required, wrong_claim, revoked
+    │   │                            role_required, wrong_claim, connections_not_permitted, recently_denied, revoked
     │   ├── PasskeyRefused    403    passkey_refused, passkey_replayed, passkey_unknown, passkey_unverified,
     │   │                            passkey_expired, passkey_too_young, no_passkey, no_passkeys_here, sign_in_again
     │   ├── CodeRefused       403    wrong_code, code_expired, code_spent, no_code
@@ -20,11 +20,12 @@
     │   ├── Conflict          409    already_finished, executing, already_decided, digest_mismatch, superseded,
     │   │                            not_unknown, no_approver, stale, not_released, already_claimed,
     │   │                            not_claimed, claim_expired
-    │   ├── Gone              410    expired, cancelled
+    │   ├── Gone              410    expired, cancelled, revoked
     │   ├── TooLarge          413    too_large
     │   ├── Misdirected       421    wrong_host
     │   ├── Unprocessable     422    invalid_params, unknown_account, ambiguous_account, idempotency_mismatch
-    │   ├── TooMany           429    too_many_open, too_many_waits, too_many_streams, too_many_mails
+    │   ├── TooMany           429    too_many_open, too_many_waits, too_many_streams, too_many_mails,
+    │   │                            too_many_connections
     │   ├── SignInAway        503    issuer_unavailable
     │   └── Unavailable       503    busy, halted, stale_bundle, storage_unavailable, mail_unavailable
     ├── Faults                       what is wrong with files: each `file:line: message`

@@ -5,7 +5,7 @@ All text in it that is not ours has been made visible already (core/text): a cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -18,8 +18,8 @@ from jit_auth.core.fields import Field, fields
 from jit_auth.core.reach import SHARED
 from jit_auth.core.text import NONE, Part, agent_says, hidden, host_shown, summary_parts, visible
 from jit_auth.engine.pages import ApprovalPage, ConsentPage
+from jit_auth.model import Ask, AskState, CardRole, Execution, Risk, State
 from jit_auth.model import Card as CardRow
-from jit_auth.model import CardRole, Execution, Risk
 
 Details = Literal["full", "summary", "none"]
 """What leaves the house: all but what is sensitive; the summary and the facts; environment, action and risk alone."""
@@ -40,8 +40,14 @@ __all__ = [
     "moment",
     "outcome",
     "span",
+    "wanted",
 ]
 
+_AS: Mapping[AskState, State] = {
+    "open": "paused", "met": "succeeded", "denied": "denied", "expired": "expired", "superseded": "cancelled",
+    "closed": "cancelled",
+}  # fmt: skip
+"""The state of a card whose question hangs on no call."""
 _RISKS: tuple[Risk, ...] = ("low", "medium", "high", "critical")
 
 
@@ -111,7 +117,9 @@ def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> 
 
 def build_consent(page: ConsentPage, card: CardRow, url: str) -> Card:
     """The card that asks a user to connect, or to let another agent use what is connected. `url` is the ask's link."""
-    execution, action, ask = page.execution, page.action, page.ask
+    execution, ask = page.execution, page.ask
+    actions = [each.action for each in page.wants]
+    action = max(actions, key=lambda each: _RISKS.index(each.risk))
     titles = [(visible(page.scope_titles.get(name, ""), one_line=True), name) for name in page.new]
     named = [(title, visible(name, one_line=True)) for title, name in titles]
     return Card(
@@ -120,10 +128,10 @@ def build_consent(page: ConsentPage, card: CardRow, url: str) -> Card:
         ask=ask.id,
         person=visible(card.person, one_line=True),
         environment=visible(page.environment, one_line=True),
-        summary=summary_parts(action.summary, execution.params, sensitive=hidden(action)),
-        action=action.name,
-        title=visible(action.title, one_line=True),
-        connector=visible(page.connector_name, one_line=True),
+        summary=wanted(page),
+        action=", ".join(each.name for each in actions),
+        title=", ".join(visible(each.title, one_line=True) for each in actions),
+        connector=visible(page.wants[0].connector_name, one_line=True),
         risk=action.risk,
         effect=action.effect,
         consequence="Nothing happens before you have answered on the page.",
@@ -131,15 +139,15 @@ def build_consent(page: ConsentPage, card: CardRow, url: str) -> Card:
         host=host_shown(page.provider_host),
         account=visible(page.account or "", one_line=True),
         fields=(),
-        **_asker(execution),
+        **(_asker(execution) if execution is not None else _connects(ask)),
         reasons=(),
         wants=(),
         decided=(),
         open=ask.state == "open",
         expires=ask.expires,
-        silence=words.SILENCE["consent"],
-        outcome=outcome(execution, page.provider_name),
-        state=execution.state,
+        silence=words.SILENCE["consent" if execution is not None else "connection"],
+        outcome=outcome(execution, page.provider_name) if execution is not None else words.connection(ask),
+        state=execution.state if execution is not None else _AS[ask.state],
         provider=visible(page.provider_name, one_line=True),
         scopes=tuple(f"{title} ({name})" if title else name for title, name in named),
         reminded=ask.reminded,
@@ -148,6 +156,14 @@ def build_consent(page: ConsentPage, card: CardRow, url: str) -> Card:
         url=url,
         fresh=_fresh(card),
     )
+
+
+def wanted(page: ConsentPage) -> tuple[Part, ...]:
+    """What an access is asked for, in one line: the call, or the actions that an agent wants to be ready for."""
+    if page.execution is not None:
+        action = page.wants[0].action
+        return summary_parts(action.summary, page.execution.params, sensitive=hidden(action))
+    return (Part(", ".join(visible(each.action.title, one_line=True) for each in page.wants)),)
 
 
 def build_gathered(environment: str, card: CardRow, pages: Sequence[ApprovalPage], url: str) -> Card:
@@ -258,6 +274,11 @@ def _asker(execution: Execution) -> dict[str, Any]:
         "user": words.user(execution),
         "says": agent_says(execution),
     }
+
+
+def _connects(ask: Ask) -> dict[str, Any]:
+    agent = visible(ask.agent, one_line=True)
+    return {"agent": agent, "chain": (agent,), "user": visible(ask.user or "", one_line=True)}
 
 
 def _masked(field: Field) -> Field:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from jit_auth.core import endings
 from jit_auth.core.text import visible
-from jit_auth.model import Ask, Effect, Escalate, Execution, Millis, State, Want
+from jit_auth.model import Ask, AskState, Effect, Escalate, Execution, Millis, State, Want
 
 CONSEQUENCE: Mapping[Effect, str] = {
     "read": "Reads only: nothing changes at {provider}.",
@@ -36,10 +36,19 @@ _OF_AGENT: Mapping[State, str] = {
     "failed": "It failed, says the agent.",
     "unknown": "The agent began to run it and said no more: nobody knows yet whether it happened.",
 }
+CONNECTION: Mapping[AskState, str] = {
+    "open": "Nothing is connected yet.",
+    "met": "Connected. Nothing is done with it before the agent asks for something.",
+    "denied": "Not allowed. Nothing was connected.",
+    "expired": "This was not answered in time. Nothing was connected.",
+    "superseded": "This was asked again in another form.",
+    "closed": "This is over. Nothing was connected.",
+}
 
 SILENCE = {
     "decide": "If nobody decides by then, nothing is sent and the call expires; that does not count as a denial.",
     "consent": "If you do not answer by then, nothing is connected and the call expires.",
+    "connection": "If you do not answer by then, nothing is connected.",
     "resolve": "Until somebody says what became of it, the call stays as it is. Nothing is sent again.",
     "notice": "Nothing is asked of you.",
     "gather": "What nobody decides runs out by itself, and is not sent.",
@@ -70,6 +79,11 @@ def _agents_word(execution: Execution) -> bool:
     """Whether what is known of it is what the agent itself did or said."""
     said = execution.result is not None and execution.result.status is None
     return execution.claimed or execution.error == endings.UNREPORTED or said
+
+
+def connection(ask: Ask) -> str:
+    """What became of a consent that was asked for before any call."""
+    return CONNECTION[ask.state]
 
 
 def moment(at: Millis) -> str:

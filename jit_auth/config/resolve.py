@@ -269,6 +269,7 @@ class Resolver:
                 sees_people=loopback if table.sees_people is None else table.sees_people,
                 callback_urls=table.callback_urls,
                 return_urls=table.return_urls,
+                connections=table.connections,
             )
         return resolved
 

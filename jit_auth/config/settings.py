@@ -60,6 +60,8 @@ class Agent(Struct, frozen=True, kw_only=True):
     callback_urls: tuple[str, ...] = ()
     """URL prefixes that its callbacks may go to, for `core.urls.within`. Its secret is none of the bundle's."""
     return_urls: tuple[str, ...]
+    connections: bool = False
+    """It may ask people to connect before a call needs it, and list and end what they gave it."""
 
 
 Role = Literal["viewer", "operator", "security"]

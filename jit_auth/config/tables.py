@@ -54,6 +54,7 @@ class AgentTable(Struct, frozen=True, kw_only=True):
     callback_secret: Secret | None = None
     callback_urls: tuple[str, ...] = ()
     return_urls: tuple[str, ...] = ()
+    connections: bool = False
 
 
 class AdminTable(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,17 @@ def lacking(action: Action, extra: Iterable[str], held: frozenset[str]) -> tuple
     return tuple(dict.fromkeys(missing)) if missing else ()
 
 
+def lacking_of(actions: Iterable[Action], held: frozenset[str]) -> tuple[str, ...]:
+    """The scopes to ask for before all of these actions: the union of what each lacks, with as few of the `any_scopes`
+    as will do."""
+    actions = tuple(actions)
+    missing = dict.fromkeys(scope for action in actions for scope in action.scopes if scope not in held)
+    for action in actions:
+        if action.any_scopes and held.isdisjoint(action.any_scopes) and missing.keys().isdisjoint(action.any_scopes):
+            missing[action.any_scopes[0]] = None
+    return tuple(missing)
+
+
 class Lack(Struct, frozen=True):
     """What a call waits for from its user: `scopes` to grant at the provider, or only that the agent is let in."""
 
@@ -64,4 +75,16 @@ def lack(
         return Lack(provider.id, lacking(action, extra, frozenset()), False)
     missing = lacking(action, extra, expand(grant.scopes, provider.implies))
     named = consent is not None and not lacking(action, extra, expand(consent.scopes, provider.implies))
+    return Lack(provider.id, missing, consent is None or not missing) if missing or not named else None
+
+
+def lack_of(
+    actions: Iterable[Action], provider: Provider, grant: Grant | None, consent: Consent | None, now: Millis
+) -> Lack | None:
+    """The same for several actions of one provider at once, before any of them is called."""
+    actions = tuple(actions)
+    if grant is None or not usable(grant, now):
+        return Lack(provider.id, lacking_of(actions, frozenset()), False)
+    missing = lacking_of(actions, expand(grant.scopes, provider.implies))
+    named = consent is not None and not lacking_of(actions, expand(consent.scopes, provider.implies))
     return Lack(provider.id, missing, consent is None or not missing) if missing or not named else None

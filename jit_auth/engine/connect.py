@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from jit_auth.catalog.load import Operation
 from jit_auth.core.ids import new_id
-from jit_auth.core.scopes import expand, lacking
+from jit_auth.core.scopes import expand
 from jit_auth.engine.advance import MOST_STALE
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
+from jit_auth.engine.sought import Sought, own_stops, seek, void
 from jit_auth.errors import FlowRefused, StorageError, Unavailable
 from jit_auth.model import (
     Applied,
@@ -24,7 +24,6 @@ from jit_auth.model import (
     Audit,
     Change,
     Consent,
-    Execution,
     Grant,
     Insert,
     Millis,
@@ -33,6 +32,7 @@ from jit_auth.model import (
     Raise,
     Stale,
     Token,
+    Touch,
     Unit,
     Wake,
 )
@@ -73,14 +73,15 @@ class Connects:
     memory: Memory
     current: Current
 
-    async def let_in(self, ask: Ask, execution: Execution, operation: Operation, grant: Grant) -> Connection:
+    async def let_in(self, sought: Sought, grant: Grant) -> Connection:
         """A new agent for scopes that the grant holds already: answered here, without a trip."""
-        store, needed = self.store_, lacking(operation.action, execution.extra, frozenset())
+        store, needed = self.store_, sought.lacking(frozenset())
         for _ in range(MOST_STALE):
-            await self.refuse_stopped(ask, operation, grant)
+            ask = sought.ask
+            await self.refuse_stopped(sought, grant)
             now = store.now()
             ops = await self._consent(grant, ask.agent, needed, now)
-            ops += self._answered(ask, execution, grant, now, complete=True)
+            ops += self._answered(sought, grant, now, complete=True)
             ops.append(Wake(ask.agent, grant.user, grant.provider, now))
             fact = {
                 "do": "consent",
@@ -90,7 +91,7 @@ class Connects:
                 "scopes": list(needed),
                 "trip": False,
             }
-            subjects = self._subjects(ask, operation, grant)
+            subjects = sought.subjects(grant)
             belief = self.memory.belief
             ends = belief.until(ask.expires, ask.created)
             at = At(belief.epoch, self.current.bundle.hash, subjects, not_after=ends)
@@ -98,39 +99,43 @@ class Connects:
                 self.memory.forget(grant.user, grant.provider)
                 name = grant.account_name or grant.account or None
                 return Connection(ask, True, needed, (), name, False, grant.id, now)
-            ask, execution = await self._again(ask, execution)
+            sought = await self._again(sought)
         raise Unavailable("Others are answering this very moment.", hint="Try again.")
 
-    async def refuse_stopped(self, ask: Ask, operation: Operation, grant: Grant | None) -> None:
+    async def refuse_stopped(self, sought: Sought, grant: Grant | None) -> None:
         """A link from before a kill switch connects nothing after it (THREAT_MODEL 25). Raises FlowRefused."""
-        belief = await self.memory.reread()
-        subjects = (*self._subjects(ask, operation, grant), *_own(ask, "*"))
+        belief, ask = await self.memory.reread(), sought.ask
+        subjects = (*sought.subjects(grant), *own_stops(ask.agent, ask.user or "", "*"))
         if any(subject in belief.stops for subject in subjects) or ask.user in self.current.bundle.left:
             raise FlowRefused("Access was stopped; nothing can be connected.", code="revoked")
 
-    async def store(self, ask: Ask, execution: Execution, operation: Operation, landed: Landed) -> Connection:
+    async def store(self, sought: Sought, landed: Landed) -> Connection:
         """The tokens that a provider gave, for the account that it named; what is missing is asked again."""
-        store, user, provider = self.store_, ask.user or "", operation.provider
-        epoch = landed.flow.epoch
+        store, user, provider = self.store_, sought.ask.user or "", sought.provider
+        ask, epoch = sought.ask, landed.flow.epoch
         if user in self.current.bundle.left:
             await self._give_back(ask, landed, "token.too_late")
             raise FlowRefused("You have left meanwhile; nothing was connected.", code="revoked")
+        if sought.execution is None and void(sought, self.current.bundle, (await store.stops())[2]):
+            await self._give_back(ask, landed, "token.too_late")
+            raise FlowRefused("The agent may not ask for this any more; nothing was connected.", code="revoked")
         for _ in range(MOST_AT_ONCE):
-            now = store.now()
+            ask, now = sought.ask, store.now()
             grants, _ = await store.grants(user, provider.id)
             old = next((grant for grant in grants if grant.account == landed.account), None)
+            _refuse_narrower(sought, old, landed)
             grant, op, did = self._grant(old, user, provider.id, await self._token(old, landed), landed, now)
             granted = expand(landed.scopes, provider.implies)
-            missing = lacking(operation.action, execution.extra, granted)
-            needed = lacking(operation.action, execution.extra, frozenset())
+            missing = sought.lacking(granted)
+            needed = sought.lacking(frozenset())
             given = tuple(scope for scope in dict.fromkeys((*needed, *ask.scopes)) if scope in granted)
-            right = execution.account is None or execution.account == landed.account
+            right = sought.account is None or sought.account == landed.account
             ops: list[Op] = [op, *await self._consent(grant, ask.agent, given, now)]
             if old is None and grants:
                 ops.append(Raise())  # a second account: every replica must come to know that one has to be named now
             asked = ask
             if ask.state == "open":
-                answered = self._answered(ask, execution, grant, now, complete=right and not missing)
+                answered = self._answered(sought, grant, now, complete=right and not missing)
                 if right and missing:
                     asked = self._ask_again(ask, missing, now)
                     answered.append(Insert(asked))
@@ -148,7 +153,7 @@ class Connects:
                 },
                 {"do": did, "grant": grant.id, "provider": provider.id, "scopes": list(landed.scopes)},
             )
-            at = At(epoch, self.current.bundle.hash, self._subjects(ask, operation, old))
+            at = At(epoch, self.current.bundle.hash, sought.subjects(old))
             applied = await self._keep(Unit(at, tuple(ops), _audit(ask, facts)))
             if not isinstance(applied, Stale):
                 self.memory.forget(user, provider.id)
@@ -157,7 +162,7 @@ class Connects:
                 return Connection(asked, right and not missing, given, missing, name, another, grant.id, now)
             if applied.which == "stopped":
                 # The user's own word counts too: who has taken something back since has the trip begun anew.
-                subjects = frozenset((*self._subjects(ask, operation, old), *_own(ask, "*", "")))
+                subjects = frozenset((*sought.subjects(old), *own_stops(ask.agent, user, "*", "")))
                 newest, _, stops = await store.stops()
                 if any((stop.kind, stop.id) in subjects and stop.epoch > landed.flow.epoch for stop in stops):
                     await self._give_back(ask, landed, "token.too_late")
@@ -165,7 +170,7 @@ class Connects:
                         "Access was stopped while you were at the provider; nothing was connected.", code="revoked"
                     )
                 epoch = newest  # what was stopped concerns others, or is a halt: consents still count
-            ask, execution = await self._again(ask, execution)
+            sought = await self._again(sought)
         await self._give_back(ask, landed, "token.not_kept")
         raise Unavailable("Others are answering this very moment.", hint="Start again from the link.")
 
@@ -223,11 +228,14 @@ class Connects:
             return [Insert(Consent(grant=grant.id, agent=agent, scopes=scopes, at=now))]
         return [Change(old, {"scopes": tuple(dict.fromkeys((*old.scopes, *scopes))), "at": now})]
 
-    def _answered(self, ask: Ask, execution: Execution, grant: Grant, now: Millis, *, complete: bool) -> list[Op]:
+    def _answered(self, sought: Sought, grant: Grant, now: Millis, *, complete: bool) -> list[Op]:
         """The ask's end and the execution's new version; nothing where another account than the needed one came."""
-        if execution.account is not None and execution.account != grant.account:
+        execution = sought.execution
+        if sought.account is not None and sought.account != grant.account:
             return []
-        ops: list[Op] = [Change(ask, {"state": "met" if complete else "superseded"})]
+        ops: list[Op] = [Change(sought.ask, {"state": "met" if complete else "superseded"})]
+        if execution is None:
+            return [*ops, Touch(sought.ask.id, now)]
         to: dict[str, Any] = {"due": now, "updated": now, "grant": grant.id}
         if execution.account is None:
             to["account_name"] = grant.account_name
@@ -247,17 +255,8 @@ class Connects:
             state="open",
         )
 
-    def _subjects(self, ask: Ask, operation: Operation, grant: Grant | None) -> tuple[tuple[str, str], ...]:
-        subjects = (
-            ("agent", ask.agent),
-            ("user", ask.user or ""),
-            ("provider", operation.provider.id),
-            ("connector", operation.connector.id),
-        )
-        return subjects if grant is None else (*subjects, ("grant", grant.id))
-
-    async def _again(self, ask: Ask, execution: Execution) -> tuple[Ask, Execution]:
-        return await self.store_.ask(ask.id) or ask, await self.store_.execution(execution.id) or execution
+    async def _again(self, sought: Sought) -> Sought:
+        return await seek(self.store_, self.current.bundle, sought.ask.id)
 
     async def _give_back(self, ask: Ask, landed: Landed, why: str) -> None:
         """What came cannot be kept (a kill switch was thrown during the trip): it is revoked at the provider."""
@@ -275,10 +274,19 @@ class Connects:
         await self.store_.apply(Unit(None, (Insert(owed),), _audit(ask, (fact,))))
 
 
-def _own(ask: Ask, *agents: str) -> tuple[tuple[str, str], ...]:
-    """The stops by which the user bars this agent, or these."""
-    return tuple(("own", f"{agent}/{ask.user}") for agent in (ask.agent, *agents))
+def _refuse_narrower(sought: Sought, old: Grant | None, landed: Landed) -> None:
+    """Who was asked for one more account and came with one that is connected keeps what that one holds. The token is
+    left to run out: to revoke it could end the connection itself at providers that know one grant per user."""
+    if old is None or not sought.ask.another or old.state != "live":
+        return
+    if not expand(landed.scopes, sought.provider.implies).issuperset(old.scopes):
+        raise FlowRefused(
+            "This account is connected already, and holds more than was asked for now.",
+            code="already_connected",
+            hint="Open the link again and choose another account at the provider. Nothing was changed.",
+        )
 
 
 def _audit(ask: Ask, facts: tuple[dict[str, Any], ...]) -> Audit:
-    return Audit(actor=f"person:{ask.user}", what=facts, user=ask.user, agent=ask.agent, execution=ask.execution)
+    execution = ask.execution or None
+    return Audit(actor=f"person:{ask.user}", what=facts, user=ask.user, agent=ask.agent, execution=execution)

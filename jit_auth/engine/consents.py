@@ -14,22 +14,21 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from jit_auth.catalog.load import Operation
 from jit_auth.core.links import genuine, row_of, ticket
-from jit_auth.core.scopes import expand, lacking
+from jit_auth.core.scopes import expand
 from jit_auth.credentials import KINDS
 from jit_auth.engine.advance import MOST_STALE, Dispatcher
 from jit_auth.engine.apps import Apps
 from jit_auth.engine.claims import Claims
 from jit_auth.engine.connect import Connection, Connects
 from jit_auth.engine.current import Current
-from jit_auth.engine.judge import choose
 from jit_auth.engine.memory import Holding, Memory
-from jit_auth.engine.pages import ConsentPage, Ending, Finished, Leaving, Onward
+from jit_auth.engine.pages import ConsentPage, Ending, Finished, Leaving, Onward, Wanted
 from jit_auth.engine.proof import Visitor
+from jit_auth.engine.sought import Sought, seek, void
 from jit_auth.engine.undo import Undo
 from jit_auth.errors import Conflict, ConsentRefused, FlowRefused, Gone, NotFound, ProviderError, Unavailable
-from jit_auth.model import Ask, Audit, Change, Execution, Flow, Grant, Stale, Unit
+from jit_auth.model import Ask, Audit, Change, Flow, Grant, Op, Stale, Touch, Unit
 from jit_auth.oauth.flow import Flows, Landed
 from jit_auth.storage.store import Store
 
@@ -69,40 +68,37 @@ class Consents:
     async def page(self, link_ticket: str, visitor: Visitor | None = None) -> ConsentPage:
         """What is asked; changes nothing. Raises NotFound, Gone, Conflict, Forbidden (`other_person`)."""
         found = await self._find(link_ticket)
-        needs = await self.claims.needs(found[0].user or "", visitor)
-        return replace(await self._page(*found), needs=needs, app_host=self.apps.host if self.apps else "")
+        needs = await self.claims.needs(found.ask.user or "", visitor)
+        return replace(await self._page(found), needs=needs, app_host=self.apps.host if self.apps else "")
 
     async def shown(self, ask: Ask) -> ConsentPage:
         """What the user is told of a consent that is needed, whatever has become of it. Raises NotFound."""
-        return await self._page(*await self._of(ask.id))
+        return await self._page(await self._of(ask.id))
 
-    async def _page(self, ask: Ask, execution: Execution, operation: Operation) -> ConsentPage:
-        grant, holding = await self._grant(execution, operation)
-        provider = operation.provider
+    async def _page(self, sought: Sought) -> ConsentPage:
+        ask, provider = sought.ask, sought.provider
+        grant, holding = await self._grant(sought)
         granted = frozenset(grant.scopes) if grant is not None and grant.state == "live" else frozenset()
         consent = holding.consent(grant, ask.agent, shared=self.current.bundle.shared_consent)
         had = expand(consent.scopes, provider.implies) if consent is not None else frozenset()
-        needed = lacking(operation.action, execution.extra, frozenset())
+        needed, trip = sought.lacking(frozenset()), _trip(ask, grant)
         new = tuple(
             dict.fromkeys((*ask.scopes, *(scope for scope in needed if scope not in had or scope not in granted)))
         )
         return ConsentPage(
             environment=self.environment,
             ask=ask,
-            execution=execution,
-            action=operation.action,
-            connector_name=operation.connector.name,
+            execution=sought.execution,
+            wants=tuple(Wanted(each.action, each.connector.name) for each in sought.operations),
             provider_id=provider.id,
-            provider_name=operation.provider_name,
-            provider_host=(urlsplit(provider.authorize_url or provider.issuer or "").hostname or "")
-            if ask.scopes
-            else "",
+            provider_name=sought.provider_name,
+            provider_host=(urlsplit(provider.authorize_url or provider.issuer or "").hostname or "") if trip else "",
             scope_titles=provider.scope_titles,
             new=new,
             held=tuple(sorted(granted - set(new))),
             account=ask.account,
             manage_url=provider.manage_url,
-            trip=_trip(ask, grant),
+            trip=trip,
             now=self.store.now(),
         )
 
@@ -110,23 +106,24 @@ class Consents:
         """Yes. Binds a round trip to this browser, or, where nothing is missing at the provider, lets the agent in
         (once the application has confirmed it, where it has to). Raises Forbidden where this browser is not the
         user's."""
-        ask, execution, operation = await self._find(link_ticket)
+        sought = await self._find(link_ticket)
+        ask = sought.ask
         await self.claims.check(ask.user or "", visitor)
-        grant, _ = await self._grant(execution, operation)
+        grant, _ = await self._grant(sought)
         try:
-            await self.connects.refuse_stopped(ask, operation, grant)
+            await self.connects.refuse_stopped(sought, grant)
         except FlowRefused:
-            await self.dispatcher.advance(execution.id)
+            await self._advance(sought)
             raise
         if not _trip(ask, grant) and grant is not None:
             if self.apps is not None:
                 return await self.apps.hold(ask, link_ticket, "allow", self.memory.belief.epoch)
-            connection = await self.connects.let_in(ask, execution, operation, grant)
-            await self._unblock(ask, operation.provider.id)
-            return self._finished("connected", ask, execution, operation, connection)
-        provider = operation.provider
+            connection = await self.connects.let_in(sought, grant)
+            await self._unblock(sought)
+            return self._finished("connected", sought, connection)
+        provider = sought.provider
         held = grant.scopes if grant is not None and grant.state == "live" else ()
-        needed = lacking(operation.action, execution.extra, frozenset())
+        needed = sought.lacking(frozenset())
         scopes = tuple(dict.fromkeys((*provider.base_scopes, *held, *needed, *ask.scopes)))
         begun = await self.flows.begin(
             ask, provider, scopes, redirect_uri=self.redirect_uri(provider.id), epoch=self.memory.belief.epoch
@@ -136,18 +133,17 @@ class Consents:
             cookie=begun.cookie,
             lifetime=COOKIE_KEPT,
             environment=self.environment,
-            provider_name=operation.provider_name,
+            provider_name=sought.provider_name,
         )
 
     async def refuse(self, link_ticket: str, visitor: Visitor | None = None) -> Finished | Onward:
         """No: the call is denied (once the application has confirmed it, where it has to). Raises Forbidden where this
         browser is not the user's."""
-        ask, execution, operation = await self._find(link_ticket)
-        await self.claims.check(ask.user or "", visitor)
+        sought = await self._find(link_ticket)
+        await self.claims.check(sought.ask.user or "", visitor)
         if self.apps is not None:
-            return await self.apps.hold(ask, link_ticket, "refuse", self.memory.belief.epoch)
-        await self._refused(ask, execution)
-        return self._finished("refused", ask, execution, operation, None)
+            return await self.apps.hold(sought.ask, link_ticket, "refuse", self.memory.belief.epoch)
+        return await self._refused(sought)
 
     async def finish(self, provider_id: str, query: Mapping[str, str], cookie: str | None) -> Finished | Onward:
         """The provider sent the browser back. Raises FlowRefused, Away, Misconfigured: no execution was changed."""
@@ -161,15 +157,13 @@ class Consents:
                 held = await self.flows.hold(
                     provider, query, cookie, lambda flow, code: apps.held.of(flow, code, nonce)
                 )
-                return apps.onward(self._ticket((await self._of(held.ask))[0]), nonce)
+                return apps.onward(self._ticket((await self._of(held.ask)).ask), nonce)
             landed = await self.flows.finish(provider, query, cookie, redirect_uri=self.redirect_uri(provider_id))
         except ConsentRefused as refused:
             if apps is not None:
                 # Nobody has said whose browser it was: the call waits on, and the link still takes an answer.
                 return await self._failed(refused.flow, refused)
-            ask, execution, operation = await self._of(refused.flow.ask)
-            await self._refused(ask, execution)
-            return self._finished("refused", ask, execution, operation, None)
+            return await self._refused(await self._of(refused.flow.ask))
         except ProviderError as error:
             flow = getattr(error, "flow", None)
             if flow is None or isinstance(error, FlowRefused):
@@ -185,13 +179,12 @@ class Consents:
         """
         if self.apps is None:
             raise NotFound("Nothing is confirmed here.")
-        ask, execution, operation = await self._find(link_ticket)
-        flow = await self.apps.judge(ask, nonce, person)
-        provider = await self.flows.ready(operation.provider) if flow.answer == "code" else operation.provider
+        sought = await self._find(link_ticket)
+        flow = await self.apps.judge(sought.ask, nonce, person)
+        provider = await self.flows.ready(sought.provider) if flow.answer == "code" else sought.provider
         await self.apps.spend(flow, "connect.confirmed")
         if flow.answer == "refuse":
-            await self._refused(ask, execution)
-            return self._finished("refused", ask, execution, operation, None)
+            return await self._refused(sought)
         if flow.answer == "code":
             try:
                 redirect_uri = self.redirect_uri(provider.id)
@@ -199,38 +192,43 @@ class Consents:
             except ProviderError as error:
                 return await self._failed(flow, error)
             return await self._landed(landed)
-        grant, _ = await self._grant(execution, operation)
-        if grant is None or _trip(ask, grant):
+        grant, _ = await self._grant(sought)
+        if grant is None or _trip(sought.ask, grant):
             changed = ProviderError("The access has changed since you said yes.", code="changed")
             return await self._failed(flow, changed)
-        connection = await self.connects.let_in(ask, execution, operation, grant)
-        await self._unblock(ask, operation.provider.id)
-        return self._finished("connected", ask, execution, operation, connection)
+        connection = await self.connects.let_in(sought, grant)
+        await self._unblock(sought)
+        return self._finished("connected", sought, connection)
 
     async def _landed(self, landed: Landed) -> Finished:
-        ask, execution, operation = await self._of(landed.flow.ask)
+        sought = await self._of(landed.flow.ask)
         try:
-            connection = await self.connects.store(ask, execution, operation, landed)
+            connection = await self.connects.store(sought, landed)
         except FlowRefused:
-            await self.dispatcher.advance(execution.id)
+            await self._advance(sought)
             raise
         kind: Ending = "connected" if connection.complete else "partly"
-        finished = self._finished(kind, connection.ask, execution, operation, connection)
-        await self._unblock(ask, operation.provider.id)
+        finished = self._finished(kind, sought, connection)
+        await self._unblock(sought)
         return finished
 
     async def _failed(self, flow: Flow, error: ProviderError) -> Finished:
-        ask, execution, operation = await self._of(flow.ask)
-        await self._note(ask, error)
-        return self._finished("error", ask, execution, operation, None, error)
+        sought = await self._of(flow.ask)
+        await self._note(sought.ask, error)
+        return self._finished("error", sought, None, error)
 
-    async def _unblock(self, ask: Ask, provider_id: str) -> None:
+    async def _unblock(self, sought: Sought) -> None:
         """Advance this call and the same agent's others that wait for the same; no other agent's (THREAT_MODEL 2)."""
-        waiting = await self.store.waiting(ask.agent, ask.user or "", provider_id)
-        for execution_id in dict.fromkeys((ask.execution, *waiting)):
+        ask = sought.ask
+        waiting = await self.store.waiting(ask.agent, ask.user or "", sought.provider.id)
+        for execution_id in dict.fromkeys((*((ask.execution,) if ask.execution else ()), *waiting)):
             self.dispatcher.spawn(self.dispatcher.advance(execution_id))
 
-    async def _find(self, link_ticket: str) -> tuple[Ask, Execution, Operation]:
+    async def _advance(self, sought: Sought) -> None:
+        if sought.execution is not None:
+            await self.dispatcher.advance(sought.execution.id)
+
+    async def _find(self, link_ticket: str) -> Sought:
         """The open ask that a ticket stands for. One answer for every way in which it is none."""
         named = row_of(link_ticket)
         ask = await self.store.ask(named[0]) if named is not None and named[0].startswith("cns_") else None
@@ -239,32 +237,32 @@ class Consents:
         if ask.state == "superseded":
             raise Conflict("This was asked again in another form.", code="superseded", hint="Open the newer link.")
         found = await self._of(ask.id)
-        execution = found[1]
-        if execution.state == "cancelled":
+        if found.execution is not None and found.execution.state == "cancelled":
             raise Gone("The agent withdrew this request.", code="cancelled")
         ends = self.memory.belief.until(ask.expires, ask.created)
         if ask.state == "expired" or (ask.state == "open" and self.store.now() >= ends):
             raise Gone("This request ran out before it was answered.", code="expired")
         if ask.state != "open":
             raise Conflict("This was answered already.", code="already_finished", hint="There is nothing left to do.")
+        if found.execution is None and void(found, self.current.bundle, (await self.store.stops())[2]):
+            raise Gone("The agent may not ask for this any more.", code="revoked", hint="Nothing was connected.")
         return found
 
-    async def _of(self, ask_id: str) -> tuple[Ask, Execution, Operation]:
-        ask = await self.store.ask(ask_id)
-        execution = await self.store.execution(ask.execution) if ask is not None else None
-        operation = self.current.bundle.operation(execution.action) if execution is not None else None
-        if ask is None or execution is None or operation is None:
-            raise NotFound("There is no such request any more.")
-        return ask, execution, operation
+    async def _of(self, ask_id: str) -> Sought:
+        return await seek(self.store, self.current.bundle, ask_id)
 
-    async def _grant(self, execution: Execution, operation: Operation) -> tuple[Grant | None, Holding]:
-        holding = await self.memory.holding(execution.user or "", operation.provider.id, fresh=True)
-        return choose(holding, execution), holding
+    async def _grant(self, sought: Sought) -> tuple[Grant | None, Holding]:
+        holding = await self.memory.holding(sought.ask.user or "", sought.provider.id, fresh=True)
+        return sought.choose(holding), holding
 
-    async def _refused(self, ask: Ask, execution: Execution) -> None:
-        fact = {"do": "consent.refused", "ask": ask.id, "provider": ask.provider}
-        await self._change(ask, {"state": "denied"}, fact)
-        await self.dispatcher.advance(execution.id)
+    async def _refused(self, sought: Sought) -> Finished:
+        ask = sought.ask
+        to: dict[str, Any] = {"state": "denied"}
+        if sought.execution is None:
+            to["answered"] = self.store.now()
+        await self._change(ask, to, {"do": "consent.refused", "ask": ask.id, "provider": ask.provider})
+        await self._advance(sought)
+        return self._finished("refused", sought, None)
 
     async def _note(self, ask: Ask, error: ProviderError) -> None:
         fact = {"do": "consent.error", "ask": ask.id, "provider": ask.provider, "error": error.code}
@@ -281,9 +279,12 @@ class Consents:
                 what=(fact,),
                 user=current.user,
                 agent=current.agent,
-                execution=current.execution,
+                execution=current.execution or None,
             )
-            if not isinstance(await self.store.apply(Unit(None, (Change(current, to),), audit)), Stale):
+            ops: list[Op] = [Change(current, to)]
+            if not current.execution:
+                ops.append(Touch(current.id, self.store.now()))  # of a call's questions its own steps see to that
+            if not isinstance(await self.store.apply(Unit(None, tuple(ops), audit)), Stale):
                 return
             current = await self.store.ask(current.id)
         raise Unavailable("Others are answering this very moment.", hint="Try again.")
@@ -291,21 +292,19 @@ class Consents:
     def _finished(
         self,
         kind: Ending,
-        ask: Ask,
-        execution: Execution,
-        operation: Operation,
+        sought: Sought,
         connection: Connection | None,
         error: ProviderError | None = None,
     ) -> Finished:
-        provider = operation.provider
+        provider, ask = sought.provider, connection.ask if connection else sought.ask
         return Finished(
             kind=kind,
             environment=self.environment,
-            execution=execution,
+            execution=sought.execution,
             agent=ask.agent,
             user=ask.user or "",
             provider_id=provider.id,
-            provider_name=operation.provider_name,
+            provider_name=sought.provider_name,
             scope_titles=provider.scope_titles,
             granted=connection.granted if connection else (),
             missing=connection.missing if connection else (),
@@ -314,7 +313,7 @@ class Consents:
             error=error.code if error else "",
             error_description=error.message if error else "",
             link=self.link(ask) if kind in ("partly", "error") else None,
-            return_url=execution.return_url,
+            return_url=sought.return_url,
             manage_url=provider.manage_url,
             undo=self.undo.ticket(connection.grant, ask.agent, ask.user or "", connection.at) if connection else None,
         )

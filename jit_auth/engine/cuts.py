@@ -196,8 +196,9 @@ class Cuts:
             return await self._give_back(report, owing, silent)
         raise _busy()
 
-    async def grant(self, id: str, author: Author) -> Report:
-        """End an OAuth grant (`grt_`) or an approval for a while (`pas_`). Ended already: nothing. Raises NotFound."""
+    async def grant(self, id: str, author: Author, alone: str | None = None) -> Report:
+        """End an OAuth grant (`grt_`) or an approval for a while (`pas_`). Ended already: nothing. `alone`, an agent:
+        where others use the grant too, only this agent's consent ends. Raises NotFound."""
         if is_id(id, "pas"):
             return await self._pass(id, author)
         silent: set[str] = set()
@@ -211,9 +212,20 @@ class Cuts:
             mine = [each for each in consents if each.grant == id]
             ops: list[Op] = []
             owing: list[Outbox] = []
+            rouse = Rouse(grant.user, self.store.now())
+            if alone is not None and any(each.agent != alone for each in mine):
+                mine = [each for each in mine if each.agent == alone]
+                # Bars nothing: what was decided in this person's name before is decided anew.
+                marker = self._stop("own", f"/{grant.user}", author)
+                record = self._record(grant, author, alone, "consent.withdrawn")
+                unit = Unit(None, (*map(Delete, mine), rouse, Raise((marker,))), record)
+                if await self._applied(unit) is None:
+                    continue
+                await self.settle(())
+                return Report("grant", id, consents=len(mine))
             stop = await self._end(grant, mine, author, ops, owing, silent)
-            ops += [Rouse(grant.user, self.store.now()), Raise((stop,))]
-            if await self._applied(Unit(None, tuple(ops), self._record(grant, author, None))) is None:
+            ops += [rouse, Raise((stop,))]
+            if await self._applied(Unit(None, tuple(ops), self._record(grant, author, alone))) is None:
                 continue
             await self.settle(())
             return await self._give_back(Report("grant", id, 1, len(mine)), owing, silent)
@@ -341,8 +353,8 @@ class Cuts:
         when = self.store.now() if at is None else at
         return Stop(kind=kind, id=id, epoch=0, active=True, who=author.actor, why=author.why, at=when)
 
-    def _record(self, grant: Grant, author: Author, agent: str | None) -> Audit:
-        fact = author.fact("grant.revoked", grant=grant.id, provider=grant.provider)
+    def _record(self, grant: Grant, author: Author, agent: str | None, did: str = "grant.revoked") -> Audit:
+        fact = author.fact(did, grant=grant.id, provider=grant.provider)
         return Audit(
             actor=author.actor, what=(self._of_person(author, grant.user, fact),), user=grant.user, agent=agent
         )

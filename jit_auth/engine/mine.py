@@ -17,7 +17,9 @@ from jit_auth.engine.circle import Circle
 from jit_auth.engine.consents import Consents
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
+from jit_auth.engine.sought import seek, void
 from jit_auth.engine.withdrawals import ALL
+from jit_auth.errors import NotFound
 from jit_auth.model import Action, Ask, Consent, Execution, Grant, Millis, Pass, Session, Vote
 from jit_auth.storage.store import Store
 
@@ -34,10 +36,14 @@ class Waiting(Struct, frozen=True, kw_only=True):
     kind: str
     """approval, outcome or consent."""
     link: str
-    execution: Execution
+    execution: Execution | None
+    """None: an agent asks to connect before any call."""
     action: Action | None
     provider_name: str
     expires: Millis
+    agent: str
+    wants: tuple[Action, ...] = ()
+    """Without a call: what the agent wants to be ready for."""
 
 
 class Deed(Struct, frozen=True, kw_only=True):
@@ -176,7 +182,28 @@ class Mines:
         for ask, execution in await self.store.own.consents(person, MOST_WAITING + 1):
             if now < self.memory.belief.until(ask.expires, ask.created) and execution.state == "paused":
                 waiting.append(self._made(ask, execution, self.consents.link(ask)))
+        waiting += await self._connections(person)
         return tuple(sorted(waiting, key=lambda each: each.expires))
+
+    async def _connections(self, person: str) -> list[Waiting]:
+        """Consents that agents ask for before any call, as far as they may still ask."""
+        asks = await self.store.circles.connecting_to(person, MOST_WAITING + 1)
+        stops = (await self.store.stops())[2] if asks else ()
+        found = []
+        for ask in asks:
+            try:
+                sought = await seek(self.store, self.current.bundle, ask.id)
+            except NotFound:
+                continue
+            if not void(sought, self.current.bundle, stops):
+                wants = tuple(each.action for each in sought.operations)
+                found.append(
+                    Waiting(
+                        kind=ask.kind, link=self.consents.link(ask), execution=None, action=None, agent=ask.agent,
+                        provider_name=sought.provider_name, expires=ask.expires, wants=wants,
+                    )
+                )  # fmt: skip
+        return found
 
     async def _told(self, person: str, kind: str, known: Mapping[str, object]) -> dict[str, tuple[Ask, Execution]]:
         """Where there are too many questions to look through: those that this person has a copy of."""
@@ -199,6 +226,7 @@ class Mines:
             action=action,
             provider_name=provider,
             expires=ask.expires,
+            agent=execution.chain[0],
         )
 
     async def _accounts(self, person: str) -> tuple[Account, ...]:

@@ -80,14 +80,22 @@ class Voted(Struct, frozen=True, kw_only=True):
     now: Millis
 
 
+class Wanted(Struct, frozen=True):
+    """One action that an access is asked for."""
+
+    action: Action
+    connector_name: str
+
+
 class ConsentPage(Struct, frozen=True, kw_only=True):
     """What a user is asked to connect, before anything happens."""
 
     environment: str
     ask: Ask
-    execution: Execution
-    action: Action
-    connector_name: str
+    execution: Execution | None
+    """The call that waits for it; None: an agent asks before it calls."""
+    wants: tuple[Wanted, ...]
+    """Never empty; of a call the one action."""
     provider_id: str
     provider_name: str
     provider_host: str = ""
@@ -165,7 +173,8 @@ class Finished(Struct, frozen=True, kw_only=True):
 
     kind: Ending
     environment: str
-    execution: Execution
+    execution: Execution | None
+    """The call that waited, if one did."""
     agent: str
     user: str
     provider_id: str

@@ -88,7 +88,7 @@ class Submit:
         Drives it as far as it goes without waiting for people. `admitted` is called with its first durable row.
         Raises Problem where the call is not admitted: no execution, and the key stays free.
         """
-        operation = self._permitted(call)
+        operation = self.permitted(call)
         scope = self._scope(call)
         try:
             draft = await self._draft(call, operation)
@@ -160,7 +160,8 @@ class Submit:
         fact = {"do": "refused", "code": refusal.code, "status": refusal.status}
         await self._store.apply(Unit(None, (), Audit(actor=f"agent:{agent}", what=(fact,), agent=agent)))
 
-    def _permitted(self, call: Call) -> Operation:
+    def permitted(self, call: Call) -> Operation:
+        """The action, where this agent may use it for this user. Raises NotFound, Forbidden, Unprocessable."""
         bundle = self._current.bundle
         operation = bundle.operation(call.action)
         allowed = bundle.allowed.get(call.agent.name, frozenset())
@@ -207,7 +208,7 @@ class Submit:
         grant = None
         connects = KINDS[operation.provider.kind].connects and operation.build is not None
         if connects and call.user is not None:
-            grant = await self._account(call.user, operation.provider.id, call.account)
+            grant = await self.account(call.user, operation.provider.id, call.account)
         elif call.account is not None:
             raise _unknown_account(call.account, Holding())
         now = self._store.now()
@@ -237,8 +238,9 @@ class Submit:
             expires=now + call.expires_in,
         )
 
-    async def _account(self, user: str, provider: str, named: str | None) -> Grant | None:
-        """The account to use: the one that was named, or the only one; several and none named is refused."""
+    async def account(self, user: str, provider: str, named: str | None) -> Grant | None:
+        """The account to use: the one that was named, or the only one; several and none named is refused
+        (Unprocessable: unknown_account, ambiguous_account)."""
         holding = await self._memory.holding(user, provider)
         found = _pick(holding, named)
         if len(found) == 1:

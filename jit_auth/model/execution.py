@@ -186,6 +186,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     id: str
     version: int = 1
     execution: str
+    """The call that waits for it; "" of a consent that is asked for before any call."""
     kind: AskKind
     state: AskState = "open"
     agent: str
@@ -207,6 +208,18 @@ class Ask(Struct, frozen=True, kw_only=True):
     """That it runs out soon has been said."""
     escalated: tuple[Escalate, ...] = ()
     """Escalations that have taken place."""
+    actions: tuple[str, ...] = ()
+    """Consent before any call (`execution` is "" then): the actions that the agent wants to be ready for, sorted."""
+    account_id: str | None = None
+    """Of such a consent: the provider's id of the account that has to give it; None: the user chooses one."""
+    another: bool = False
+    """Of such a consent: for one more account than those that are connected."""
+    return_url: str | None = None
+    """Of such a consent: where the browser goes then; one of the agent's `return_urls`."""
+    epoch: int = 0
+    """Of such a consent: when it was asked. What was stopped later ends it for good (THREAT_MODEL 25)."""
+    answered: Millis | None = None
+    """Of such a consent: when the user said no."""
     created: Millis
     expires: Millis
 

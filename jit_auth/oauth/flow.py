@@ -111,7 +111,7 @@ class Flows:
             until=self._store.now() + LIFETIME,
         )
         fact = {"do": "connect.begin", "ask": ask.id, "provider": provider.id, "scopes": list(asked)}
-        await self._store.apply(Unit(None, (Insert(flow),), _audit(flow, fact, ask.execution, ask.agent)))
+        await self._store.apply(Unit(None, (Insert(flow),), _audit(flow, fact, ask.execution or None, ask.agent)))
         return Begun(url=url, cookie=secret, flow_id=flow.id)
 
     async def finish(
@@ -228,7 +228,7 @@ class Flows:
         unit = Unit(
             None,
             (Change(flow, {"done": True, "code": ""} if flow.code else {"done": True}), *also),
-            _audit(flow, fact, ask.execution if ask else None, ask.agent if ask else None, actor),
+            _audit(flow, fact, (ask.execution or None) if ask else None, ask.agent if ask else None, actor),
         )
         if not isinstance(await self._store.apply(unit), Applied):
             raise FlowRefused("This was finished already.", code="already_finished")

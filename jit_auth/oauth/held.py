@@ -60,7 +60,7 @@ class Held:
         )
         fact = {"do": "connect.held", "ask": ask.id, "provider": ask.provider, "answer": answer}
         # Nobody has shown yet to be the user: this is on record as ours.
-        audit = Audit(actor="engine", what=(fact,), user=ask.user, agent=ask.agent, execution=ask.execution)
+        audit = Audit(actor="engine", what=(fact,), user=ask.user, agent=ask.agent, execution=ask.execution or None)
         await self._store.apply(Unit(None, (Insert(flow),), audit))
         return nonce
 

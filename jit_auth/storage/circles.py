@@ -16,6 +16,7 @@ from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader
 
 MOST_CARDS = 200
+MOST_CONNECTING = 500
 MOST_SHOWN = 1_000
 LOOKED_AT = 500
 """Executions of an agent among which its last ones of an action are looked for."""
@@ -89,6 +90,28 @@ class Circles:
             .subquery()
         )
         self._shown = compiler.text(select(func.count()).select_from(shown))
+        # All questions without a call, by the index on calls: they go some days after their end.
+        before = and_(ask.c.execution == literal_column("''"), ask.c.agent == bindparam("agent"))
+        self._connecting = compiler.text(
+            select(*columns[Ask])
+            .where(before, ask.c.person == bindparam("person"))
+            .order_by(ask.c.id.concat(literal_column("''")).desc())
+            .limit(bindparam("most"))
+        )
+        self._connecting_to = compiler.text(
+            select(*columns[Ask])
+            .where(
+                ask.c.person == bindparam("person"),
+                ask.c.state == literal_column("'open'"),
+                ask.c.execution == literal_column("''"),
+                ask.c.expires > bindparam("now"),
+            )
+            .order_by(ask.c.id.concat(literal_column("''")).desc())
+            .limit(bindparam("most"))
+        )
+        is_open = and_(ask.c.state == literal_column("'open'"), ask.c.expires > bindparam("now"))
+        still = select(literal_column("1")).where(before, is_open).limit(bindparam("most")).subquery()
+        self._connecting_now = compiler.text(select(func.count()).select_from(still))
         newest = (
             select(execution.c.id)
             .where(execution.c.agent == bindparam("agent"))
@@ -144,6 +167,30 @@ class Circles:
         args = self._cards.args(person=known.pid, now=self._now(), most=MOST_CARDS)
         (rows,) = await self._reader.fetch((self._cards, args))
         return await self._codec.records(Card, rows)
+
+    async def connecting(self, agent: str, person: str) -> tuple[Ask, ...]:
+        """Consents that an agent asked this person for before any call, newest first; what is over too, for a while."""
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        args = self._connecting.args(agent=agent, person=known.pid, most=MOST_CONNECTING)
+        (rows,) = await self._reader.fetch((self._connecting, args))
+        return await self._codec.records(Ask, rows)
+
+    async def connecting_to(self, person: str, limit: int) -> tuple[Ask, ...]:
+        """Those of all agents that this person may still answer, newest first."""
+        known = await self._people.find(person)
+        if known is None:
+            return ()
+        args = self._connecting_to.args(person=known.pid, now=self._now(), most=limit)
+        (rows,) = await self._reader.fetch((self._connecting_to, args))
+        return await self._codec.records(Ask, rows)
+
+    async def connecting_now(self, agent: str, most: int) -> int:
+        """How many such questions of an agent are open, of anybody, counted to `most`."""
+        args = self._connecting_now.args(agent=agent, now=self._now(), most=most)
+        ((row,),) = await self._reader.fetch((self._connecting_now, args))
+        return int(row[0])
 
     async def shown_since(self, person: str, via: str, since: Millis) -> int:
         """How many questions were shown to a person by a channel."""

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Table, bindparam, delete, literal_column, select, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, literal_column, select, update
 
 from jit_auth.model import CLAIMED, Applied, Millis, Stale
 from jit_auth.storage import tables
@@ -30,6 +30,8 @@ _PASSING = (
     *((tables.session, "id"), (tables.code, "id"), (tables.challenge, "id")),
 )
 """Tables whose rows go at their `until`, each with its key."""
+CONNECTING: Millis = 7 * 24 * 3_600_000
+"""How long a consent that was asked for before any call stays after its end: no call's row keeps it."""
 
 
 class Journal(Protocol):
@@ -79,7 +81,13 @@ class House:
             .where(table.c.lease_until > bindparam("now"), table.c.id != bindparam("key"))
             .order_by(table.c.id)
         )
-        self._past = [(compiler.text(_rest(table, key)), compiler.text(_take(table, key))) for table, key in _PASSING]
+        self._past = [
+            (compiler.text(_rest(table, key, over)), compiler.text(_take(table, key, over)), kept)
+            for table, key, over, kept in (
+                *((table, key, table.c.until <= bindparam("now"), 0) for table, key in _PASSING),
+                (tables.ask, "id", _CONNECTED, CONNECTING),
+            )
+        ]
 
     async def renew(self, keys: Sequence[str]) -> None:
         """Renew the lease. The vault keys of this process stand beside it, the one that it wraps with first."""
@@ -110,11 +118,11 @@ class House:
         )
 
     async def sweep(self) -> None:
-        """Remove what has passed its time (`_PASSING`), and processes long dead."""
+        """Remove what has passed its time (`_PASSING`, consents without a call), and processes long dead."""
         now = self._journal.now()
-        for rest, take in self._past:
-            while (await self._reader.fetch((rest, rest.args(now=now, most=1))))[0]:
-                await self._run((take, take.args(now=now, most=SWEPT)))
+        for rest, take, kept in self._past:
+            while (await self._reader.fetch((rest, rest.args(now=now - kept, most=1))))[0]:
+                await self._run((take, take.args(now=now - kept, most=SWEPT)))
         await self._run((self._forget, self._forget.args(before=now - FORGOTTEN)))
 
     async def _run(self, *statements: tuple[Text, tuple[Any, ...]]) -> None:
@@ -123,9 +131,12 @@ class House:
         await self._journal.submit(job)
 
 
-def _rest(table: Table, key: str) -> Any:
-    return select(table.c[key]).where(table.c.until <= bindparam("now")).limit(bindparam("most"))
+_CONNECTED = and_(tables.ask.c.execution == literal_column("''"), tables.ask.c.expires <= bindparam("now"))
 
 
-def _take(table: Table, key: str) -> Any:
-    return delete(table).where(table.c[key].in_(_rest(table, key).scalar_subquery()))
+def _rest(table: Table, key: str, over: ColumnElement[bool]) -> Any:
+    return select(table.c[key]).where(over).limit(bindparam("most"))
+
+
+def _take(table: Table, key: str, over: ColumnElement[bool]) -> Any:
+    return delete(table).where(table.c[key].in_(_rest(table, key, over).scalar_subquery()))

@@ -91,12 +91,13 @@ def cursor_of(last: str) -> str:
     return urlsafe_b64encode(last.encode()).rstrip(b"=").decode()
 
 
-def read_cursor(cursor: str) -> str:
-    """The id after which a page begins. A cursor only positions inside the caller's own list: it opens nothing."""
+def read_cursor(cursor: str, prefix: str = "exe") -> str:
+    """The id (`prefix_...`) after which a page begins. A cursor only positions inside the caller's own list: it opens
+    nothing."""
     try:
         last = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, ValueError):
         last = ""
-    if not is_id(last, "exe"):
+    if not is_id(last, prefix):
         raise BadRequest("This is no cursor of a list.", code="bad_query", hint="Take `next` of the page before.")
     return last

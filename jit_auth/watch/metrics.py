@@ -98,6 +98,9 @@ class Metrics(Collector):
         )
         self.refreshes = Counter("jit_auth_refreshes", "Refreshes of tokens", "provider", "outcome")
         self.broken = Counter("jit_auth_grants_broken", "Grants that providers ended", "provider")
+        self.connections = Counter(
+            "jit_auth_connections_asked", "Consents that agents asked for before any call", "provider"
+        )
         self.votes = Counter("jit_auth_votes", "Votes of people", "verdict")
         self.cards = Counter("jit_auth_cards", "Copies of questions by what was done with them", "channel", "did")
         self.records = Counter("jit_auth_audit_rows", "Rows put on record by this process")
@@ -225,6 +228,7 @@ _COUNTED: dict[str, Callable[[Metrics, Mapping[str, Any], Kind], None]] = {
     "decision": lambda metrics, fact, kind: metrics.decisions.add(fact["effect"], kind.connector),
     "refresh": _refreshed,
     "grant.broken": lambda metrics, fact, _: metrics.broken.add(fact["provider"]),
+    "connection.asked": lambda metrics, fact, _: metrics.connections.add(fact["provider"]),
     "vote": lambda metrics, fact, _: metrics.votes.add(fact["verdict"]),
     "card": lambda metrics, fact, _: metrics.cards.add(fact["via"], fact["did"]),
 }

@@ -78,20 +78,25 @@ def _waiting(opened: Opened, bundle: Bundle, agent: Agent, link: Callable[[Ask],
     found: list[Json] = []
     for ask in open_asks:
         if ask.kind == "consent":
-            item: Json = {
-                "kind": "consent",
-                "provider": ask.provider,
-                "missing_scopes": ask.scopes,
-                "new_agent": ask.new_agent,
-                "url": link(ask),
-                "expires_at": rfc3339(ask.expires),
-            }
-            if ask.last_error is not None:
-                item["last_error"] = ask.last_error
-            found.append(item)
+            found.append(consent_item(ask, link(ask)))
         elif ask.kind == "approval":
             found += _approvals(ask, opened, bundle, agent)
     return found
+
+
+def consent_item(ask: Ask, url: str) -> Json:
+    """A consent that is needed, with its link."""
+    item: Json = {
+        "kind": "consent",
+        "provider": ask.provider,
+        "missing_scopes": ask.scopes,
+        "new_agent": ask.new_agent,
+        "url": url,
+        "expires_at": rfc3339(ask.expires),
+    }
+    if ask.last_error is not None:
+        item["last_error"] = ask.last_error
+    return item
 
 
 def _approvals(ask: Ask, opened: Opened, bundle: Bundle, agent: Agent) -> list[Json]:

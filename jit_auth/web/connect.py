@@ -15,10 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 from aiohttp import web
 from msgspec import Struct
 
-from jit_auth.channels.card import outcome
+from jit_auth.channels.card import outcome, wanted
+from jit_auth.channels.words import CONNECTION
 from jit_auth.core.links import row_of
-from jit_auth.core.text import agent_says, hidden, host_shown, summary_parts
-from jit_auth.engine.pages import ConsentPage, Doors, Finished, Leaving, Onward
+from jit_auth.core.text import agent_says, host_shown
+from jit_auth.engine.pages import Doors, Finished, Leaving, Onward
 from jit_auth.errors import BadRequest, Forbidden, NotFound
 from jit_auth.web.forms import no_unknown, once, prefetched, read_post, refuse_foreign
 from jit_auth.web.pages import Pages
@@ -63,9 +64,9 @@ class Connect:
         return self._pages.html(
             "connect.html",
             page=page,
-            says=agent_says(page.execution),
-            agent=page.execution.chain[0],
-            summary=_summary(page),
+            says=None if page.execution is None else agent_says(page.execution),
+            agent=page.ask.agent,
+            summary=wanted(page),
             host=host_shown(page.provider_host),
             app_host=host_shown(page.app_host),
             new=scopes(page.new, page.scope_titles),
@@ -144,7 +145,7 @@ class Connect:
             "end": finished,
             "granted": scopes(finished.granted, finished.scope_titles),
             "missing": scopes(finished.missing, finished.scope_titles),
-            "outcome": outcome(finished.execution, finished.provider_name),
+            "outcome": _outcome(finished),
             "return_url": link_shown(finished.return_url),
             "manage_url": link_shown(finished.manage_url),
             "undo": f"/connect/{finished.undo}/undo" if finished.undo else "",
@@ -171,8 +172,11 @@ def link_shown(url: str | None) -> str | None:
     return url if url is not None and _URL.fullmatch(url) else None
 
 
-def _summary(page: ConsentPage) -> object:
-    return summary_parts(page.action.summary, page.execution.params, sensitive=hidden(page.action))
+def _outcome(finished: Finished) -> str:
+    """What becomes of the call that waited; without one, that nothing happens yet."""
+    if finished.execution is not None:
+        return outcome(finished.execution, finished.provider_name)
+    return CONNECTION["met" if finished.kind == "connected" else "denied"]
 
 
 def _ticket(request: web.Request) -> str:

@@ -157,13 +157,17 @@ def _summary(action: Action | None, execution: Execution) -> tuple[Part, ...]:
     return summary_parts(action.summary, execution.params, sensitive=hidden(action))
 
 
+def _ready_for(each: Waiting) -> tuple[Part, ...]:
+    return (Part(", ".join(visible(action.title, one_line=True) for action in each.wants)),)
+
+
 def _waiting(each: Waiting) -> dict[str, Any]:
     return {
         "kind": each.kind,
         "link": each.link,
-        "summary": _summary(each.action, each.execution),
-        "agent": each.execution.chain[0],
-        "user": each.execution.user or "",
+        "summary": _summary(each.action, each.execution) if each.execution is not None else _ready_for(each),
+        "agent": each.agent,
+        "user": each.execution.user or "" if each.execution is not None else "",
         "risk": each.action.risk if each.action is not None else "",
         "provider": each.provider_name,
         "expires": each.expires,

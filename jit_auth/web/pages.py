@@ -34,6 +34,8 @@ _HEADINGS = {
     "digest_mismatch": "This page showed something else",
     "expired": "Too late",
     "cancelled": "Withdrawn",
+    "revoked": "Access was stopped",
+    "already_connected": "This account is connected already",
     "not_found": "There is nothing here",
     "foreign_origin": "Nothing was decided",
     "not_eligible": "This is not yours to decide",

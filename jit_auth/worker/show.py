@@ -27,7 +27,7 @@ from jit_auth.engine.approvals import Approvals
 from jit_auth.engine.consents import Consents
 from jit_auth.engine.current import Current
 from jit_auth.errors import Later, Never, NotFound, StorageError
-from jit_auth.model import Audit, Card, Change, Insert, Millis, Op, Opened, Stale, Unit
+from jit_auth.model import Ask, Audit, Card, Change, Insert, Millis, Op, Opened, Stale, Unit
 from jit_auth.storage.store import Store
 from jit_auth.worker.gather import Gathers
 
@@ -153,19 +153,31 @@ class Shows:
             return await self.gathers.card(row, self._link(row)), 0
         if row.ref == self.gathers.REF:
             return None  # it stands in a gathered message, which holds links alone
+        if row.role == "consent" and not row.execution:
+            return await self._connection(row)
         opened = await self.store.opened(row.execution)
         ask = next((ask for ask in opened.asks if ask.id == row.ask), None) if opened is not None else None
         if opened is None or ask is None:
             return None
         version = opened.execution.version
         if ask.kind == "consent":
-            try:
-                page = await self.consents.shown(ask)
-            except NotFound:
-                return None
-            return build_consent(page, row, self.consents.link(ask)), version
+            asked = await self._consent(row, ask)
+            return None if asked is None else (asked, version)
         approval = await self.approvals.shown(row, opened, ask)
         return None if approval is None else (build(approval, card=row, url=self._link(row)), version)
+
+    async def _connection(self, row: Card) -> tuple[Shown, int] | None:
+        """A consent that is asked for before any call: its own row is what the copy shows."""
+        ask = await self.store.ask(row.ask)
+        asked = await self._consent(row, ask) if ask is not None else None
+        return None if ask is None or asked is None else (asked, ask.version)
+
+    async def _consent(self, row: Card, ask: Ask) -> Shown | None:
+        try:
+            page = await self.consents.shown(ask)
+        except NotFound:
+            return None
+        return build_consent(page, row, self.consents.link(ask))
 
     def _link(self, row: Card) -> str:
         """A person's own link; in a place that many see, an address that decides nothing (THREAT_MODEL 11)."""

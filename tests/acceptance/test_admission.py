@@ -320,7 +320,6 @@ def test_methods_paths_and_media(service: Service) -> None:
     assert service.agent.get("/nothing-here").status == 404
     later = [
         "/events",
-        "/connections",
         "/me",
         "/console",
         "/mcp",

@@ -199,7 +199,6 @@ def test_what_later_stages_bring_is_refused(busy: Office, word: str, person: str
         assert (answer.status, answer.code) == (400, "unknown_field"), member
     for path in (
         "/events",
-        "/connections",
         "/mcp",
         "/me",
         "/signin",

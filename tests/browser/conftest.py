@@ -79,6 +79,13 @@ class Site:
         async with self.session.post(f"{self.url}/execute", json=call, headers=headers) as reply:
             return await reply.json(content_type=None)
 
+    async def connect(self, *actions: str, **body: Any) -> Any:
+        """What POST /connections answers for these actions of mailhub."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        wish = {"user": ALICE, "actions": [f"mailhub.{name}" for name in actions]} | body
+        async with self.session.post(f"{self.url}/connections", json=wish, headers=headers) as reply:
+            return await reply.json(content_type=None)
+
     async def ended(self, execution: Any) -> Any:
         """The execution once it is over."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -208,6 +215,7 @@ secret_sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
 actions = ["mailhub.*"]
 users = ["*"]
 return_urls = ["{url}/approvals/"]
+connections = true
 [users]
 verify = "none"
 [people."ana@example.com"]

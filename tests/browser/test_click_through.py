@@ -39,6 +39,23 @@ async def test_consent_then_approval_then_the_call_is_sent(page: Page, site: Sit
     await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
 
 
+async def test_connecting_before_any_call(page: Page, site: Site) -> None:
+    asked = await site.connect("list_messages", "send_message")
+    await page.goto(asked["url"])
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("for mailbot?")
+    await expect(page.get_by_text("Wants to be able to")).to_be_visible()
+    for words in ("List messages", "Send an e-mail", "Read your e-mail", "Send e-mail as you"):
+        await expect(page.get_by_text(words).first).to_be_visible()
+    await page.get_by_role("button", name=re.compile("^Continue")).click()
+    await sign_in(page)
+    await expect(page).to_have_url(re.compile(f"^{site.url}/oauth/callback/mailhub"))
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("mailbot may use")
+    assert (await site.connect("list_messages", "send_message"))["status"] == "connected"
+    assert (await site.execute("list_messages", {}))["status"] == "succeeded"
+    await page.goto(asked["url"])
+    await expect(page.get_by_role("heading", level=1)).to_have_text("This was finished before")
+
+
 async def test_deny_with_the_keyboard_alone(page: Page, site: Site) -> None:
     execution = await site.execute("send_message", MAIL)
     await page.goto(await site.approval(execution))

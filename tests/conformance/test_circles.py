@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from jit_auth.model import Applied, Change, Insert, Outbox, Pass, Stale, Tally, Unit
@@ -214,3 +215,44 @@ async def test_a_call_that_goes_straight_through_is_in_no_list_of_events(world: 
     assert known is not None
     await written(store, Change(known, {"state": "succeeded", "intent": False}))
     assert await store.audit.after(row.id, None) == ()
+
+
+async def test_consents_without_a_call_are_found_by_agent_and_person_and_swept_a_week_after(world: World) -> None:
+    store = await world.open()
+    now = store.now()
+    before: Any = {
+        "execution": "", "actions": ("mailhub.note",), "epoch": 7, "another": True, "return_url": "http://b/",
+        "account_id": "1234", "answered": now, "expires": now + HOUR,
+    }  # fmt: skip
+    call = execution(store, user=ALICE)
+    mine = [consent_ask(store, call, **before) for _ in range(2)]
+    others = [
+        consent_ask(store, call), consent_ask(store, call, **before, agent="other"),
+        consent_ask(store, call, **before, user=BO),
+    ]  # fmt: skip
+    closed = consent_ask(store, call, **before, state="met")
+    await written(store, *(Insert(ask) for ask in (*mine, *others, closed)))
+    assert set(await store.circles.connecting(AGENT, ALICE)) == {*mine, closed}
+    assert await store.circles.connecting(AGENT, "nobody@example.com") == ()
+    assert set(await store.circles.connecting_to(ALICE, 10)) == {*mine, others[1]}
+    assert await store.circles.connecting_now(AGENT, 10) == 3
+    assert await store.circles.connecting_now(AGENT, 2) == 2
+    world.clock.offset += HOUR
+    assert await store.circles.connecting_now(AGENT, 10) == 0
+    await store.sweep()
+    assert len(await store.circles.connecting(AGENT, ALICE)) == 3
+    world.clock.offset += 7 * 24 * HOUR
+    await store.sweep()
+    assert await store.circles.connecting(AGENT, ALICE) == ()
+    assert await store.ask(others[0].id) is not None, "a call's question stays with it"
+
+
+async def test_reads_of_consents_without_a_call_are_served_by_an_index(sqlite_world: World) -> None:
+    store = await sqlite_world.open()
+    values = {"agent": "a", "person": "p", "now": 0, "most": 1}
+    with sqlite3.connect(sqlite_world.path) as database:
+        for name in ("_connecting", "_connecting_to", "_connecting_now"):
+            text = getattr(store.circles, name)
+            plan = database.execute("EXPLAIN QUERY PLAN " + text.sql, text.args(**values)).fetchall()
+            said = str([row[3] for row in plan])
+            assert "SEARCH ask USING INDEX" in said, (name, said)

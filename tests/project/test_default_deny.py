@@ -77,7 +77,7 @@ async def test_unknown_paths_and_methods_are_problems(service: Service) -> None:
             ("GET", "/nothing", 404),
             ("GET", "/execute", 405),
             ("DELETE", "/actions", 405),
-            ("GET", "/connections", 404),
+            ("GET", "/connections", 401),
             ("GET", "/metrics", 401),
             ("GET", "/executions/../execute", 405),
         ):

@@ -16,11 +16,13 @@ import msgspec
 from aiohttp import web
 
 from jit_auth import __version__
-from jit_auth.web.openapi import agents, operators, people
+from jit_auth.web.openapi import agents, connections, operators, people
 from jit_auth.web.openapi.schemas import SCHEMAS, SECURITY
 
 PATH = "/openapi.json"
-OPERATIONS: Mapping[tuple[str, str], dict[str, Any]] = agents.OPERATIONS | operators.OPERATIONS | people.OPERATIONS
+OPERATIONS: Mapping[tuple[str, str], dict[str, Any]] = (
+    agents.OPERATIONS | connections.OPERATIONS | operators.OPERATIONS | people.OPERATIONS
+)
 """Every route that any configuration has, by method and path."""
 
 _TAGS = {

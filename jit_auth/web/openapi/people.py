@@ -32,7 +32,7 @@ _POSTED: Refusals = united(
 _OVER: Refusals = {
     403: ("not_eligible", "other_person"),
     409: ("already_finished", "superseded"),
-    410: ("expired", "cancelled"),
+    410: ("expired", "cancelled", "revoked"),
 }
 _DECIDED: Refusals = united(
     _POSTED,

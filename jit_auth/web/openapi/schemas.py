@@ -126,6 +126,20 @@ SCHEMAS: dict[str, Json] = {
     "Claim": closed({**_EXECUTION, "claim_expires_at": TIME}),
     "Consent": _CONSENT,
     "Approval": _APPROVAL,
+    "Connection": closed(
+        {
+            "id": text(pattern=f"^grt_{_TAIL}$"),
+            "user": text(),
+            "provider": text(),
+            "account": maybe(text("The provider's id of the account: what `account` of a call may name.")),
+            "account_name": maybe(text("As people know it: `account` may name it too, where it is the only such.")),
+            "scopes": {**TEXTS, "description": "What this agent may use of it."},
+            "status": {"enum": ["live", "broken"], "description": "broken: the provider takes it no longer."},
+            "created_at": TIME,
+            "updated_at": TIME,
+            "last_used_at": maybe({**TIME, "description": "By this agent, among the user's last calls."}),
+        }
+    ),
     "Result": closed(
         {
             "status": maybe({"type": "integer", "description": "Null: what an agent says of its own function."}),

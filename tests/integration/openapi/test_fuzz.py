@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.connections.conftest import let
 from tests.integration.operators.conftest import ADMINS, TOKENS
 from tests.integration.service.kit import AGENT, Kit, kit
 from tests.project.tree import ROOT
@@ -75,7 +76,7 @@ APART = {
 async def test_the_service_keeps_to_its_document(tmp_path: Path, which: str) -> None:
     if which in ("people", "health") and "FUZZ_SECONDS" not in os.environ:
         pytest.skip(f"{which}: by `make fuzz` alone")
-    async with kit(tmp_path, config=ADMINS) as world, world.running():
+    async with kit(tmp_path, config=ADMINS) as world, let(world, "mailbot").running():
         await world.connected()
         code, out = await tried(world, *APART[which])
         assert code == 0, out

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.connections.conftest import let
 from tests.integration.openapi.hostile import Good, Hostile, corpus
 from tests.integration.operators.conftest import ADMINS, TOKENS
 from tests.integration.service.kit import AGENT, Kit, kit
@@ -38,6 +39,7 @@ SEND = {"to": ["x@y.example"], "subject": "hi", "body": "hello"}
 async def world(tmp_path: Path) -> AsyncIterator[Kit]:
     async with kit(tmp_path, config=ADMINS + SLACK, users=USERS) as found:
         known(found)
+        let(found, "mailbot")
         async with found.running():
             yield found
 
@@ -77,10 +79,18 @@ async def targets(world: Kit) -> list[Good]:
         "account": None,
         "return_url": "http://127.0.0.1:9/back/",
     }
+    wish = {
+        "user": "alice@example.com",
+        "actions": ["mailhub.list_messages", "mailhub.note"],
+        "account": None,
+        "another_account": False,
+        "return_url": "http://127.0.0.1:9/back/",
+    }
     why = {"reason": "because"}
     return [
         Good("POST", "/execute", call, agent | {"Idempotency-Key": "k", "Prefer": "respond-async"}),
         Good("POST", "/execute", call, agent | {"Prefer": "respond-async"}),
+        Good("POST", "/connections", wish, agent),
         Good("POST", approve, {"decision": "deny", "feedback": "no", "for": "1h", "params": {"body": "x"}}),
         Good("POST", f"{approve}/all", {"decisions": [{"id": "apr_0", "decision": "deny", "digest": "sha256:0"}]}),
         Good("POST", connect, {"decision": "refuse"}),

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from jit_auth.core.links import ticket
 from jit_auth.core.times import rfc3339
-from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Voted
+from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Voted, Wanted
 from jit_auth.errors import Conflict, FlowRefused, Gone, NotFound, Problem, Unprocessable
 from jit_auth.model import Action, Ask, Card, Decision, Execution, Param, Place, Request, Trouble, Vote, Want
 from jit_auth.web import approve, connect
@@ -146,6 +146,10 @@ class Standin:
         self.new: tuple[str, ...] = ("mail.send",)
         self.held: tuple[str, ...] = ("mail.read",)
         self.trip = True
+        self.call = True
+        """A call waits for the consent; without, an agent asks before any."""
+        self.titles: tuple[str, ...] = ()
+        """Of more actions that the consent is for."""
         self.leaving_url = "https://auth.mailhub.example/authorize?client_id=jit-auth&state=s-123&scope=mail.send"
         self.ending = self.finished("connected", granted=("mail.read", "mail.send"))
         self.seen: list[str] = []
@@ -164,7 +168,7 @@ class Standin:
         given = {"account": "alice@mailhub.example", "environment": "dev", "scope_titles": TITLES} | values
         return Finished(
             kind=kind,
-            execution=self.execution,
+            execution=self.execution if self.call else None,
             agent="mailbot",
             user="alice@example.com",
             provider_id="mailhub",
@@ -294,9 +298,10 @@ class Standin:
         return ConsentPage(
             environment="dev",
             ask=self.consent,
-            execution=self.execution,
-            action=self.action,
-            connector_name="MailHub",
+            execution=self.execution if self.call else None,
+            wants=tuple(
+                Wanted(replace(self.action, title=title), "MailHub") for title in (self.action.title, *self.titles)
+            ),
             provider_id="mailhub",
             provider_name="MailHub",
             provider_host="auth.mailhub.example" if self.trip else "",

@@ -105,6 +105,27 @@ async def test_a_new_agent_is_answered_here_without_a_trip(site: Site) -> None:
     assert not answer.cookies
 
 
+async def test_without_a_call_the_page_names_the_actions(site: Site) -> None:
+    site.doors.call, site.doors.titles = False, ("List messages", "Delete\u202e <i>all</i>")
+    page = (await site.get(site.consent)).text
+    said = words(page)
+    for each in (
+        "Wants to be able to Send an e-mail",
+        "List messages",
+        "Nothing is done now: the agent asks before it calls",
+    ):
+        assert each in said, each
+    assert "Quarterly numbers" not in said
+    assert "Nobody has checked them" not in said
+    assert "\u202e" not in page
+    assert "<i>all" not in page
+    site.doors.ending = site.doors.finished("connected", granted=("mail.send",))
+    cookies = await begin(site)
+    assert "Nothing is done with it before the agent asks for something" in words((await back(site, cookies)).text)
+    refused = await site.form(site.consent, {"decision": "refuse"})
+    assert "Not allowed. Nothing was connected." in words(refused.text)
+
+
 async def test_the_last_error_of_the_provider_is_shown_neutralised(site: Site) -> None:
     site.doors.consent = replace(site.doors.consent, last_error="server_error\u202e <i>")
     page = (await site.get(site.consent)).text

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from jit_auth.channels.card import Card, Details, build, build_consent, build_gathered, detailed, exactly, masked
 from jit_auth.channels.words import offered, short
-from jit_auth.engine.pages import ConsentPage
+from jit_auth.engine.pages import ConsentPage, Wanted
 from jit_auth.model import Ask, Decision, Escalate, State, Trouble, Want
 from jit_auth.model import Card as Row
 from tests.unit.card.test_card import ACTION, EXECUTION, NOW, ROUND, ROW, card, page, vote
@@ -202,8 +202,7 @@ def test_a_consent_names_the_provider_and_what_is_asked_for() -> None:
         environment="dev",
         ask=ask,
         execution=EXECUTION,
-        action=ACTION,
-        connector_name="Bank",
+        wants=(Wanted(ACTION, "Bank"),),
         provider_id="bank",
         provider_name="Bank\u202e",
         provider_host="auth.b\u00e4nk.example",

@@ -131,7 +131,7 @@ AGENT = f"[agents.a]\nsecret_sha256 = '{SHA}'\n"
         (f"[server]\nadmin_tokens = ['x']\n[admins.token-1]\nsecret_sha256 = '{SHA}'\nrole = 'viewer'\n",
          "5: token-1 is the name of one of [server] admin_tokens"),
         *[(AGENT + f"{key} = 1\n", f"5: unknown key '{key}' in [agents.a]") for key in (
-            "jwks", "oidc", "mtls", "connections")],
+            "jwks", "oidc", "mtls")],
         ("[providers.x]\nkey_file = 'x'\n", "4: unknown key 'key_file' in [providers.x]"),
         ("[server]\nmetrics_listen = 'x'\n", "4: server.metrics_listen: expected HOST:PORT"),
         ("[server]\nmetrics_listen = '127.0.0.1:8080'\n", "4: server.metrics_listen: `listen` has this address"),
