@@ -67,6 +67,7 @@ from jit_auth.watch.metrics import Present
 from jit_auth.web import approve, connect, openapi
 from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
+from jit_auth.web.catalogue import Actions
 from jit_auth.web.codes import CodePages
 from jit_auth.web.confirm import Confirm
 from jit_auth.web.erase import EraseRoute
@@ -268,6 +269,7 @@ async def build(
         routes = [
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
+            *Actions(engine, bearers).routes(),
             *Streams(engine, bearers, environment, stopped).routes(),
             *(scrapes := Scrapes(watch.metrics.text, bearers)).routes(),
             *Administration(cuts, Halts(store), current, bearers).routes(),

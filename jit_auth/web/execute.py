@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from jit_auth.catalog.tools import full_name, own_params
 from jit_auth.config.settings import Agent
 from jit_auth.core.callback import LONGEST, callback
 from jit_auth.core.digest import canonical, parse_json
@@ -82,6 +83,9 @@ class Execute:
         params = body.get("params", {})
         if not isinstance(params, dict):
             raise _missing("/params", "is an object")
+        if "." not in action:
+            body = self._by_tool_name(agent, body, action, params)
+            action, params = body["action"], body.get("params", params)
         expires_in = body.get("expires_in", DAY // 1000)
         if isinstance(expires_in, bool) or not isinstance(expires_in, int):
             raise _missing("/expires_in", "is a whole number of seconds from 60 to 1209600")
@@ -100,6 +104,15 @@ class Execute:
             key=key,
             body=canonical(body) if key is not None else b"",
         )
+
+    def _by_tool_name(self, agent: Agent, body: dict[str, Any], name: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The same call by the action's full name: it is that one for keys, digests and the record too."""
+        bundle = self._engine.bundle
+        action = full_name(name, bundle.catalog.tools, bundle.allowed.get(agent.name, frozenset()))
+        operation = bundle.operation(action)
+        if operation is None or not params:
+            return {**body, "action": action}
+        return {**body, "action": action, "params": own_params(params, operation.renamed)}
 
     def response(self, agent: Agent, opened: Opened, *, joined: bool = False) -> web.Response:
         """The answer of /execute: 403 where it was denied, 202 where it is open, else 200."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jit_auth.catalog.formats import FORMATS
 from jit_auth.web.openapi.parts import (
     EVERYWHERE,
     JSON,
@@ -43,6 +44,10 @@ _LINKS: Json = {
 _OWN_NOT_FOUND = {404: ("not_found",)}
 _EMPTY: Json = {"required": False, "content": {JSON: {"schema": closed({})}}}
 _DENIED: Json = {"description": "Denied, or not permitted", "content": {PROBLEM: {"schema": {}}}}
+
+
+def _bare(of: str) -> Json:
+    return {"type": "array", "items": ref(of)}
 
 
 def _health(id: str, summary: str, codes: tuple[str, ...], *, refused: tuple[str, ...] = ()) -> Json:
@@ -174,8 +179,18 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "The actions this agent may use, by name",
         tag="agents",
         security=_TOKEN,
-        parameters=[LIMIT, in_query("cursor", "`next` of the page before.", text())],
-        answers={200: answer(listed("Action"), "A page")},
+        parameters=[
+            in_query("q", "Words to look for: the best first.", text(maxLength=200, format="jit-auth-visible")),
+            in_query("format", "For programs, or as tools of a model API.", {"enum": sorted(FORMATS)}),
+            LIMIT,
+            _CURSOR,
+        ],
+        answers={
+            200: answer(
+                {"anyOf": [listed("Action"), _bare("OpenAiTool"), _bare("AnthropicTool")]},
+                "A page; in a model's format a bare array of all of them, or of the first `limit`",
+            )
+        },
         refusals=AGENT,
     ),
     ("GET", "/actions/{name}"): operation(
@@ -183,7 +198,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "One action this agent may use",
         tag="agents",
         security=_TOKEN,
-        parameters=[in_path("name", "Its full name.", text(minLength=1, format="jit-auth-action"))],
+        parameters=[in_path("name", "Its full name, or its tool_name.", text(minLength=1, format="jit-auth-action"))],
         answers={200: answer(ref("Action"), "The action")},
         refusals=united(AGENT, {404: ("unknown_action", "not_found")}),
     ),

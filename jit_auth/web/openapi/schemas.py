@@ -23,6 +23,18 @@ CURSOR = text("`next` of the page before.", format="jit-auth-cursor")
 LIMIT = in_query("limit", "How many at most: 50, above 200 counts as 200.", {"type": "integer", "minimum": 1})
 RISK: Json = {"enum": ["low", "medium", "high", "critical"]}
 STATES = get_args(State)
+TOOL_NAME = text("What model APIs take it by.", pattern="^[A-Za-z0-9_-]{1,64}$")
+TOLD = text("What a model is told: what it does, its risk, that people may come first.", maxLength=1_024)
+TOOL_PARAMS: Json = {
+    "type": "object",
+    "description": "JSON Schema of the parameters.",
+    "properties": {
+        "type": {"const": "object"},
+        "properties": {"type": "object", "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,64}$"}},
+        "additionalProperties": {"const": False},
+    },
+    "required": ["type", "properties", "additionalProperties"],
+}
 
 _CONSENT = closed(
     {
@@ -94,7 +106,7 @@ SCHEMAS: dict[str, Json] = {
     "Fault": closed({"pointer": text("A JSON pointer into the body."), "message": text()}),
     "Call": closed(
         {
-            "action": text("Its full name.", examples=["mailhub.send_message"]),
+            "action": text("Its full name, or its tool_name.", examples=["mailhub.send_message"]),
             "user": maybe(PERSON),
             "params": {**ANY_OBJECT, "description": "As `GET /actions/{name}` says."},
             "account": maybe(text("Where the user connected several.", maxLength=254)),
@@ -137,6 +149,7 @@ SCHEMAS: dict[str, Json] = {
     "Action": closed(
         {
             "name": text(),
+            "tool_name": TOOL_NAME,
             "title": text(),
             "summary": text(),
             "connector": text(),
@@ -148,6 +161,13 @@ SCHEMAS: dict[str, Json] = {
             "params": {**ANY_OBJECT, "description": "JSON Schema of the parameters."},
         }
     ),
+    "OpenAiTool": closed(
+        {
+            "type": {"const": "function"},
+            "function": closed({"name": TOOL_NAME, "description": TOLD, "parameters": TOOL_PARAMS}),
+        }
+    ),
+    "AnthropicTool": closed({"name": TOOL_NAME, "description": TOLD, "input_schema": TOOL_PARAMS}),
     "Report": {
         "type": "object",
         "description": "What was cut, of whatever is named.",
