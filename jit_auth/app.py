@@ -37,6 +37,7 @@ from jit_auth.engine.memory import Memory
 from jit_auth.engine.mine import Mines
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
+from jit_auth.engine.preview import Previews
 from jit_auth.engine.proof import Proof
 from jit_auth.engine.submit import Submit
 from jit_auth.engine.undo import Undo
@@ -187,14 +188,16 @@ async def build(
         consents = Consents(
             store, memory, current, dispatcher, flows, connects, environment, public_url, tickets, claims, undo, apps
         )
+        submitter = Submit(store, memory, current, judge, dispatcher, make_id)
         engine = Engine(
             current=current,
-            submitter=Submit(store, memory, current, judge, dispatcher, make_id),
+            submitter=submitter,
             dispatcher=dispatcher,
             own=Own(store, waits, dispatcher),
             approvals=approvals,
             consents=consents,
             outcomes=Outcomes(store, dispatcher, approvals),
+            previews=Previews(store, memory, judge, submitter, writer),
         )
         tools = Tools(
             engine, lambda: current.bundle.people, public_url, environment, store.now, write, settings.loopback

@@ -18,12 +18,13 @@ from jit_auth.model import Execution, Opened
 from jit_auth.web import problem
 from jit_auth.web.agents import Bearers
 from jit_auth.web.answer import answer
+from jit_auth.web.foreseen import preview
 from jit_auth.web.query import only, parameters, prefer
 
 LARGEST_BODY = 65_536
 LONGEST_KEY = 255
 LONGEST_REASON = 2_000
-KNOWN = ("action", "user", "params", "account", "reason", "expires_in", "callback_url", "return_url")
+KNOWN = ("action", "user", "params", "account", "reason", "expires_in", "callback_url", "return_url", "dry_run")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -55,6 +56,11 @@ class Execute:
         agent = self._bearers.again(agent)
         call = self.call(agent, parse_json(body), request.headers.get("Idempotency-Key"))
         seconds = prefer(request) if "Prefer" in request.headers else None
+        if call.dry_run:
+            seen = await self._engine.previews.preview(call)
+            return web.Response(
+                body=_encode(preview(seen, self._engine.bundle, agent)), content_type="application/json"
+            )
         if seconds is None:
             admitted = await self._engine.submit(call)
             execution, joined = admitted.execution, admitted.joined
@@ -89,6 +95,9 @@ class Execute:
         expires_in = body.get("expires_in", DAY // 1000)
         if isinstance(expires_in, bool) or not isinstance(expires_in, int):
             raise _missing("/expires_in", "is a whole number of seconds from 60 to 1209600")
+        dry_run = body.get("dry_run", False)
+        if not isinstance(dry_run, bool):
+            raise _missing("/dry_run", "is true or false")
         if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
             raise BadRequest(f"An Idempotency-Key has 1 to {LONGEST_KEY} visible characters.", code="bad_key")
         return Call(
@@ -103,6 +112,7 @@ class Execute:
             callback_url=_callback(body, agent),
             key=key,
             body=canonical(body) if key is not None else b"",
+            dry_run=dry_run,
         )
 
     def _by_tool_name(self, agent: Agent, body: dict[str, Any], name: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,10 @@ def _execute() -> Json:
         ],
         body=body(ref("Call")),
         answers={
-            200: {**answer(_EXECUTION, "It has ended"), "links": _LINKS},
+            200: {
+                **answer({"anyOf": [_EXECUTION, ref("Preview")]}, "It has ended; or it was a dry run"),
+                "links": _LINKS,
+            },
             202: {**answer(_EXECUTION, "It waits for somebody, or is being made", headers=_LATER), "links": _LINKS},
         },
         refusals=united(
@@ -85,7 +88,7 @@ def _execute() -> Json:
                 404: ("unknown_action",),
                 413: ("too_large",),
                 422: ("invalid_params", "unknown_account", "ambiguous_account", "idempotency_mismatch"),
-                429: ("too_many_open",),
+                429: ("too_many_open", "too_many_dry_runs"),
                 503: ("busy", "halted", "stale_bundle"),
             },
         ),

@@ -58,6 +58,14 @@ _APPROVAL = closed(
         "expires_at": TIME,
     }
 )
+_NOT_YET = ("id", "status", "result", "created_at", "updated_at", "expires_at")
+
+
+def _without(schema: Json, name: str) -> Json:
+    needed = [each for each in schema["required"] if each != name]
+    return closed({each: says for each, says in schema["properties"].items() if each != name}, needed)
+
+
 _EXECUTION = {
     "id": EXECUTION_ID,
     "action": text(),
@@ -111,6 +119,7 @@ SCHEMAS: dict[str, Json] = {
             "params": {**ANY_OBJECT, "description": "As `GET /actions/{name}` says."},
             "account": maybe(text("Where the user connected several.", maxLength=254)),
             "reason": maybe(text("Why, in the agent's words.", maxLength=2_000)),
+            "dry_run": {"type": "boolean", "description": "Only tell what would become of it."},
             "expires_in": {"type": "integer", "minimum": 60, "maximum": 1_209_600, "description": "Seconds."},
             "callback_url": maybe(text("Under one of the agent's `callback_urls`.", maxLength=2_000)),
             "return_url": maybe(text("Under one of the agent's `return_urls`.", maxLength=2_000)),
@@ -124,6 +133,16 @@ SCHEMAS: dict[str, Json] = {
             "removed": {**TEXTS, "description": "What was kept no longer, by retention or erasure."},
         },
         list(_EXECUTION),
+    ),
+    "Preview": closed(
+        {
+            **_EXECUTION,
+            **{name: {"type": "null"} for name in _NOT_YET},
+            "waiting_for": {
+                "type": "array",
+                "items": {"oneOf": [_without(_CONSENT, "url"), _without(_APPROVAL, "id")]},
+            },
+        }
     ),
     "Consent": _CONSENT,
     "Approval": _APPROVAL,

@@ -71,10 +71,9 @@ async def test_tools_as_the_two_apis_take_them(world: Kit) -> None:
 
 
 def test_an_array_without_items_gets_some(tmp_path: Path) -> None:
-    action = (
-        ACTION
-        + "params.tags = { type = 'array' }\nparams.of = { type = 'object', properties = { x = { type = ['array', 'null'] } } }\n"
-    )
+    one, other = "{ type = 'array' }", "{ type = ['array', 'null'] }"
+    more = f"params.tags = {one}\nparams.of = {{ type = 'object', properties = {{ x = {other} }} }}\n"
+    action = ACTION + more
     tool = anthropic(mailhub(tmp_path, action=action).actions["mailhub.send"])
     assert tool["input_schema"]["properties"]["tags"] == {"type": "array", "items": {}}
     assert tool["input_schema"]["properties"]["of"]["properties"]["x"]["items"] == {}
