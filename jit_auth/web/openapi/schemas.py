@@ -17,7 +17,9 @@ TIME = text(format="date-time")
 TEXTS: Json = {"type": "array", "items": {"type": "string"}}
 ANY_OBJECT: Json = {"type": "object"}
 COUNT: Json = {"type": "integer", "minimum": 0}
-REASON = text("Why: it goes on record.", minLength=1, maxLength=LONGEST_REASON, pattern=r"\S")
+WORDS = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+"""Says something, and has no NUL, which no body may hold (RFC 7493 lets it be refused)."""
+REASON = text("Why: it goes on record.", minLength=1, maxLength=LONGEST_REASON, pattern=WORDS)
 PERSON = text("An id of a person: an address, or a name.", minLength=1, maxLength=254, format="jit-auth-person")
 CURSOR = text("`next` of the page before.", format="jit-auth-cursor")
 LIMIT = in_query("limit", "How many at most: 50, above 200 counts as 200.", {"type": "integer", "minimum": 1})

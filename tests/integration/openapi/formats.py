@@ -36,7 +36,7 @@ def register() -> None:
 register()
 
 _ENDS = "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
-_NO_I_JSON = re.compile(rf"\\\\u0000|[\ud800-\udfff\ufdd0-\ufdef{_ENDS}]")
+_NO_I_JSON = re.compile(rf"\\u0000|[\ud800-\udfff\ufdd0-\ufdef{_ENDS}]")
 """In JSON that escapes control characters alone."""
 
 
