@@ -40,6 +40,7 @@ from jit_auth.engine.own import Own
 from jit_auth.engine.preview import Previews
 from jit_auth.engine.proof import Proof
 from jit_auth.engine.submit import Submit
+from jit_auth.engine.tail import Tail
 from jit_auth.engine.undo import Undo
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
@@ -273,7 +274,7 @@ async def build(
             *execute.routes(),
             *Executions(engine, bearers, execute).routes(),
             *Actions(engine, bearers).routes(),
-            *Streams(engine, bearers, environment, stopped).routes(),
+            *Streams(engine, bearers, environment, stopped, Tail(store.audit.feed, waits)).routes(),
             *(scrapes := Scrapes(watch.metrics.text, bearers)).routes(),
             *Administration(cuts, Halts(store), current, bearers).routes(),
             *Inspection(store, current, bearers).routes(),

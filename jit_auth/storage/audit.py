@@ -22,6 +22,7 @@ from jit_auth.model import Millis, Page
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import PERSON
+from jit_auth.storage.feed import Feed
 from jit_auth.storage.journal import CHAIN, RETIRED
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader, Rows
@@ -71,6 +72,8 @@ class Record:
         self._compiler = compiler
         self._people = people
         self._reader = reader
+        self.feed = Feed(compiler, reader)
+        """The rows as they come."""
         audit = tables.audit
         self._columns = (
             audit.c.writer, audit.c.seq, audit.c.at, audit.c.actor, audit.c.person, audit.c.agent, audit.c.execution,

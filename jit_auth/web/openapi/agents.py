@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jit_auth.catalog.formats import FORMATS
+from jit_auth.core.position import PATTERN
 from jit_auth.web.openapi.parts import (
     EVERYWHERE,
     JSON,
@@ -23,6 +24,7 @@ from jit_auth.web.openapi.parts import (
     united,
 )
 from jit_auth.web.openapi.schemas import CURSOR, EXECUTION_ID, LIMIT, PERSON, STATES, TIME
+from jit_auth.web.stream import EVENT_ID
 
 AGENT: Refusals = united(
     EVERYWHERE,
@@ -107,7 +109,7 @@ def _execute() -> Json:
 
 def _events() -> Json:
     stream = answer({"type": "string"}, "The events from now on", media="text/event-stream")
-    last = in_header("Last-Event-ID", "After this event.", text(format="jit-auth-event"))
+    last = in_header("Last-Event-ID", "After this event.", text(pattern=f"^{EVENT_ID}$"))
     return operation(
         "executionEvents",
         "Server-sent events of one execution",
@@ -116,6 +118,20 @@ def _events() -> Json:
         parameters=[_ID, last],
         answers={200: stream, 204: {"description": "There is nothing more to come"}},
         refusals=united(AGENT, _OWN_NOT_FOUND, {429: ("too_many_streams",)}),
+    )
+
+
+def _all_events() -> Json:
+    stream = answer({"type": "string"}, "The events from now on", media="text/event-stream")
+    last = in_header("Last-Event-ID", "After this event; an id is opaque.", text(pattern=f"^{PATTERN}$"))
+    return operation(
+        "events",
+        "Server-sent events of all of the agent's own executions",
+        tag="agents",
+        security=_TOKEN,
+        parameters=[last],
+        answers={200: stream},
+        refusals=united(AGENT, {429: ("too_many_streams",)}),
     )
 
 
@@ -177,6 +193,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         ),
     ),
     ("GET", "/executions/{id}/events"): _events(),
+    ("GET", "/events"): _all_events(),
     ("GET", "/actions"): operation(
         "listActions",
         "The actions this agent may use, by name",

@@ -23,7 +23,6 @@ def register() -> None:
     unknown = {
         "person": plain | names.filter(lambda name: name not in ("requester", "delegated")),
         "execution": ids,
-        "event": st.from_regex(r"[A-Za-z0-9_]{1,40}-[0-9]{1,18}(\.[0-9]{1,6})?", fullmatch=True),
         "visible": st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=255),
         "ticket": st.from_regex(r"jat_[A-Za-z0-9_-]{46,152}", fullmatch=True),
     }
