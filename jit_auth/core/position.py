@@ -52,10 +52,11 @@ class Position:
         return made
 
     def passed(self, writer: str, seq: int, at: Millis) -> None:
-        """All rows of the writer up to this one are passed. `at`: the row's time."""
+        """All rows of the writer up to this one are passed (below 0: none). `at`: the row's time."""
         self.seqs[writer] = seq
-        self._recent[writer] = None
-        self._recent.move_to_end(writer)
+        if seq >= 0:
+            self._recent[writer] = None
+            self._recent.move_to_end(writer)
         self.newest = max(self.newest, at)
 
     def text(self) -> str:
