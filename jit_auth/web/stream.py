@@ -120,7 +120,7 @@ class Streams:
         with self._counted(agent.name):
             reader = _Reader(self._engine, execution, self._environment)
             first = await reader.begin(last)
-            if last is not None and not first and await self._over(execution):
+            if last is not None and not first and (reader.finished or await self._over(execution)):
                 return web.Response(status=204)  # by the standard, what tells a client to come back no more
             return await self._stream(request, agent, execution, reader, first)
 
@@ -200,8 +200,11 @@ class _Reader:
             self._note(await self._rows(None))
             return []
         row_id, number = last
+        same = [row for row in await self._rows(None) if row.id == row_id]
+        if number is None and any(event.type == FINISHED for row in same for event in project(row.what)):
+            self.finished = True  # nothing comes after it, whatever was committed at about the same time
+            return []
         if number is not None:  # the rest of that row comes first
-            same = [row for row in await self._rows(None) if row.id == row_id]
             blocks = [block for row in same for block in self._blocks(row)[number + 1 :]]
             self._note(same)
         else:
