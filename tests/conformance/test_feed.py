@@ -29,12 +29,12 @@ async def tell(store: Store, execution: str, *, agent: str = AGENT, what: tuple[
     await store.apply(Unit(None, (), Audit(actor="engine", what=what, agent=agent, execution=execution)))
 
 
-async def tell_raw(world: World, writer: str, seq: int, at: int, execution: str) -> None:
+async def tell_raw(world: World, writer: str, seq: int, at: int, execution: str, *, told: bool = False) -> None:
     """A row as a process of another time or clock would have left it."""
     await world.sql(
         "INSERT INTO audit (writer, seq, at, actor, person, agent, execution, what, key, mac, told) "
-        "VALUES (?, ?, ?, 'engine', NULL, ?, ?, ?, 'k1', ?, false)",
-        writer, seq, at, AGENT, execution, _FACTS, b"0" * 32,
+        "VALUES (?, ?, ?, 'engine', NULL, ?, ?, ?, 'k1', ?, ?)",
+        writer, seq, at, AGENT, execution, _FACTS, b"0" * 32, told,
     )  # fmt: skip
 
 
@@ -171,3 +171,12 @@ async def test_an_id_that_was_never_given_opens_nothing(world: World) -> None:
     ahead = f"0.{store.process.removeprefix('prc_')}-{'9' * 15}"
     assert await rest(tail, ahead) == []
     assert await rest(tail, f"{'9' * 15}.{'0' * 26}-1") == []
+
+
+async def test_of_one_execution_too_clocks_that_disagree_a_little_leave_nothing_out(world: World) -> None:
+    store = await world.open()
+    one, two = (new_id("prc", store.now(), os.urandom(10)) for _ in range(2))
+    now = store.now()
+    await tell_raw(world, one, 0, now, "exe_1", told=True)
+    await tell_raw(world, two, 0, now - 20, "exe_1", told=True)  # committed after the other
+    assert [entry.id for entry in await store.audit.after("exe_1", f"{one}-0")] == [f"{two}-0"]
