@@ -40,7 +40,7 @@ _GONE = (ConnectionError, TimeoutError, StorageError)
 """The reader has gone, or reads nothing; or the database is away: whoever reads comes back."""
 FINISHED = "execution.finished"
 OVER = frozenset({"succeeded", "failed", "denied", "expired", "cancelled"})
-EVENT_ID = r"(?:prc|exe)_[0-7][0-9a-hjkmnp-tv-z]{25}-[0-9]{1,15}(?:\.[0-9]{1,6})?"
+EVENT_ID = r"(prc|exe)_[0-7][0-9a-hjkmnp-tv-z]{25}-[0-9]{1,15}(\.[0-9]{1,6})?"
 """Of one execution's event: the audit row's, or of one that went straight through, its own; and the event in it."""
 _ID = re.compile(EVENT_ID)
 

@@ -108,7 +108,7 @@ def _execute() -> Json:
 
 
 def _events() -> Json:
-    stream = answer({"type": "string"}, "The events from now on", media="text/event-stream")
+    stream = answer(ref("Event"), "The events from now on, each as these fields", media="text/event-stream")
     last = in_header("Last-Event-ID", "After this event.", text(pattern=f"^{EVENT_ID}$"))
     return operation(
         "executionEvents",
@@ -122,7 +122,7 @@ def _events() -> Json:
 
 
 def _all_events() -> Json:
-    stream = answer({"type": "string"}, "The events from now on", media="text/event-stream")
+    stream = answer(ref("Event"), "The events from now on, each as these fields", media="text/event-stream")
     last = in_header("Last-Event-ID", "After this event; an id is opaque.", text(pattern=f"^{PATTERN}$"))
     return operation(
         "events",

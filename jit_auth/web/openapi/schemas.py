@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from jit_auth.core.events import TYPES, Event
 from jit_auth.model import State
 from jit_auth.web.admin import KINDS, LONGEST_REASON
 from jit_auth.web.openapi.parts import Json, closed, in_query, maybe, ref, text
@@ -144,6 +145,23 @@ SCHEMAS: dict[str, Json] = {
                 "type": "array",
                 "items": {"oneOf": [_without(_CONSENT, "url"), _without(_APPROVAL, "id")]},
             },
+        }
+    ),
+    "Event": {
+        "type": "object",
+        "description": "Of a stream of server-sent events; `data` is JSON, as webhooks carry it.",
+        "properties": {
+            "id": text("Opaque: for `Last-Event-ID`."),
+            "event": {"enum": [kind for kind in TYPES if Event(kind).own]},
+            "data": text(contentMediaType="application/json", contentSchema=ref("Told")),
+        },
+        "required": ["id", "event", "data"],
+    },
+    "Told": closed(
+        {
+            "type": text(),
+            "timestamp": TIME,
+            "data": {"type": "object", "properties": {"execution": EXECUTION_ID, "status": {"enum": list(STATES)}}},
         }
     ),
     "Consent": _CONSENT,
