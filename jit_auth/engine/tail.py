@@ -75,11 +75,11 @@ class Tail:
     @asynccontextmanager
     async def subscribed(self, agent: str) -> AsyncIterator[Subscription]:
         """From now on, for as long as the context lasts. Raises StorageError."""
-        if not self._readers:
-            async with self._looking:
-                if not self._readers:
-                    self._position = Position.at_heads(await self._feed.heads())
-        else:
+        async with self._looking:
+            first = not self._readers
+            if first:  # (nothing suspends between this and its being one of them)
+                self._position = Position.at_heads(await self._feed.heads())
+        if not first:
             await self._look()
         reader = Subscription(agent, self._position.copy())
         self._readers.add(reader)
