@@ -167,7 +167,7 @@ def test_an_unknown_member_is_400_with_the_nearest_valid_one(service: Service, m
     assert nearest in answer.json["hint"]
 
 
-@pytest.mark.parametrize("member", ["task", "metadata", "dry_run"])
+@pytest.mark.parametrize("member", ["task", "metadata"])
 def test_members_of_later_stages_are_unknown(service: Service, member: str) -> None:
     answer = service.agent.post("/execute", body(**{member: {}}))
     assert (answer.status, answer.code) == (400, "unknown_field")
@@ -319,7 +319,6 @@ def test_methods_paths_and_media(service: Service) -> None:
     assert service.agent.get("/execute").status == 405
     assert service.agent.get("/nothing-here").status == 404
     later = [
-        "/events",
         "/connections",
         "/me",
         "/console",

@@ -193,13 +193,12 @@ def test_the_page_edits(busy: Office, word: str, person: str) -> None:
 
 
 def test_what_later_stages_bring_is_refused(busy: Office, word: str, person: str) -> None:
-    for member in ("metadata", "task", "dry_run"):
+    for member in ("metadata", "task"):
         more: dict[str, Any] = {member: {"a": 1}}
         answer = busy.service.agent.execute("desk.free", person, params={"text": word}, **more)
         assert (answer.status, answer.code) == (400, "unknown_field"), member
     assert busy.service.agent.get("/executions?task=x").code == "unknown_field"
     for path in (
-        "/events",
         "/connections",
         "/mcp",
         "/me",
