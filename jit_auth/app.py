@@ -40,8 +40,10 @@ from jit_auth.engine.memory import Memory
 from jit_auth.engine.mine import Mines
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
+from jit_auth.engine.preview import Previews
 from jit_auth.engine.proof import Proof
 from jit_auth.engine.submit import Submit
+from jit_auth.engine.tail import Tail
 from jit_auth.engine.undo import Undo
 from jit_auth.engine.units import Writer
 from jit_auth.engine.waits import Waits
@@ -70,6 +72,7 @@ from jit_auth.watch.metrics import Present
 from jit_auth.web import approve, connect, openapi
 from jit_auth.web.admin import Administration
 from jit_auth.web.agents import Bearers
+from jit_auth.web.catalogue import Actions
 from jit_auth.web.codes import CodePages
 from jit_auth.web.confirm import Confirm
 from jit_auth.web.connections import ConnectionRoutes
@@ -201,6 +204,7 @@ async def build(
             approvals=approvals,
             consents=consents,
             outcomes=Outcomes(store, dispatcher, approvals),
+            previews=Previews(store, memory, judge, submit, writer),
         )
         tools = Tools(
             engine, lambda: current.bundle.people, public_url, environment, store.now, write, settings.loopback
@@ -282,7 +286,8 @@ async def build(
             *Executions(engine, bearers, execute).routes(),
             *FunctionRoutes(functions, bearers, execute).routes(),
             *ConnectionRoutes(connections, accounts, consents, current, bearers).routes(),
-            *Streams(engine, bearers, environment, stopped).routes(),
+            *Actions(engine, bearers).routes(),
+            *Streams(engine, bearers, environment, stopped, Tail(store.audit.feed, waits)).routes(),
             *(scrapes := Scrapes(watch.metrics.text, bearers)).routes(),
             *Administration(cuts, Halts(store), current, bearers).routes(),
             *Inspection(store, current, bearers).routes(),

@@ -25,7 +25,7 @@
     │   ├── Misdirected       421    wrong_host
     │   ├── Unprocessable     422    invalid_params, unknown_account, ambiguous_account, idempotency_mismatch
     │   ├── TooMany           429    too_many_open, too_many_waits, too_many_streams, too_many_mails,
-    │   │                            too_many_connections
+    │   │                            too_many_connections, too_many_dry_runs
     │   ├── SignInAway        503    issuer_unavailable
     │   └── Unavailable       503    busy, halted, stale_bundle, storage_unavailable, mail_unavailable
     ├── Faults                       what is wrong with files: each `file:line: message`

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jit_auth.catalog.hosts import url_fault
 from jit_auth.catalog.kinds import ProviderKind
 from jit_auth.catalog.provider import ID, judge, merge, public
 from jit_auth.catalog.tables import ConnectorTable
+from jit_auth.catalog.tools import tool_names, tool_params
 from jit_auth.catalog.validate import Validate
 from jit_auth.config.provider import ProviderTable, written
 from jit_auth.core.digest import canonical, sha256_text
@@ -42,6 +43,8 @@ class Operation:
     """Parameters in, parameters with defaults out; raises Unprocessable (`invalid_params`) with `faults`."""
     build: Build | None
     """None where the agent runs a function of its own: there is no request."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """What model APIs call the parameters whose names they refuse, to the parameters' own names."""
 
     @property
     def provider_name(self) -> str:
@@ -63,6 +66,8 @@ class Catalog:
     """Per connector the file it comes from: for faults that only others can find."""
     shipped: frozenset[str] = frozenset()
     """The connectors that came with the program: whether they are set up is this deployment's choice."""
+    tools: Mapping[str, str] = field(default_factory=dict)
+    """Tool name to full name, of all actions."""
 
     def redirect_uri(self, provider: str) -> str:
         """The one redirect URI of a provider, exactly as to be registered there (THREAT_MODEL 6)."""
@@ -101,6 +106,7 @@ def load(
             connector.provider,
             Validate(action.params),
             prepare(connector, action) if action.run == "engine" else None,
+            tool_params(param.name for param in action.params),
         )
         for connector in connectors
         for action in connector.actions
@@ -113,6 +119,7 @@ def load(
         public_url=public_url,
         documents={found.id: found.document for found in files.connectors},
         shipped=frozenset(found.id for found in files.connectors if found.entry == shipped_path()),
+        tools=tool_names(actions),
     )
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from jit_auth.catalog.load import Operation
 from jit_auth.config.settings import Agent
+from jit_auth.core.cursor import cursor_of, read_cursor
 from jit_auth.core.ids import is_id
 from jit_auth.core.scopes import expand
 from jit_auth.engine.current import Current
@@ -22,7 +23,6 @@ from jit_auth.engine.memory import Belief, Holding, Memory
 from jit_auth.engine.sought import own_stops, subjects
 from jit_auth.errors import Forbidden, NotFound
 from jit_auth.model import Consent, Grant, Millis, Page
-from jit_auth.storage.lists import cursor_of, read_cursor
 from jit_auth.storage.store import Store
 
 
@@ -59,7 +59,7 @@ class Accounts:
         """The user's accounts that this agent may use, as `Connected`, newest first."""
         permit(agent)
         self._serve(agent, user)
-        before = None if cursor is None else read_cursor(cursor, "grt")
+        before = None if cursor is None else read_cursor(cursor, "connections", agent.name, user)
         await refuse_stopped(self.memory, agent.name, user, ())
         grants, consents = await self.store.own.grants(user)
         holding = Holding(grants, {(each.grant, each.agent): each for each in consents})
@@ -70,7 +70,9 @@ class Accounts:
             if use.agent == agent.name:
                 last[use.grant] = max(use.at, last.get(use.grant, 0))
         items = tuple(self._connected(grant, given, last) for grant, given in mine[:limit])
-        return Page(items, cursor_of(items[-1].grant.id) if len(mine) > limit else None)
+        return Page(
+            items, cursor_of(items[-1].grant.id, "connections", agent.name, user) if len(mine) > limit else None
+        )
 
     async def end(self, agent: Agent, id: str) -> Ended:
         """This agent uses the account no longer; where no other does, it is ended for good and given back to its

@@ -14,6 +14,7 @@ from jit_auth.engine.current import Current
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
 from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Onward, UndoPage, Voted
+from jit_auth.engine.preview import Previews
 from jit_auth.engine.proof import Visitor
 from jit_auth.engine.submit import Admitted, Call, Submit
 from jit_auth.engine.waits import Waits
@@ -33,6 +34,7 @@ class Engine:
     approvals: Approvals
     consents: Consents
     outcomes: Outcomes
+    previews: Previews
 
     @property
     def bundle(self) -> Bundle:

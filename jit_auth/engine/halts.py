@@ -2,12 +2,14 @@
 
 Attacks: a call that was decided before the halt is sent after it (every intent is compared with this stop in its own
 transaction, THREAT_MODEL 9); two operators halt and resume at once (each names the epoch it has read: a halt that was
-thrown since makes it read again), so that no span is lost, and no deadline with it.
+thrown since makes it read again), so that no span is lost, and no deadline with it; and whoever wants what is already
+so is not refused for having come second.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from jit_auth.core.standstill import KEPT
 from jit_auth.engine.advance import MOST_STALE
@@ -22,6 +24,8 @@ class Halts:
     """The one switch for everything, of one store."""
 
     store: Store
+    _turns: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    """Those of one process take turns: between processes the epoch decides."""
 
     async def halt(self, author: Author) -> Millis:
         """From now on nothing is sent; since when. Halted already: since then, and the newer reason is on record."""
@@ -32,7 +36,11 @@ class Halts:
         return await self._turn(author, halted=False)
 
     async def _turn(self, author: Author, *, halted: bool) -> Millis:
-        for _ in range(MOST_STALE):
+        async with self._turns:
+            return await self._turned(author, halted=halted)
+
+    async def _turned(self, author: Author, *, halted: bool) -> Millis:
+        for tried in range(MOST_STALE):
             epoch, bundle, stops = await self.store.stops()
             old = next((stop for stop in stops if stop.kind == "all"), None)
             now = self.store.now()
@@ -47,6 +55,10 @@ class Halts:
                 at=now if begun is None else begun, spans=spans,
             )  # fmt: skip
             audit = Audit(actor=author.actor, what=(author.fact("halted" if halted else "resumed"),))
+            if halted and begun is not None and tried:
+                # Somebody else has just halted it: what was asked for is so, and the reason goes on record.
+                await self.store.apply(Unit(None, (), audit))
+                return begun
             unit = Unit(At(epoch, bundle, ()), (Raise((stop,)),), audit)
             if not isinstance(await self.store.apply(unit), Stale):
                 return stop.at if halted else max(0, now - (begun or now))

@@ -54,6 +54,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """Idempotency-Key."""
     body: bytes = b""
     """Canonical JSON of the whole body, compared where the key exists already."""
+    dry_run: bool = False
+    """It is only asked what would become of it: for `Previews`, not for `Submit`."""
 
 
 class Admitted(Struct, frozen=True):
@@ -107,7 +109,7 @@ class Submit:
             judged = await self._judge.judge(draft)
             self._dispatcher.took("decide", draft, begun, judged.view.decision.effect)
             if judged.view.crowd.paused >= self._judge.most_open:
-                await self._room(judged)
+                await self.room(judged)
             return Admitted(await self._dispatcher.start(judged, idem, admitted))
         except Joined as joined:
             return await self._join(call, joined.open_key, idem, admitted)
@@ -142,7 +144,11 @@ class Submit:
             return Admitted(known if known is not None else paused)
         return Admitted(paused, joined=True)
 
-    async def _room(self, judged: Judged) -> None:
+    async def draft(self, call: Call) -> Execution:
+        """The execution that this call would become, nothing decided yet. Raises Problem where it is not admitted."""
+        return await self._draft(call, self.permitted(call))
+
+    async def room(self, judged: Judged) -> None:
         """Raises TooMany where the agent has as many paused calls as it may, and this would be one more."""
         if isinstance(next_step(judged.view), Asking):
             key = open_key(judged.execution, judged.view.digest)

@@ -109,9 +109,8 @@ class Writer:
         ops: list[Op] = [Change(ask, {"state": "superseded"}) for ask in step.old]
         facts = admission(judged)
         deadlines = [view.expires]
-        asks = [self._consent(judged, lack) for lack in step.consents]
+        asks = self.asks(judged, step)
         if step.round:
-            asks.append(self._round(judged, step))
             ops.append(self._tallied(judged))
         told = {ask.provider for ask in view.asks if ask.kind == "consent"}
         for ask in asks:
@@ -151,6 +150,11 @@ class Writer:
             to["open_key"] = open_key(execution, view.digest)
         at = msgspec.structs.replace(judged.at, not_after=view.expires)
         return self.write(judged, at, to, facts, ops=ops, idem=idem)
+
+    def asks(self, judged: Judged, step: Asking) -> list[Ask]:
+        """The new questions of a step."""
+        asks = [self._consent(judged, lack) for lack in step.consents]
+        return [*asks, self._round(judged, step)] if step.round else asks
 
     def nudging(self, judged: Judged, step: Nudge) -> Written:
         """Those who were asked are reminded or warned, or more people are asked: their copies become due."""

@@ -26,6 +26,7 @@ class Waits:
         self._counted: dict[asyncio.Event, str] = {}
         self.stopped: Callable[[str], bool] = lambda agent: False
         """Whether an agent was stopped: it waits for nothing any more."""
+        self._watching: set[asyncio.Event] = set()
         self.ended = False
         """Nobody waits any more: the service is draining."""
 
@@ -35,12 +36,27 @@ class Waits:
         for events in self._waiting.values():
             for event in events:
                 event.set()
+        for event in self._watching:
+            event.set()
 
     def moved(self, execution_id: str) -> None:
         """An execution was changed: wake who waits for it."""
         if execution_id in self._waiting:
             for event in self._waiting[execution_id]:
                 event.set()
+        if self._watching:
+            for event in self._watching:
+                event.set()
+
+    def watch(self) -> asyncio.Event:
+        """What is set whenever any execution is changed here."""
+        event = asyncio.Event()
+        self._watching.add(event)
+        return event
+
+    def unwatch(self, event: asyncio.Event) -> None:
+        """It is not looked at any more."""
+        self._watching.discard(event)
 
     def enter(self, agent: str, execution_id: str, *, counted: bool) -> asyncio.Event:
         """Begin to wait. Raises TooMany where `counted` and the agent has as many waits open as it may."""

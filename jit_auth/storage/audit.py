@@ -22,11 +22,14 @@ from jit_auth.model import Millis, Page
 from jit_auth.storage import facts, pack, tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import PERSON
+from jit_auth.storage.feed import Feed
 from jit_auth.storage.journal import CHAIN, RETIRED
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader, Rows
 from jit_auth.vault import Vault
 
+OVERLAP: Millis = 5_000
+"""How far the times of two rows may disagree with the order of their commits."""
 _PLACE = re.compile(r"([0-9]{1,15})/([ -~]{1,100})-([0-9]{1,15})")
 
 
@@ -71,6 +74,8 @@ class Record:
         self._compiler = compiler
         self._people = people
         self._reader = reader
+        self.feed = Feed(compiler, reader)
+        """The rows as they come."""
         audit = tables.audit
         self._columns = (
             audit.c.writer, audit.c.seq, audit.c.at, audit.c.actor, audit.c.person, audit.c.agent, audit.c.execution,
@@ -214,9 +219,9 @@ class Record:
         """The rows of an execution that may have been committed after the row `named`, in order of time; of one that
         never paused, or whose first step this was, none.
 
-        Its writer's later rows, and whatever others wrote from its time on: two writers' clocks are the database's, but
-        their commits may overtake each other, so that a row may come twice, and none is left out. None, or an id that
-        is no row of this execution: all.
+        Its writer's later rows, and whatever others wrote from a moment before its time on: two writers' clocks are the
+        database's, as each of them believes it to be, and their commits may overtake each other, so that a row may come
+        twice, and none is left out. None, or an id that is no row of this execution: all.
         """
         (rows,) = await self._reader.fetch((self._of, self._of.args(execution=execution)))
         entries = await self._entries(rows)
@@ -224,7 +229,7 @@ class Record:
         if at is None:
             return entries
         writer, _, seq = (named or "").rpartition("-")
-        return tuple(entry for entry in entries if entry.at >= at and not _before(entry.id, writer, int(seq)))
+        return tuple(entry for entry in entries if entry.at >= at - OVERLAP and not _before(entry.id, writer, int(seq)))
 
     async def tail(self, count: int) -> tuple[Entry, ...]:
         """The newest `count` rows, in order of time."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 
 from sqlalchemy import bindparam, or_, select
 
+from jit_auth.core.cursor import cursor_of, read_cursor
 from jit_auth.core.ids import is_id
 from jit_auth.errors import BadRequest
 from jit_auth.model import Execution, Millis, Page
@@ -38,14 +37,15 @@ class Lists:
         updated_since: Millis | None = None, limit: int = 50, cursor: str | None = None,
     ) -> Page:  # fmt: skip
         """One page, newest first. `updated_since` is included. Raises BadRequest (`bad_query`)."""
-        before = None if cursor is None else read_cursor(cursor)
+        wanted = sorted(set(states))
+        of = ("executions", agent, wanted, user, task, updated_since)
+        before = None if cursor is None else place(read_cursor(cursor, *of))
         person = None
         if user is not None:
             person = await self._people.find(user)
             if person is None:
                 return Page(())
         limit = max(1, min(limit, LONGEST))
-        wanted = sorted(set(states))
         text = self._text(
             (len(wanted), person is not None, task is not None, updated_since is not None, before is not None)
         )
@@ -62,7 +62,7 @@ class Lists:
         )
         (rows,) = await self._reader.fetch((text, args))
         items = await self._codec.records(Execution, rows[:limit])
-        return Page(items, cursor_of(items[-1].id) if len(rows) > limit else None)
+        return Page(items, cursor_of(items[-1].id, *of) if len(rows) > limit else None)
 
     def _text(self, form: _Form) -> Text:
         text = self._texts.get(form)
@@ -86,18 +86,8 @@ class Lists:
         return text
 
 
-def cursor_of(last: str) -> str:
-    """The cursor of the page after the item with this id."""
-    return urlsafe_b64encode(last.encode()).rstrip(b"=").decode()
-
-
-def read_cursor(cursor: str, prefix: str = "exe") -> str:
-    """The id (`prefix_...`) after which a page begins. A cursor only positions inside the caller's own list: it opens
-    nothing."""
-    try:
-        last = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except (binascii.Error, ValueError):
-        last = ""
-    if not is_id(last, prefix):
+def place(position: str) -> str:
+    """The id after which a page begins."""
+    if not is_id(position, "exe"):
         raise BadRequest("This is no cursor of a list.", code="bad_query", hint="Take `next` of the page before.")
-    return last
+    return position

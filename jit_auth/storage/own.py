@@ -9,11 +9,12 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import and_, bindparam, literal_column, or_, select
 
+from jit_auth.core.cursor import cursor_of, read_cursor
 from jit_auth.model import Ask, Code, Consent, Execution, Grant, Linked, Millis, Page, Pass, Passkey, Session, Vote
 from jit_auth.storage import pack, tables
 from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
-from jit_auth.storage.lists import LONGEST, cursor_of, read_cursor
+from jit_auth.storage.lists import LONGEST, place
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader
 
@@ -125,7 +126,7 @@ class OwnReads:
 
     async def executions(self, person: str, limit: int, cursor: str | None) -> Page:
         """What agents did in this person's name, newest first. Raises BadRequest (`bad_query`)."""
-        before = None if cursor is None else read_cursor(cursor)
+        before = None if cursor is None else place(read_cursor(cursor, "own", person))
         known = await self._people.find(person)
         if known is None:
             return Page(())
@@ -133,7 +134,7 @@ class OwnReads:
         text = self._done if before is None else self._done_before
         (rows,) = await self._reader.fetch((text, text.args(person=known.pid, most=limit + 1, before=before)))
         items = await self._codec.records(Execution, rows[:limit])
-        return Page(items, cursor_of(items[-1].id) if len(rows) > limit else None)
+        return Page(items, cursor_of(items[-1].id, "own", person) if len(rows) > limit else None)
 
     async def held(self, person: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """(id, chain) of what waits for somebody's answer in this person's name, newest first."""

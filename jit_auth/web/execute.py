@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from jit_auth.catalog.tools import full_name, own_params
 from jit_auth.config.settings import Agent
 from jit_auth.core.callback import LONGEST, callback
 from jit_auth.core.digest import canonical, parse_json
@@ -18,6 +19,7 @@ from jit_auth.web import problem
 from jit_auth.web.about import metadata_of, task_of
 from jit_auth.web.agents import Bearers
 from jit_auth.web.answer import answer
+from jit_auth.web.foreseen import preview
 from jit_auth.web.query import only, parameters, prefer
 
 LARGEST_BODY = 65_536
@@ -25,6 +27,7 @@ LONGEST_KEY = 255
 LONGEST_REASON = 2_000
 KNOWN = (
     "action", "user", "params", "account", "reason", "task", "metadata", "expires_in", "callback_url", "return_url",
+    "dry_run",
 )  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
@@ -57,6 +60,11 @@ class Execute:
         agent = self._bearers.again(agent)
         call = self.call(agent, parse_json(body), request.headers.get("Idempotency-Key"))
         seconds = prefer(request) if "Prefer" in request.headers else None
+        if call.dry_run:
+            seen = await self._engine.previews.preview(call)
+            return web.Response(
+                body=_encode(preview(seen, self._engine.bundle, agent)), content_type="application/json"
+            )
         if seconds is None:
             admitted = await self._engine.submit(call)
             execution, joined = admitted.execution, admitted.joined
@@ -85,9 +93,15 @@ class Execute:
         params = body.get("params", {})
         if not isinstance(params, dict):
             raise _missing("/params", "is an object")
+        if "." not in action:
+            body = self._by_tool_name(agent, body, action, params)
+            action, params = body["action"], body.get("params", params)
         expires_in = body.get("expires_in", DAY // 1000)
         if isinstance(expires_in, bool) or not isinstance(expires_in, int):
             raise _missing("/expires_in", "is a whole number of seconds from 60 to 1209600")
+        dry_run = body.get("dry_run", False)
+        if not isinstance(dry_run, bool):
+            raise _missing("/dry_run", "is true or false")
         if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
             raise BadRequest(f"An Idempotency-Key has 1 to {LONGEST_KEY} visible characters.", code="bad_key")
         return Call(
@@ -104,7 +118,17 @@ class Execute:
             callback_url=_callback(body, agent),
             key=key,
             body=canonical(body) if key is not None else b"",
+            dry_run=dry_run,
         )
+
+    def _by_tool_name(self, agent: Agent, body: dict[str, Any], name: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The same call by the action's full name: it is that one for keys, digests and the record too."""
+        bundle = self._engine.bundle
+        action = full_name(name, bundle.catalog.tools, bundle.allowed.get(agent.name, frozenset()))
+        operation = bundle.operation(action)
+        if operation is None or not params:
+            return {**body, "action": action}
+        return {**body, "action": action, "params": own_params(params, operation.renamed)}
 
     def response(self, agent: Agent, opened: Opened, *, joined: bool = False) -> web.Response:
         """The answer of /execute: 403 where it was denied, 202 where it is open, else 200."""

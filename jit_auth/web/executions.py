@@ -1,4 +1,4 @@
-"""What an agent may look at and do afterwards: its executions and actions; and an operator's resolve."""
+"""What an agent may look at and do afterwards: its executions; and an operator's resolve."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from jit_auth.catalog.formats import describe
 from jit_auth.core.digest import parse_json
 from jit_auth.core.times import from_rfc3339
 from jit_auth.engine import Engine
-from jit_auth.errors import BadRequest, NotFound, Unprocessable
+from jit_auth.errors import BadRequest, Unprocessable
 from jit_auth.model import Opened
 from jit_auth.web.about import is_task_id
 from jit_auth.web.agents import Bearers
@@ -38,8 +37,6 @@ class Executions:
             web.get("/executions/{id}", self.get, allow_head=False),
             web.post("/executions/{id}/cancel", self.cancel),
             web.post("/executions/{id}/resolve", self.resolve),
-            web.get("/actions", self.actions, allow_head=False),
-            web.get("/actions/{name}", self.action, allow_head=False),
         ]
 
     async def get(self, request: web.Request) -> web.Response:
@@ -109,33 +106,6 @@ class Executions:
         if agent is None:
             return _json({"id": execution.id, "status": execution.state})
         return _json(self._execute.document(agent, Opened(execution)))
-
-    async def actions(self, request: web.Request) -> web.Response:
-        """The actions this agent may use, by name."""
-        agent = self._bearers.agent(request)
-        query = parameters(request, ("limit", "cursor"))
-        size = limit(query.get("limit"))
-        after = query.get("cursor", "")
-        names = sorted(name for name in self._engine.bundle.allowed[agent.name] if name > after)
-        found = [self._describe(name) for name in names[:size]]
-        return _json({"items": found, "next": names[size - 1] if len(names) > size else None})
-
-    async def action(self, request: web.Request) -> web.Response:
-        """One action this agent may use."""
-        agent = self._bearers.agent(request)
-        parameters(request, ())
-        name = request.match_info["name"]
-        if name not in self._engine.bundle.allowed[agent.name]:
-            raise NotFound(
-                f"This agent has no action {name[:200]!r}.", code="unknown_action", hint="GET /actions lists them."
-            )
-        return _json(self._describe(name))
-
-    def _describe(self, name: str) -> dict[str, Any]:
-        operation = self._engine.bundle.operation(name)
-        if operation is None:
-            raise NotFound(f"There is no action {name!r}.", code="unknown_action")
-        return describe(operation)
 
 
 async def _no_body(request: web.Request) -> None:

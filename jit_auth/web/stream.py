@@ -1,15 +1,16 @@
-"""GET /executions/{id}/events: what happens to one execution, as server-sent events.
+"""GET /events, GET /executions/{id}/events: what happens to an agent's executions, as server-sent events.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 Attacks (THREAT_MODEL 23): a stream that was opened before its agent was stopped, or its token changed (looked at again
-before each event),
-more streams than one agent may have, a reader that takes nothing (it is given up).
+before each event), more streams than one agent may have, a reader that takes nothing (it is given up), an id of long
+ago that has everything read again (some rows at a time, and only as fast as it is taken).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +20,11 @@ from aiohttp import web
 
 from jit_auth.config.settings import Agent
 from jit_auth.core.events import Event, payload, project
+from jit_auth.core.position import read_position
 from jit_auth.engine import Engine
-from jit_auth.errors import BadRequest, TooMany
+from jit_auth.engine.tail import Subscription, Tail, Told
+from jit_auth.engine.waits import LOOK_AGAIN
+from jit_auth.errors import BadRequest, StorageError, TooMany
 from jit_auth.model import Execution, Millis
 from jit_auth.storage.audit import Entry
 from jit_auth.web.agents import Bearers
@@ -32,23 +36,80 @@ HEARTBEAT = 15.0
 """Seconds of silence after which a comment shows that the stream is alive."""
 READER = 30.0
 """Seconds a reader may leave what it was sent."""
+_GONE = (ConnectionError, TimeoutError, StorageError)
+"""The reader has gone, or reads nothing; or the database is away: whoever reads comes back."""
 FINISHED = "execution.finished"
 OVER = frozenset({"succeeded", "failed", "denied", "expired", "cancelled"})
-_ID = re.compile(r"([A-Za-z0-9_]{1,80}-[0-9]{1,18})(?:\.([0-9]{1,6}))?")
+EVENT_ID = r"(prc|exe)_[0-7][0-9a-hjkmnp-tv-z]{25}-[0-9]{1,15}(\.[0-9]{1,6})?"
+"""Of one execution's event: the audit row's, or of one that went straight through, its own; and the event in it."""
+_ID = re.compile(EVENT_ID)
 
 
 class Streams:
     """The streams of one process. `stopped` says whether an agent was."""
 
-    def __init__(self, engine: Engine, bearers: Bearers, environment: str, stopped: Callable[[str], bool]) -> None:
+    def __init__(
+        self, engine: Engine, bearers: Bearers, environment: str, stopped: Callable[[str], bool], tail: Tail
+    ) -> None:
         self._engine = engine
         self._bearers = bearers
         self._environment = environment
         self._stopped = stopped
+        self._tail = tail
         self._open: Counter[str] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get("/executions/{id}/events", self.events, allow_head=False)]
+        return [
+            web.get("/events", self.all, allow_head=False),
+            web.get("/executions/{id}/events", self.events, allow_head=False),
+        ]
+
+    async def all(self, request: web.Request) -> web.StreamResponse:
+        """All of the agent's own executions, from now on, or after `Last-Event-ID`; for as long as it is read."""
+        agent = self._bearers.agent(request)
+        parameters(request, ())
+        given = request.headers.get("Last-Event-ID", "").strip()
+        since = read_position(given) if given else None
+        with self._counted(agent.name):
+            async with self._tail.subscribed(agent.name) as reader:
+                response = _opened()
+                try:
+                    await response.prepare(request)
+                    # The id comes before any event: who is cut off while nothing happens comes back to here too.
+                    await _write(response, f"retry: 1000\nid: {given or reader.start.text()}\n\n")
+                    if since is not None:
+                        async for told in self._tail.missed(agent.name, since, reader.start):
+                            if not self._goes_on(agent):
+                                return response
+                            await self._tell(response, agent, told)
+                    await self._follow(response, agent, reader)
+                except _GONE:
+                    pass
+                return response
+
+    async def _follow(self, response: web.StreamResponse, agent: Agent, reader: Subscription) -> None:
+        loop = asyncio.get_running_loop()
+        spoke = loop.time()
+        while self._goes_on(agent) and not reader.behind:
+            reader.came.clear()
+            if reader.told:
+                await self._tell(response, agent, reader.told.popleft())
+                spoke = loop.time()
+                continue
+            if loop.time() - spoke >= HEARTBEAT:
+                await _write(response, f": still here\nid: {self._tail.position}\n\n")
+                spoke = loop.time()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(LOOK_AGAIN, HEARTBEAT - (loop.time() - spoke))):
+                    await reader.came.wait()
+
+    async def _tell(self, response: web.StreamResponse, agent: Agent, told: Told) -> None:
+        execution = await self._engine.own.store.execution(told.execution)
+        if execution is not None and execution.agent == agent.name:
+            await _write(response, _block(told.id, told.event, told.at, execution, self._environment))
+
+    def _goes_on(self, agent: Agent) -> bool:
+        return not self._engine.waits.ended and self._bearers.knows(agent) and not self._stopped(agent.name)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """From now on, or after `Last-Event-ID`, until the execution is over. 204: there is nothing more to come."""
@@ -59,7 +120,7 @@ class Streams:
         with self._counted(agent.name):
             reader = _Reader(self._engine, execution, self._environment)
             first = await reader.begin(last)
-            if last is not None and not first and await self._over(execution):
+            if last is not None and not first and (reader.finished or await self._over(execution)):
                 return web.Response(status=204)  # by the standard, what tells a client to come back no more
             return await self._stream(request, agent, execution, reader, first)
 
@@ -67,19 +128,13 @@ class Streams:
         self, request: web.Request, agent: Agent, execution: Execution, reader: _Reader, first: Sequence[str]
     ) -> web.StreamResponse:
         loop, waits = asyncio.get_running_loop(), self._engine.waits
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream",
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",
-            }
-        )
+        response = _opened()
         event = waits.enter(execution.agent, execution.id, counted=False)
         try:
             await response.prepare(request)
             await _write(response, "retry: 1000\n\n")
             told, blocks = loop.time(), list(first)
-            while not waits.ended and self._bearers.knows(agent) and not self._stopped(agent.name):
+            while self._goes_on(agent):
                 for block in blocks:
                     await _write(response, block)
                     told = loop.time()
@@ -96,8 +151,8 @@ class Streams:
                     await _write(response, ": still here\n\n")
                     told = loop.time()
                 await waits.pause(event, HEARTBEAT - (loop.time() - told))
-        except (ConnectionError, TimeoutError):
-            return response  # the reader has gone, or reads nothing
+        except _GONE:
+            return response
         finally:
             waits.leave(execution.id, event)
         return response
@@ -145,8 +200,11 @@ class _Reader:
             self._note(await self._rows(None))
             return []
         row_id, number = last
+        same = [row for row in await self._rows(None) if row.id == row_id]
+        if number is None and any(event.type == FINISHED for row in same for event in project(row.what)):
+            self.finished = True  # nothing comes after it, whatever was committed at about the same time
+            return []
         if number is not None:  # the rest of that row comes first
-            same = [row for row in await self._rows(None) if row.id == row_id]
             blocks = [block for row in same for block in self._blocks(row)[number + 1 :]]
             self._note(same)
         else:
@@ -184,17 +242,25 @@ class _Reader:
         return self._block(f"{execution.id}-{execution.version}", Event(FINISHED, execution.state), execution.updated)
 
     def _block(self, mark: str, event: Event, at: Millis) -> str:
-        execution = self._execution
-        data = payload(
-            event,
-            at,
-            environment=self._environment,
-            execution=execution.id,
-            action=execution.action,
-            agent=execution.agent,
-            metadata=(execution.metadata or {}) if "params" not in execution.gone else None,
-        )
-        return f"id: {mark}\nevent: {event.type}\ndata: {data}\n\n"
+        return _block(mark, event, at, self._execution, self._environment)
+
+
+def _block(mark: str, event: Event, at: Millis, execution: Execution, environment: str) -> str:
+    data = payload(
+        event,
+        at,
+        environment=environment,
+        execution=execution.id,
+        action=execution.action,
+        agent=execution.agent,
+        metadata=(execution.metadata or {}) if "params" not in execution.gone else None,
+    )
+    return f"id: {mark}\nevent: {event.type}\ndata: {data}\n\n"
+
+
+def _opened() -> web.StreamResponse:
+    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return web.StreamResponse(headers=headers)
 
 
 async def _write(response: web.StreamResponse, text: str) -> None:
@@ -207,9 +273,9 @@ def _last(request: web.Request) -> tuple[str, int | None] | None:
     text = request.headers.get("Last-Event-ID", "").strip()
     if not text:
         return None
-    fit = _ID.fullmatch(text)
-    if fit is None:
+    if _ID.fullmatch(text) is None:
         raise BadRequest(
             "`Last-Event-ID` is none of ours.", code="bad_query", hint="Give an event's id as it came, or leave it out."
         )
-    return fit[1], int(fit[2]) if fit[2] is not None else None
+    row, _, number = text.partition(".")
+    return row, int(number) if number else None

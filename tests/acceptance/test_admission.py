@@ -167,12 +167,6 @@ def test_an_unknown_member_is_400_with_the_nearest_valid_one(service: Service, m
     assert nearest in answer.json["hint"]
 
 
-@pytest.mark.parametrize("member", ["dry_run"])
-def test_members_of_later_stages_are_unknown(service: Service, member: str) -> None:
-    answer = service.agent.post("/execute", body(**{member: {}}))
-    assert (answer.status, answer.code) == (400, "unknown_field")
-
-
 def test_a_body_over_64_kib_is_413(service: Service) -> None:
     fits = json.dumps(body(params={"text": ""})).encode()
     exact = json.dumps(body(params={"text": "x" * (65536 - len(fits))})).encode()
@@ -319,7 +313,6 @@ def test_methods_paths_and_media(service: Service) -> None:
     assert service.agent.get("/execute").status == 405
     assert service.agent.get("/nothing-here").status == 404
     later = [
-        "/events",
         "/me",
         "/console",
         "/mcp",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from jit_auth.catalog.formats import FORMATS
+from jit_auth.core.position import PATTERN
 from jit_auth.web.functions import LONGEST_TEXT
 from jit_auth.web.openapi.parts import (
     EVERYWHERE,
@@ -23,6 +25,7 @@ from jit_auth.web.openapi.parts import (
     united,
 )
 from jit_auth.web.openapi.schemas import CURSOR, EXECUTION_ID, LIMIT, PERSON, STATES, TASK_ID, TIME
+from jit_auth.web.stream import EVENT_ID
 
 AGENT: Refusals = united(
     EVERYWHERE,
@@ -46,6 +49,10 @@ _EMPTY: Json = {"required": False, "content": {JSON: {"schema": closed({})}}}
 _CLAIM = text("As it came when it was claimed.", minLength=1, maxLength=LONGEST_TEXT)
 _DIGESTS = ["sha256:" + "0" * 64]
 _DENIED: Json = {"description": "Denied, or not permitted", "content": {PROBLEM: {"schema": {}}}}
+
+
+def _bare(of: str) -> Json:
+    return {"type": "array", "items": ref(of)}
 
 
 def _health(id: str, summary: str, codes: tuple[str, ...], *, refused: tuple[str, ...] = ()) -> Json:
@@ -73,7 +80,10 @@ def _execute() -> Json:
         ],
         body=body(ref("Call")),
         answers={
-            200: {**answer(_EXECUTION, "It has ended"), "links": _LINKS},
+            200: {
+                **answer({"anyOf": [_EXECUTION, ref("Preview")]}, "It has ended; or it was a dry run"),
+                "links": _LINKS,
+            },
             202: {**answer(_EXECUTION, "It waits for somebody, or is being made", headers=_LATER), "links": _LINKS},
         },
         refusals=united(
@@ -83,7 +93,7 @@ def _execute() -> Json:
                 404: ("unknown_action",),
                 413: ("too_large",),
                 422: ("invalid_params", "unknown_account", "ambiguous_account", "idempotency_mismatch"),
-                429: ("too_many_open",),
+                429: ("too_many_open", "too_many_dry_runs"),
                 503: ("busy", "halted", "stale_bundle"),
             },
         ),
@@ -101,8 +111,8 @@ def _execute() -> Json:
 
 
 def _events() -> Json:
-    stream = answer({"type": "string"}, "The events from now on", media="text/event-stream")
-    last = in_header("Last-Event-ID", "After this event.", text(format="jit-auth-event"))
+    stream = answer(ref("Event"), "The events from now on, each as these fields", media="text/event-stream")
+    last = in_header("Last-Event-ID", "After this event.", text(pattern=f"^{EVENT_ID}$"))
     return operation(
         "executionEvents",
         "Server-sent events of one execution",
@@ -145,6 +155,20 @@ def _claim() -> Json:
     )
     made["responses"]["403"] = {**_DENIED, "content": {PROBLEM: {"schema": ref("Denied")}}}
     return made
+
+
+def _all_events() -> Json:
+    stream = answer(ref("Event"), "The events from now on, each as these fields", media="text/event-stream")
+    last = in_header("Last-Event-ID", "After this event; an id is opaque.", text(pattern=f"^{PATTERN}$"))
+    return operation(
+        "events",
+        "Server-sent events of all of the agent's own executions",
+        tag="agents",
+        security=_TOKEN,
+        parameters=[last],
+        answers={200: stream},
+        refusals=united(AGENT, {429: ("too_many_streams",)}),
+    )
 
 
 OPERATIONS: dict[tuple[str, str], Json] = {
@@ -228,13 +252,24 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         {403: ("wrong_claim",), 409: ("not_claimed", "already_finished")},
     ),
     ("GET", "/executions/{id}/events"): _events(),
+    ("GET", "/events"): _all_events(),
     ("GET", "/actions"): operation(
         "listActions",
         "The actions this agent may use, by name",
         tag="agents",
         security=_TOKEN,
-        parameters=[LIMIT, in_query("cursor", "`next` of the page before.", text())],
-        answers={200: answer(listed("Action"), "A page")},
+        parameters=[
+            in_query("q", "Words to look for: the best first.", text(maxLength=200, format="jit-auth-visible")),
+            in_query("format", "For programs, or as tools of a model API.", {"enum": sorted(FORMATS)}),
+            LIMIT,
+            _CURSOR,
+        ],
+        answers={
+            200: answer(
+                {"anyOf": [listed("Action"), _bare("OpenAiTool"), _bare("AnthropicTool")]},
+                "A page; in a model's format a bare array of all of them, or of the first `limit`",
+            )
+        },
         refusals=AGENT,
     ),
     ("GET", "/actions/{name}"): operation(
@@ -242,7 +277,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "One action this agent may use",
         tag="agents",
         security=_TOKEN,
-        parameters=[in_path("name", "Its full name.", text(minLength=1, format="jit-auth-action"))],
+        parameters=[in_path("name", "Its full name, or its tool_name.", text(minLength=1, format="jit-auth-action"))],
         answers={200: answer(ref("Action"), "The action")},
         refusals=united(AGENT, {404: ("unknown_action", "not_found")}),
     ),

@@ -18,7 +18,7 @@ from jit_auth.web.openapi.parts import (
     text,
     united,
 )
-from jit_auth.web.openapi.schemas import COUNT, EXECUTION_ID, LIMIT, PERSON, REASON, TIME
+from jit_auth.web.openapi.schemas import COUNT, EXECUTION_ID, LIMIT, PERSON, REASON, TIME, WORDS
 
 ADMIN: Refusals = united(
     EVERYWHERE,
@@ -94,7 +94,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
             closed(
                 {
                     "outcome": {"enum": ["succeeded", "failed"]},
-                    "note": text("How it is known.", minLength=1, maxLength=2_000, pattern=r"\S"),
+                    "note": text("How it is known.", minLength=1, maxLength=2_000, pattern=WORDS),
                 }
             )
         ),

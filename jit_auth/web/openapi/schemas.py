@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from jit_auth.core.events import TYPES, Event
 from jit_auth.model import State
 from jit_auth.web.admin import KINDS, LONGEST_REASON
 from jit_auth.web.openapi.parts import Json, closed, in_query, maybe, ref, text
@@ -17,12 +18,26 @@ TIME = text(format="date-time")
 TEXTS: Json = {"type": "array", "items": {"type": "string"}}
 ANY_OBJECT: Json = {"type": "object"}
 COUNT: Json = {"type": "integer", "minimum": 0}
-REASON = text("Why: it goes on record.", minLength=1, maxLength=LONGEST_REASON, pattern=r"\S")
+WORDS = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+"""Says something, and has no NUL, which no body may hold (RFC 7493 lets it be refused)."""
+REASON = text("Why: it goes on record.", minLength=1, maxLength=LONGEST_REASON, pattern=WORDS)
 PERSON = text("An id of a person: an address, or a name.", minLength=1, maxLength=254, format="jit-auth-person")
 CURSOR = text("`next` of the page before.", format="jit-auth-cursor")
 LIMIT = in_query("limit", "How many at most: 50, above 200 counts as 200.", {"type": "integer", "minimum": 1})
 RISK: Json = {"enum": ["low", "medium", "high", "critical"]}
 STATES = get_args(State)
+TOOL_NAME = text("What model APIs take it by.", pattern="^[A-Za-z0-9_-]{1,64}$")
+TOLD = text("What a model is told: what it does, its risk, that people may come first.", maxLength=1_024)
+TOOL_PARAMS: Json = {
+    "type": "object",
+    "description": "JSON Schema of the parameters.",
+    "properties": {
+        "type": {"const": "object"},
+        "properties": {"type": "object", "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,64}$"}},
+        "additionalProperties": {"const": False},
+    },
+    "required": ["type", "properties", "additionalProperties"],
+}
 
 _CONSENT = closed(
     {
@@ -49,6 +64,14 @@ _APPROVAL = closed(
 TASK_ID = text("The agent's own name of it.", minLength=1, maxLength=128, format="jit-auth-task")
 _TASK: dict[str, Json] = {"id": TASK_ID, "title": maybe(text(minLength=1, maxLength=200, pattern=r"\S"))}
 _METADATA = {**ANY_OBJECT, "description": "The agent's own: told again, in events too; no rule reads it."}
+_NOT_YET = ("id", "status", "result", "created_at", "updated_at", "expires_at")
+
+
+def _without(schema: Json, name: str) -> Json:
+    needed = [each for each in schema["required"] if each != name]
+    return closed({each: says for each, says in schema["properties"].items() if each != name}, needed)
+
+
 _EXECUTION = {
     "id": EXECUTION_ID,
     "action": text(),
@@ -99,13 +122,14 @@ SCHEMAS: dict[str, Json] = {
     "Fault": closed({"pointer": text("A JSON pointer into the body."), "message": text()}),
     "Call": closed(
         {
-            "action": text("Its full name.", examples=["mailhub.send_message"]),
+            "action": text("Its full name, or its tool_name.", examples=["mailhub.send_message"]),
             "user": maybe(PERSON),
             "params": {**ANY_OBJECT, "description": "As `GET /actions/{name}` says."},
             "account": maybe(text("Where the user connected several.", maxLength=254)),
             "reason": maybe(text("Why, in the agent's words.", maxLength=2_000)),
             "task": maybe(closed(_TASK, ["id"])),
             "metadata": maybe({**_METADATA, "description": "At most 2 KiB; told again, in events too."}),
+            "dry_run": {"type": "boolean", "description": "Only tell what would become of it."},
             "expires_in": {"type": "integer", "minimum": 60, "maximum": 1_209_600, "description": "Seconds."},
             "callback_url": maybe(text("Under one of the agent's `callback_urls`.", maxLength=2_000)),
             "return_url": maybe(text("Under one of the agent's `return_urls`.", maxLength=2_000)),
@@ -124,6 +148,33 @@ SCHEMAS: dict[str, Json] = {
         {**_EXECUTION, "claim": text("Completes it. Shown once.", pattern="^jat_clm_"), "claim_expires_at": TIME},
     ),
     "Claim": closed({**_EXECUTION, "claim_expires_at": TIME}),
+    "Preview": closed(
+        {
+            **_EXECUTION,
+            **{name: {"type": "null"} for name in _NOT_YET},
+            "waiting_for": {
+                "type": "array",
+                "items": {"oneOf": [_without(_CONSENT, "url"), _without(_APPROVAL, "id")]},
+            },
+        }
+    ),
+    "Event": {
+        "type": "object",
+        "description": "Of a stream of server-sent events; `data` is JSON, as webhooks carry it.",
+        "properties": {
+            "id": text("Opaque: for `Last-Event-ID`."),
+            "event": {"enum": [kind for kind in TYPES if Event(kind).own]},
+            "data": text(contentMediaType="application/json", contentSchema=ref("Told")),
+        },
+        "required": ["id", "event", "data"],
+    },
+    "Told": closed(
+        {
+            "type": text(),
+            "timestamp": TIME,
+            "data": {"type": "object", "properties": {"execution": EXECUTION_ID, "status": {"enum": list(STATES)}}},
+        }
+    ),
     "Consent": _CONSENT,
     "Approval": _APPROVAL,
     "Connection": closed(
@@ -162,6 +213,7 @@ SCHEMAS: dict[str, Json] = {
     "Action": closed(
         {
             "name": text(),
+            "tool_name": TOOL_NAME,
             "title": text(),
             "summary": text(),
             "connector": text(),
@@ -175,6 +227,13 @@ SCHEMAS: dict[str, Json] = {
             "params": {**ANY_OBJECT, "description": "JSON Schema of the parameters."},
         }
     ),
+    "OpenAiTool": closed(
+        {
+            "type": {"const": "function"},
+            "function": closed({"name": TOOL_NAME, "description": TOLD, "parameters": TOOL_PARAMS}),
+        }
+    ),
+    "AnthropicTool": closed({"name": TOOL_NAME, "description": TOLD, "input_schema": TOOL_PARAMS}),
     "Report": {
         "type": "object",
         "description": "What was cut, of whatever is named.",

@@ -23,7 +23,6 @@ def register() -> None:
     unknown = {
         "person": plain | names.filter(lambda name: name not in ("requester", "delegated")),
         "execution": ids,
-        "event": st.from_regex(r"[A-Za-z0-9_]{1,40}-[0-9]{1,18}(\.[0-9]{1,6})?", fullmatch=True),
         "visible": st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=255),
         "task": st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128),
         "ticket": st.from_regex(r"jat_[A-Za-z0-9_-]{46,152}", fullmatch=True),
@@ -37,7 +36,7 @@ def register() -> None:
 register()
 
 _ENDS = "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
-_NO_I_JSON = re.compile(rf"\\\\u0000|[\ud800-\udfff\ufdd0-\ufdef{_ENDS}]")
+_NO_I_JSON = re.compile(rf"\\u0000|[\ud800-\udfff\ufdd0-\ufdef{_ENDS}]")
 """In JSON that escapes control characters alone."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -128,3 +129,16 @@ async def test_by_command(world: Kit) -> None:
     assert [fact["actor"] for fact in await facts(world, "halted", "resumed")] == ["operator", "operator"]
     for words in (("halt",), ("resume",), ("halt", "--reason")):
         assert (await command(world, *words)).code == 2, words
+
+
+@pytest.mark.parametrize("many", [4, 16])
+async def test_many_at_once_are_all_answered(world: Kit, many: int) -> None:
+    halts = await asyncio.gather(*(admin(world, "halt", {"reason": f"no {n}"}) for n in range(many)))
+    assert {(answer.status, answer.json["halted"]) for answer in halts} == {(200, True)}
+    assert await ready(world) == (503, "halted")
+    assert len(await facts(world, "halted")) == many
+    mixed = await asyncio.gather(*(admin(world, ("halt", "resume")[n % 2], WHY) for n in range(many)))
+    assert {answer.status for answer in mixed} == {200}
+    resumes = await asyncio.gather(*(admin(world, "resume", WHY) for _ in range(many)))
+    assert {(answer.status, answer.json["halted"]) for answer in resumes} == {(200, False)}
+    assert await ready(world) == (200, "ok")

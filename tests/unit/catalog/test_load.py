@@ -419,6 +419,7 @@ def test_actions_are_told_with_their_schema(tmp_path: Path) -> None:
     text = ACTION + "params.to = { type = 'string', format = 'email', required = true }\n"
     assert describe(mailhub(tmp_path, action=text).actions["mailhub.send"]) == {
         "name": "mailhub.send",
+        "tool_name": "mailhub__send",
         "title": "Send",
         "summary": "Send",
         "connector": "mailhub",
