@@ -23,6 +23,7 @@ _POLICY: tuple[Advice, str] = ("never", "The rules do not allow it, nor the same
 _FAILED: dict[str, tuple[Advice, str]] = {
     "provider_unavailable": ("later", "The provider could not be reached; nothing was sent."),
     "provider_misconfigured": ("never", "The access to the provider is set up wrongly. An operator has to mend it."),
+    "function_failed": ("change", "The agent's own function failed."),
     "address_refused": ("never", "The address may not be called. An operator has to look at it."),
 }
 _ENDS: dict[str, tuple[Advice, str]] = {

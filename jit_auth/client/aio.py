@@ -94,6 +94,8 @@ class Aio:
             raise NotConfigured("AsyncClient needs aiohttp.", hint="pip install aiohttp, or use Client.") from None
         self._loop = loop
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        if hasattr(self._session, "_retry_connection"):  # it would repeat by itself, and nobody would know
+            self._session._retry_connection = False
         return self._session
 
     @staticmethod

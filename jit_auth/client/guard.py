@@ -126,8 +126,10 @@ class Guard:
 
             gc.collect()  # what nobody refers to any more may be kept by a cycle alone
         if (other := self._rival(name)) is not None:
+            place = other._signature.place
+            del other  # which a traceback would keep alive
             raise GuardRefused(
-                f"{name} is guarded twice: at {other._signature.place} and at {self._signature.place}.",
+                f"{name} is guarded twice: at {place} and at {self._signature.place}.",
                 code="guarded_twice",
                 hint="One action is one function: give the other one an action of its own.",
             )
