@@ -17,17 +17,28 @@ class Connections:
         self._operations = operations
         self._wire = wire
 
-    def create(self, user: str, actions: Sequence[str], *, return_url: str | None = None) -> Json:
-        """A consent link for the user's browser that covers what these actions need. Sent once, never repeated."""
-        return self._wire.run(self._operations.connect(user, actions, return_url))
+    def create(
+        self,
+        user: str,
+        actions: Sequence[str],
+        *,
+        account: str | None = None,
+        another_account: bool = False,
+        return_url: str | None = None,
+    ) -> Json:
+        """Ask for what these actions need: `url` is for the user's browser, None where nothing is missing.
 
-    def list(self, user: str | None = None) -> list[Json]:
-        """What is connected, of all pages."""
+        `account`: that one; `another_account`: one that is not connected yet. Sent once, never repeated.
+        """
+        return self._wire.run(self._operations.connect(user, actions, account, another_account, return_url))
+
+    def list(self, user: str) -> list[Json]:
+        """What a user has connected that this agent may use, of all pages."""
         return self._wire.run(self._operations.connections(user))
 
-    def delete(self, id: str) -> None:
-        """Disconnect: what this agent may use it for ends, and the access is revoked at the provider."""
-        self._wire.run(self._operations.disconnect(id))
+    def delete(self, id: str) -> Json:
+        """Disconnect: this agent uses it no longer; where nobody else does, it is revoked at the provider."""
+        return self._wire.run(self._operations.disconnect(id))
 
 
 class AsyncConnections:
@@ -37,11 +48,19 @@ class AsyncConnections:
         self._operations = operations
         self._wire = wire
 
-    async def create(self, user: str, actions: Sequence[str], *, return_url: str | None = None) -> Json:
-        return await self._wire.run(self._operations.connect(user, actions, return_url))
+    async def create(
+        self,
+        user: str,
+        actions: Sequence[str],
+        *,
+        account: str | None = None,
+        another_account: bool = False,
+        return_url: str | None = None,
+    ) -> Json:
+        return await self._wire.run(self._operations.connect(user, actions, account, another_account, return_url))
 
-    async def list(self, user: str | None = None) -> list[Json]:
+    async def list(self, user: str) -> list[Json]:
         return await self._wire.run(self._operations.connections(user))
 
-    async def delete(self, id: str) -> None:
-        await self._wire.run(self._operations.disconnect(id))
+    async def delete(self, id: str) -> Json:
+        return await self._wire.run(self._operations.disconnect(id))

@@ -100,24 +100,26 @@ class Operations:
         answer = yield from self._speaker.ask(Call("GET", f"/actions/{_segment(name)}"))
         return self._object(answer)
 
-    def connect(self, user: str, actions: Sequence[str], return_url: str | None) -> Steps[Json]:
+    def connect(
+        self, user: str, actions: Sequence[str], account: str | None, another: bool, return_url: str | None
+    ) -> Steps[Json]:
         """Makes something new and has no key: sent once."""
-        body: Json = {"user": user, "actions": list(actions)}
-        if return_url is not None:
-            body["return_url"] = return_url
+        more = {"account": account, "another_account": another or None, "return_url": return_url}
+        given = {name: value for name, value in more.items() if value is not None}
+        body = {"user": user, "actions": list(actions), **given}
         answer = yield from self._speaker.ask(Call("POST", "/connections", _encoded(body), again=False))
         return self._object(answer)
 
-    def connections(self, user: str | None) -> Steps[list[Json]]:
+    def connections(self, user: str) -> Steps[list[Json]]:
         return (yield from self._whole("/connections", {"user": user}))
 
-    def disconnect(self, id: str) -> Steps[None]:
-        """What a lost try has already deleted is not missed."""
+    def disconnect(self, id: str) -> Steps[Json]:
+        """What a lost try has already ended is not missed."""
         tried: list[bool] = []
         answer = yield from self._speaker.ask(Call("DELETE", f"/connections/{_segment(id)}"), repeated=tried)
         if answer.status == 404 and tried:
-            return
-        self._speaker.read(answer)
+            return {"id": id}
+        return self._object(answer)
 
     def claim(self, execution: Execution, key: str) -> Steps[tuple[Json, Answer]]:
         """Take the agent's turn. At most one of all tries, whoever makes them, is answered with a claim."""

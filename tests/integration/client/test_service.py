@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
-from jit_auth.client import Denied, Paused, Refused, Unreachable, WebhookError, verify_webhook
+from jit_auth.client import Denied, Paused, Refused, Repeats, Unreachable, WebhookError, verify_webhook
 from tests.fakes.receiver import receiving
 from tests.integration.client.kit import Speaks, client
 from tests.integration.service.kit import AGENT, Kit, kit
@@ -48,7 +48,8 @@ async def test_from_consent_to_the_result(agent: Speaks, world: Kit) -> None:
     await world.decide(await world.approval_link(asked.id))
     done = await agent("wait", asked, 20)
     assert (done.status, done.ok, done.advice) == ("succeeded", True, "done")
-    assert done.unwrap()["subject"] == "Tuesday"
+    assert done.unwrap() == done.result["body"]
+    assert [mail["subject"] for mail in world.mail.messages] == ["Tuesday"]
     again = await agent("execute", "mailhub.send_message", user=ALICE, params=MAIL, idempotency_key="k", reason="why")
     assert again == done
     assert await agent("get", done.id) == done
@@ -89,6 +90,7 @@ async def test_what_is_not_admitted(agent: Speaks, world: Kit) -> None:
     with pytest.raises(Refused, match="unauthenticated") as refused:
         await stranger("actions")
     assert "jat_agt_wrong" not in str(refused.value)
+    await stranger.close()
 
 
 async def test_lists_cancels_and_the_catalogue(agent: Speaks) -> None:
@@ -113,8 +115,10 @@ async def test_the_service_goes_away_and_comes_back(kind: str, tmp_path: Path) -
         agent = client(kind, world.url, AGENT)
         async with world.running():
             asked = await agent("execute", "mailhub.send_message", user=ALICE, params=MAIL)
+        hasty = client(kind, world.url, AGENT, repeats=Repeats(seconds=0.0))
         with pytest.raises(Unreachable):
-            await client(kind, world.url, AGENT, repeats=(0.0, 0.1, 0.1))("get", asked.id)
+            await hasty("get", asked.id)
+        await hasty.close()
         waiting = asyncio.ensure_future(agent("wait", asked.id, 30))
         async with world.running():
             await agent("cancel", asked.id)
