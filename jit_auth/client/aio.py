@@ -11,9 +11,11 @@ from jit_auth.client.protocol import Answer, Call, Lost, Pause, Steps
 from jit_auth.client.words import line
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    from aiohttp import ClientTimeout
+    from yarl import URL
 
 T = TypeVar("T")
+EXECUTE = "/execute"
 
 
 class Aio:
@@ -22,8 +24,7 @@ class Aio:
     def __init__(self, address: Address, timeout: float) -> None:
         self._address = address
         self._timeout = timeout
-        self._session: ClientSession | None = None
-        self._loop: Any = None
+        self._opened: _Opened | None = None
         self._plain = {"Authorization": f"Bearer {address.token}", "Accept": "application/json"}
         self._posted = self._plain | {"Content-Type": "application/json"}
 
@@ -50,59 +51,73 @@ class Aio:
 
     async def _send(self, call: Call) -> Answer:
         """One request, once. Raises Lost."""
-        session = self._open()
-        import aiohttp
-        from yarl import URL
-
+        opened = self._open()
         headers = self._plain if call.body is None else self._posted
         if call.key is not None:
             headers = headers | {"Idempotency-Key": call.key}
-        timeout = aiohttp.ClientTimeout(total=self._timeout + call.hold)
         try:
-            async with session.request(
+            async with opened.session.request(
                 call.method,
-                URL(self._address.url + call.target, encoded=True),
+                opened.url(call.target),
                 data=call.body,
                 headers=headers,
                 allow_redirects=False,
-                timeout=timeout,
+                timeout=opened.patience(call.hold) if call.hold else opened.plain,
             ) as reply:
-                body = await reply.read()
-                return Answer(reply.status, {name.lower(): value for name, value in reply.headers.items()}, body)
+                return Answer(reply.status, reply.headers, await reply.read())
         except TimeoutError:
             raise Lost("no answer in time") from None
-        except (aiohttp.ClientError, OSError) as fault:
+        except (opened.broken, OSError) as fault:
             raise Lost(_why(fault)) from None
 
     async def close(self) -> None:
         """Close what is kept; a later call opens anew."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.session.close()
 
-    def _open(self) -> ClientSession:
+    def _open(self) -> _Opened:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        if self._session is not None and self._loop is loop:
-            return self._session
-        if self._session is not None:
-            self._forget(self._session)
+        opened = self._opened
+        if opened is None or opened.loop is not loop:
+            if opened is not None:
+                opened.forget()
+            self._opened = opened = _Opened(loop, self._address.url, self._timeout)
+        return opened
+
+
+class _Opened:
+    """A session of one loop, and what is needed of aiohttp for each call. Raises NotConfigured without aiohttp."""
+
+    def __init__(self, loop: Any, base: str, timeout: float) -> None:
         try:
             import aiohttp
+            from yarl import URL
         except ImportError:
             raise NotConfigured("AsyncClient needs aiohttp.", hint="pip install aiohttp, or use Client.") from None
-        self._loop = loop
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        if hasattr(self._session, "_retry_connection"):  # it would repeat by itself, and nobody would know
-            self._session._retry_connection = False
-        return self._session
+        self.loop = loop
+        self.broken = aiohttp.ClientError
+        self._timeouts, self._timeout = aiohttp.ClientTimeout, timeout
+        self.plain = self.patience(0)
+        self._urls, self._base = URL, base
+        self._execute = URL(base + EXECUTE, encoded=True)
+        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        if hasattr(self.session, "_retry_connection"):  # it would repeat by itself, and nobody would know
+            self.session._retry_connection = False
 
-    @staticmethod
-    def _forget(session: ClientSession) -> None:
-        """Of a loop that is gone: there is nobody left who could close it properly."""
-        connector = session.connector
-        session.detach()
+    def url(self, target: str) -> URL:
+        return self._execute if target == EXECUTE else self._urls(self._base + target, encoded=True)
+
+    def patience(self, hold: float) -> ClientTimeout:
+        """Until an answer counts as lost."""
+        return self._timeouts(total=self._timeout + hold)
+
+    def forget(self) -> None:
+        """Its loop is gone: there is nobody left who could close it properly."""
+        connector = self.session.connector
+        self.session.detach()
         if connector is not None:
             with contextlib.suppress(RuntimeError):
                 connector._close()

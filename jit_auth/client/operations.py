@@ -19,6 +19,8 @@ LONGEST_KEY = 255
 AT_ONCE = 0.5
 QUIET = 1.0
 
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 
 class Body(TypedDict, total=False):
     """Further members of a call (docs/http-api.md)."""
@@ -62,6 +64,8 @@ class Operations:
 
     def wait(self, id: str | Execution, timeout: float | None, *, released: bool = True) -> Steps[Execution]:
         """Until it has ended or (`released`) is the agent's turn, or as it is when the time is over."""
+        if isinstance(id, Execution) and not id.open:
+            return id
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             began = time.monotonic()
@@ -195,7 +199,7 @@ def _call(action: str, user: str | None, params: Mapping[str, Any] | None, body:
 
 
 def _encoded(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _json(body).encode()
 
 
 def _target(path: str, filters: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ class Pause(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One HTTP answer; names of headers in lower case."""
+    """One HTTP answer; its headers are found by names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -96,7 +96,7 @@ class Speaker:
         """The JSON of an answer that is no error. Raises Refused, Unreachable (`not_jit_auth`)."""
         if 200 <= answer.status < 300:
             try:
-                return json.loads(answer.body) if answer.body else None
+                return json.loads(answer.body.decode()) if answer.body else None
             except (ValueError, RecursionError):
                 raise self.foreign(answer) from None
         raise self.refusal(answer)

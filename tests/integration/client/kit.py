@@ -97,9 +97,9 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted() -> AsyncIterator[Scripted]:
+async def scripted(port: int = 0) -> AsyncIterator[Scripted]:
     server = Scripted()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
-    async with serving(app) as server.url:
+    async with serving(app, port=port) as server.url:
         yield server

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from jit_auth.client import Refused, Unreachable
-from tests.integration.client.kit import EXECUTION, TOKEN, Repeats, Scripted, Speaks
+from jit_auth.client import AsyncClient, Refused, Unreachable
+from tests.integration.client.kit import EXECUTION, QUICK, TOKEN, Repeats, Scripted, Speaks, scripted
 from tests.ports import free_port
 
 PROBLEM = {"status": 422, "code": "invalid_params", "detail": "No field 'n'.", "hint": "Correct what `faults` names.",
@@ -265,3 +265,17 @@ async def test_cancel(server: Scripted, speaks: Speaks) -> None:
 async def test_neither_client_shows_the_token(speaks: Speaks, server: Scripted) -> None:
     assert repr(speaks.client) == f"{type(speaks.client).__name__}('{server.url}')"
     assert TOKEN not in repr(vars(speaks.client)["_address"])
+
+
+def test_one_client_serves_one_loop_after_the_other() -> None:
+    port = free_port()
+    client = AsyncClient(f"http://127.0.0.1:{port}", TOKEN, repeats=QUICK)
+
+    async def once() -> str:
+        async with scripted(port) as server:
+            server.then(200, EXECUTION)
+            found: str = (await client.get("exe_1")).id
+            return found
+
+    assert [asyncio.run(once()) for _ in range(2)] == ["exe_1"] * 2
+    asyncio.run(client.close())
