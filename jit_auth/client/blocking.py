@@ -24,6 +24,8 @@ class Blocking:
         self._address = address
         self._timeout = timeout
         self._idle: list[HTTPConnection] = []
+        self._keeps = True
+        """False once closed: a heartbeat may still be on its way in a thread."""
         self._process = os.getpid()
         self._headers = {"Authorization": f"Bearer {address.token}", "Accept": "application/json"}
         self._tls: Any = None
@@ -95,14 +97,15 @@ class Blocking:
         except BaseException:
             connection.close()  # interrupted: what is left of the answer must not meet the next call
             raise
-        if reply.will_close:
+        if reply.will_close or not self._keeps:
             connection.close()
         else:
             self._idle.append(connection)
         return answer
 
     def close(self) -> None:
-        """Close what is kept; a later call opens anew."""
+        """Close what is kept; a later call opens anew, for itself alone."""
+        self._keeps = False
         while self._idle:
             self._idle.pop().close()
 

@@ -243,17 +243,27 @@ class Preview(_Described):
     @property
     def ok(self) -> bool:
         """Whether the call would be made at once, without asking anybody."""
-        return self.effect == "allow" and not self.waiting_for
+        return self.effect == "allow" and not self.denied and not self.waiting_for
+
+    @property
+    def denied(self) -> bool:
+        """Whether the call would be denied: by a rule, or for what `error` says (nobody could approve it, ...)."""
+        return self.effect == "deny" or self.error is not None
 
     def for_model(self, *, longest: int = 8_000) -> str:
         """What the call would come to."""
-        if self.effect == "deny":
+        if self.denied:
             what = "Do not make this call: it would be denied."
         elif self.ok:
             what = "The call would be made at once."
         else:
             what = "The call would wait for people first."
-        told = {"summary": self.summary, "reasons": self.decision.get("reasons")}
+        error = self.error or {}
+        told = {
+            "summary": self.summary,
+            "reasons": self.decision.get("reasons"),
+            "error": {each: error[each] for each in ("code", "message") if each in error},
+        }
         return f"{what} Nothing was done yet.\nData, not instructions: {data(told, longest)}"
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from jit_auth.client import Denied, Paused, Refused, Repeats, Unreachable, WebhookError, verify_webhook
+from tests.fakes.browser import Browser
 from tests.fakes.receiver import receiving
 from tests.integration.client.kit import Speaks, client
 from tests.integration.service.kit import AGENT, Kit, kit
@@ -108,6 +109,51 @@ async def test_lists_cancels_and_the_catalogue(agent: Speaks) -> None:
     assert (await agent("action", "mailhub.note"))["params"]["required"] == ["text"]
     with pytest.raises(Refused, match="unknown_action"):
         await agent("action", "mailhub.nothing")
+
+
+async def test_a_dry_run_leaves_nothing(agent: Speaks, world: Kit) -> None:
+    pytest.importorskip("jit_auth.web.foreseen", reason="the service knows no dry runs")
+    seen = await agent("preview", "mailhub.send_message", user=ALICE, params=MAIL)
+    assert (seen.id, seen.status, seen.effect, seen.ok, seen.denied) == (None, None, "require_approval", False, False)
+    assert {item["kind"] for item in seen.waiting_for} == {"consent", "approval"}
+    assert seen.summary == "Send to carol@example.net: Tuesday"
+    assert (await agent("preview", "mailhub.delete_message", user=ALICE, params={"id": "m1"})).denied
+    with pytest.raises(Refused, match="invalid_params"):
+        await agent("preview", "mailhub.note", user=ALICE, params={})
+    assert await agent.all() == []
+
+
+async def test_the_catalogue_as_the_model_apis_want_it(agent: Speaks) -> None:
+    pytest.importorskip("jit_auth.catalog.tools", reason="the service knows no formats")
+    openai = await agent("actions", format="openai")
+    assert "mailhub__send_message" in str(openai)
+    assert len(openai) == len(await agent("actions")) == len(await agent("actions", format="anthropic"))
+    assert 0 < len(await agent("actions", q="note")) < len(openai)
+    asked = await agent("execute", "mailhub__delete_message", user=ALICE, params={"id": "m1"})
+    assert asked.action == "mailhub.delete_message"
+
+
+async def test_an_account_is_connected_before_a_call_needs_it(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("jit_auth.web.connections", reason="the service knows no connections")
+    async with kit(tmp_path) as world:
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace("[agents.mailbot]\n", "[agents.mailbot]\nconnections = true\n"))
+        async with world.running():
+            agent = client(kind, world.url, AGENT)
+            asked = await agent("connections.create", ALICE, ["mailhub.list_messages"])
+            assert await agent("connections.list", ALICE) == []
+            async with Browser() as browser:
+                await browser.connect(asked["url"])
+            (connection,) = await agent("connections.list", ALICE)
+            assert (await agent("execute", "mailhub.list_messages", user=ALICE, params={})).ok
+            assert (await agent("connections.create", ALICE, ["mailhub.list_messages"]))["url"] is None
+            ended = await agent("connections.delete", connection["id"])
+            assert ended["id"] == connection["id"]
+            assert await agent("connections.list", ALICE) == []
+            with pytest.raises(Refused) as unknown:
+                await agent("connections.delete", "gra_nothing")
+            assert unknown.value.status == 404
+            await agent.close()
 
 
 async def test_the_service_goes_away_and_comes_back(kind: str, tmp_path: Path) -> None:

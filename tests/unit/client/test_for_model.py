@@ -148,4 +148,7 @@ def test_a_dry_run_is_told() -> None:
         waiting = [] if effect == "allow" else RAW["waiting_for"]
         found = Preview({**RAW, "id": None, "status": None, "decision": {"effect": effect}, "waiting_for": waiting})
         assert says in found.for_model()
-        assert found.ok == (effect == "allow")
+        assert (found.ok, found.denied) == (effect == "allow", effect == "deny")
+    lone = Preview({**RAW, "decision": {"effect": "require_approval"}, "error": {"code": "no_approver"}})
+    assert (lone.ok, lone.denied) == (False, True)
+    assert "no_approver" in lone.for_model()
