@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
@@ -149,7 +150,7 @@ class Client(_Client):
         """Withdraw one that is open. Raises Refused: 409 `already_finished`, `executing`."""
         return self._wire.run(self._operations.cancel(id))
 
-    def actions(self, format: str | None = None, *, q: str | None = None) -> list[Json]:  # type: ignore[valid-type]  # the method above hides the type
+    def actions(self, format: str | None = None, *, q: str | None = None) -> builtins.list[Json]:
         """All that this agent may use, with JSON Schema; `format` openai or anthropic: as tools for these APIs."""
         return self._wire.run(self._operations.actions(format, q))
 
@@ -243,7 +244,7 @@ class AsyncClient(_Client):
     async def cancel(self, id: str | Execution) -> Execution:
         return await self._wire.run(self._operations.cancel(id))
 
-    async def actions(self, format: str | None = None, *, q: str | None = None) -> list[Json]:  # type: ignore[valid-type]  # as in Client
+    async def actions(self, format: str | None = None, *, q: str | None = None) -> builtins.list[Json]:
         return await self._wire.run(self._operations.actions(format, q))
 
     async def action(self, name: str) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 
 from jit_auth.client.aio import Aio
@@ -32,7 +33,7 @@ class Connections:
         """
         return self._wire.run(self._operations.connect(user, actions, account, another_account, return_url))
 
-    def list(self, user: str) -> list[Json]:
+    def list(self, user: str) -> builtins.list[Json]:
         """What a user has connected that this agent may use, of all pages."""
         return self._wire.run(self._operations.connections(user))
 
@@ -59,7 +60,7 @@ class AsyncConnections:
     ) -> Json:
         return await self._wire.run(self._operations.connect(user, actions, account, another_account, return_url))
 
-    async def list(self, user: str) -> list[Json]:
+    async def list(self, user: str) -> builtins.list[Json]:
         return await self._wire.run(self._operations.connections(user))
 
     async def delete(self, id: str) -> Json:
