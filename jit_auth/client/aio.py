@@ -25,7 +25,7 @@ class Aio:
         self._address = address
         self._timeout = timeout
         self._opened: _Opened | None = None
-        self._plain = {"Authorization": f"Bearer {address.token}", "Accept": "application/json"}
+        self._plain = {"Authorization": f"Bearer {address.token}"}
         self._posted = self._plain | {"Content-Type": "application/json"}
 
     async def run(self, steps: Steps[T]) -> T:
