@@ -1,4 +1,4 @@
-"""The demo and the plain HTTP example run from start to end, on real parts, with the people played."""
+"""The demo and the other agents of examples/ run from start to end, on real parts, with the people played."""
 
 from __future__ import annotations
 
@@ -46,9 +46,10 @@ async def world():  # type: ignore[no-untyped-def]  # an async generator of Worl
         yield running
 
 
-async def test_plain_http_walks_to_its_end(world: World) -> None:
+async def walked(script: str, world: World) -> list[str]:
+    """What it prints, with the people played."""
     environment = {"JIT_AUTH_URL": world.url, "JIT_AUTH_TOKEN": world.token}
-    process = await start("examples/plain_http/walk.py", **environment)
+    process = await start(script, **environment)
     assert process.stdout is not None
     lines: list[str] = []
     played: set[str] = set()
@@ -65,6 +66,19 @@ async def test_plain_http_walks_to_its_end(world: World) -> None:
                 played.add(approval[1])
                 await person.approve(bo, (await world.link(approval[1], 30)).url, ["carol@example.net"])
     assert await process.wait() == 0, "\n".join(lines)
+    assert not any(world.token in line for line in lines)
+    return lines
+
+
+async def test_plain_http_walks_to_its_end(world: World) -> None:
+    lines = await walked("examples/plain_http/walk.py", world)
     assert lines[-1] == "read: succeeded, send: succeeded, delete: 403"
     assert len(world.hub.api.sent) == 1
-    assert not any(world.token in line for line in lines)
+
+
+async def test_the_client_tells_the_model_every_outcome(world: World) -> None:
+    text = "\n".join(await walked("examples/client.py", world))
+    assert "mailhub.send_message: Done." in text
+    assert "mailhub.delete_message: Never repeat" in text
+    assert "/params/to" in text
+    assert len(world.hub.api.sent) == 1
