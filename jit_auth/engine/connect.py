@@ -13,9 +13,9 @@ import msgspec
 from jit_auth.catalog.load import Operation
 from jit_auth.core.ids import new_id
 from jit_auth.core.scopes import expand, lacking
-from jit_auth.engine.advance import MOST_STALE
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import FlowRefused, StorageError, Unavailable
 from jit_auth.model import (
     Applied,

@@ -10,7 +10,7 @@ from aiohttp import web
 from jit_auth.catalog.formats import describe
 from jit_auth.core.digest import parse_json
 from jit_auth.core.times import from_rfc3339
-from jit_auth.engine import Engine
+from jit_auth.engine.face import Engine
 from jit_auth.errors import BadRequest, NotFound, Unprocessable
 from jit_auth.model import Opened
 from jit_auth.web.agents import Bearers

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from jit_auth.config.settings import Agent
 from jit_auth.core.events import Event, payload, project
-from jit_auth.engine import Engine
+from jit_auth.engine.face import Engine
 from jit_auth.errors import BadRequest, TooMany
 from jit_auth.model import Execution, Millis
 from jit_auth.storage.audit import Entry

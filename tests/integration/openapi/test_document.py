@@ -15,7 +15,7 @@ from jit_auth.app import build
 from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.config.load import load
 from jit_auth.loading import load_bundle
-from jit_auth.web.openapi import OPERATIONS
+from jit_auth.web.openapi.document import OPERATIONS
 from tests.integration.service.kit import Kit, kit
 
 HOUSE = """
