@@ -7,6 +7,9 @@ TESTS ?= tests
 WORKERS ?= 4
 AUTO ?=
 
+# Empty is off: what hundreds of processes of the tests import is compiled once, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test again fuzz chaos bench check attack audit sbom format clean
 

@@ -27,13 +27,14 @@ import asyncpg
 from aiohttp import ClientSession, web
 
 from benchmarks.me import done
-from jit_auth.app import build, load_bundle
+from jit_auth.app import build
 from jit_auth.config.init import init
 from jit_auth.config.load import load
 from jit_auth.config.settings import Settings
 from jit_auth.core.ids import new_id
 from jit_auth.engine.access import Access, Known
-from jit_auth.engine.cuts import Author
+from jit_auth.engine.author import Author
+from jit_auth.loading import load_bundle
 from jit_auth.model import Audit, Consent, Grant, Insert, Token, Unit
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.place import file_of

@@ -8,16 +8,15 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from jit_auth.channels import CHANNELS, Port, Tools
-from jit_auth.channels.email import EmailPort
 from jit_auth.channels.terminal import stdout
 from jit_auth.config.settings import Settings
 from jit_auth.core.mac import Mac
 from jit_auth.egress import Egress
-from jit_auth.engine import Engine
 from jit_auth.engine.accounts import Accounts
 from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.approvals import Approvals
@@ -33,6 +32,7 @@ from jit_auth.engine.copies import Copies
 from jit_auth.engine.current import Current
 from jit_auth.engine.cuts import Cuts, Named
 from jit_auth.engine.erasure import Erasures
+from jit_auth.engine.face import Engine
 from jit_auth.engine.functions import Functions
 from jit_auth.engine.halts import Halts
 from jit_auth.engine.judge import Judge
@@ -60,8 +60,6 @@ from jit_auth.signin.codes import Codes
 from jit_auth.signin.linking import Linking
 from jit_auth.signin.oidc import open_oidc
 from jit_auth.signin.sessions import Sessions
-from jit_auth.signin.site import relying_party
-from jit_auth.signin.stepup import StepUp
 from jit_auth.storage.announce import announce
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.retention import Keep
@@ -84,7 +82,6 @@ from jit_auth.web.inspect import Inspection
 from jit_auth.web.me import Me
 from jit_auth.web.metrics import Scrapes
 from jit_auth.web.pages import Pages
-from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.server import application
 from jit_auth.web.signin import SignIn
 from jit_auth.web.stream import Streams
@@ -95,6 +92,9 @@ from jit_auth.worker.gather import Gathers
 from jit_auth.worker.hooks import Hooks
 from jit_auth.worker.owed import Owed
 from jit_auth.worker.show import Shows
+
+if TYPE_CHECKING:
+    from jit_auth.web.passkeys import Passkeys, Tell
 
 log = logging.getLogger(__name__)
 
@@ -265,11 +265,12 @@ async def build(
         linking = Linking(store, current, Mac(store.derive("identities")), approvals.gone)
         signin = SignIn(oidc, linking, visits, pages)
         by_code: tuple[web.RouteDef, ...] = ()
-        if settings.users.verify == "email" and isinstance(mail := ports.get("email"), EmailPort):
-            codes = Codes(store, Mac(store.derive("codes")), mail.send_code)
-            by_code = tuple(CodePages(engine, codes, visits, pages).routes())
-        handles = Mac(store.derive("passkeys"))
-        stepup = StepUp(store, relying_party(public_url), os.urandom, lambda person: handles.digest(person.encode()))
+        if settings.users.verify == "email" and "email" in ports:
+            from jit_auth.channels.email.port import EmailPort  # which the open channel has imported already
+
+            if isinstance(mail := ports["email"], EmailPort):
+                codes = Codes(store, Mac(store.derive("codes")), mail.send_code)
+                by_code = tuple(CodePages(engine, codes, visits, pages).routes())
 
         async def tell(person: str, subject: str, words: str) -> None:
             for name, port in ports.items():
@@ -278,7 +279,7 @@ async def build(
                 except ChannelError as error:
                     log.warning("%s: %s", name, error.message)
 
-        passkeys = Passkeys(engine, stepup, visits, pages, tell)
+        passkeys = _passkeys(store, engine, public_url, visits, pages, tell) if settings.issuers else None
         mines = Mines(store, memory, current, consents)
         me = Me(mines, Withdrawals(store, memory, current, dispatcher), pages, visits)
         routes = [
@@ -297,7 +298,7 @@ async def build(
             *by_code,
             *(Confirm(engine, settings.users.app_secret, pages).routes() if apps is not None else ()),
             *UndoForm(engine, pages).routes(),
-            *((*signin.routes(), *me.routes(), *passkeys.routes()) if settings.issuers else ()),
+            *((*signin.routes(), *me.routes(), *passkeys.routes()) if passkeys is not None else ()),
             *(route for port in ports.values() for route in port.routes),
         ]
 
@@ -321,6 +322,17 @@ async def build(
         service = Service(app, engine, worker, store, reloads, scrapes.alone(settings.server.metrics_listen))
         yield service
         await dispatcher.drain()
+
+
+def _passkeys(store: Store, engine: Engine, public_url: str, visits: Visits, pages: Pages, tell: Tell) -> Passkeys:
+    # WebAuthn's attestation formats are a tenth of the service's start: only where there is somebody to use a passkey.
+    from jit_auth.signin.site import relying_party
+    from jit_auth.signin.stepup import StepUp
+    from jit_auth.web.passkeys import Passkeys
+
+    handles = Mac(store.derive("passkeys"))
+    stepup = StepUp(store, relying_party(public_url), os.urandom, lambda person: handles.digest(person.encode()))
+    return Passkeys(engine, stepup, visits, pages, tell)
 
 
 def calm_gc() -> None:

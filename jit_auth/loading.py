@@ -6,32 +6,19 @@ import msgspec
 
 from jit_auth.catalog.globs import match
 from jit_auth.catalog.load import Catalog, Operation
-from jit_auth.catalog.load import load as load_catalog
 from jit_auth.catalog.provider import public
 from jit_auth.channels import CHANNELS
 from jit_auth.config.load import policy_texts
 from jit_auth.config.settings import Settings
 from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.reach import Reach
-from jit_auth.credentials import KINDS
+from jit_auth.credentials.catalog import catalog_of
 from jit_auth.credentials.supplied import unsupplied
 from jit_auth.engine.bundle import Bundle, bundle_hash
 from jit_auth.errors import Faults
 from jit_auth.model import Action
 from jit_auth.policy.rules import Policy
 from jit_auth.policy.rules import load as load_policy
-
-
-def catalog_of(settings: Settings) -> Catalog:
-    """All that can be called, from the files that the settings name. Raises Faults."""
-    return load_catalog(
-        settings.connectors.paths,
-        settings.providers,
-        public_url=settings.server.public_url,
-        allow_private=settings.connectors.allow_private_hosts,
-        kinds=KINDS,
-        config=settings.document,
-    )
 
 
 def load_bundle(settings: Settings) -> Bundle:

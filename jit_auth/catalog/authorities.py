@@ -5,9 +5,6 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 _LARGEST = 1 << 20  # bytes
 _MARK = b"-----BEGIN CERTIFICATE-----"
 
@@ -26,6 +23,10 @@ def authorities(path: Path) -> str:
         raise ValueError(f"{path} is larger than 1 MiB")
     if _MARK not in data:
         raise ValueError(f"{path} holds no certificate in PEM")
+    # Certificates are a tenth of a command's start: only where a connector names some.
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     try:
         found = x509.load_pem_x509_certificates(data)
         text = "".join(dict.fromkeys(each.public_bytes(Encoding.PEM).decode("ascii") for each in found))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jit_auth.channels.card import Card
 from jit_auth.channels.channel import Channel, Port
 from jit_auth.channels.email import EMAIL
+from jit_auth.channels.shape import Card
 from jit_auth.channels.slack import SLACK
 from jit_auth.channels.terminal import TERMINAL, Write
 from jit_auth.channels.tools import Tools

@@ -6,13 +6,13 @@ All text in it that is not ours has been made visible already (core/text): a cha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from jit_auth.channels import words
-from jit_auth.channels.shape import Card, Change, Decided, Recent, Waiting
+from jit_auth.channels.shape import Card, Change, Decided, Details, Recent, Waiting
 from jit_auth.channels.words import LEFT_OUT, MASK, OPAQUE, exactly, moment, offered, outcome, span
 from jit_auth.core.fields import Field, fields
 from jit_auth.core.reach import SHARED
@@ -20,9 +20,6 @@ from jit_auth.core.text import NONE, Part, agent_says, hidden, host_shown, summa
 from jit_auth.engine.pages import ApprovalPage, ConsentPage
 from jit_auth.model import Ask, AskState, CardRole, Execution, Risk, State
 from jit_auth.model import Card as CardRow
-
-Details = Literal["full", "summary", "none"]
-"""What leaves the house: all but what is sensitive; the summary and the facts; environment, action and risk alone."""
 
 __all__ = [
     "Card",

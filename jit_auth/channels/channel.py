@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from aiohttp import web
-
-from jit_auth.channels.card import Card
+from jit_auth.channels.shape import Card
 from jit_auth.channels.tools import Tools
 from jit_auth.core.reach import Way
+
+if TYPE_CHECKING:  # each command reads the map of channels, and none of them answers HTTP
+    from aiohttp import web
 
 
 class Port(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct, to_builtins
 
 from jit_auth.core.digest import canonical, sha256_text
@@ -15,6 +17,9 @@ _SAID = (
     "cut",
 )
 """What a card says of the call itself. The rest passes while it is read: who voted, what others did, what ran out."""
+
+Details = Literal["full", "summary", "none"]
+"""What leaves the house: all but what is sensitive; the summary and the facts; environment, action and risk alone."""
 
 
 class Decided(Struct, frozen=True):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
-from jit_auth.channels.card import Card
 from jit_auth.channels.channel import Channel
+from jit_auth.channels.shape import Card
 from jit_auth.channels.tools import Tools
 from jit_auth.core.reach import Way
+
+if TYPE_CHECKING:  # it answers none
+    from aiohttp import web
 
 Write = Callable[[str], object]
 

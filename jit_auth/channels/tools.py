@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jit_auth.config.people import People
-from jit_auth.engine.pages import Decide
 from jit_auth.model import Millis
+
+if TYPE_CHECKING:  # each command reads the map of channels, and decides nothing
+    from jit_auth.engine.pages import Decide
 
 
 @dataclass(frozen=True)

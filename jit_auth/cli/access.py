@@ -14,9 +14,9 @@ from typing import Any
 from jit_auth.cli.configured import author_of, settings_of, with_store
 from jit_auth.cli.options import config_option, json_option, print_json, table
 from jit_auth.core.text import visible
+from jit_auth.credentials.catalog import catalog_of
 from jit_auth.engine.access import Access, Known, Report
 from jit_auth.errors import Faults
-from jit_auth.loading import catalog_of
 
 MOST = 20
 """Rows of one table that are printed; `--json` has all."""

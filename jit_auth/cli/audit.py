@@ -19,15 +19,15 @@ import msgspec
 
 from jit_auth.cli.configured import settings_of, with_store
 from jit_auth.cli.options import config_option, json_option, print_json
+from jit_auth.cli.receipts import unproven
 from jit_auth.config.database import judge_url
 from jit_auth.core.text import visible
 from jit_auth.core.times import rfc3339
 from jit_auth.errors import JitAuthError
 from jit_auth.model import Millis
 from jit_auth.storage.audit import Entry, Record, Verified
-from jit_auth.storage.copy import copy
-from jit_auth.storage.schema import migrate
 from jit_auth.storage.store import Store
+from jit_auth.storage.upgrade import migrate
 from jit_auth.vault import Vault
 
 T = TypeVar("T")
@@ -73,8 +73,6 @@ def run_verify(args: argparse.Namespace) -> int:
     def progress(count: int) -> None:
         if shown:
             print(f"\r{count} rows", end="", file=sys.stderr, flush=True)
-
-    from jit_auth.cli.receipts import unproven  # brings a library for WebAuthn with it: half a second
 
     settings = settings_of(args)
 
@@ -151,6 +149,8 @@ def run_copy(args: argparse.Namespace) -> int:
         judge_url(url, insecure=settings.storage.insecure_db)
     except ValueError as error:
         raise JitAuthError(f"--to: {error}") from None
+    from jit_auth.storage.copy import copy  # brings both databases with it: for this command alone
+
     count = asyncio.run(copy(settings.storage.url, url, settings.base))
     moved = msgspec.structs.replace(settings, storage=msgspec.structs.replace(settings.storage, url=url))
     verified = with_store(moved, lambda store, vault: store.audit.verify())

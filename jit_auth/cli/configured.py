@@ -13,7 +13,7 @@ from jit_auth.channels import CHANNELS
 from jit_auth.cli.options import config_path
 from jit_auth.config.load import load
 from jit_auth.config.settings import Settings
-from jit_auth.engine.cuts import Author
+from jit_auth.engine.author import Author
 from jit_auth.errors import JitAuthError
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.place import file_of

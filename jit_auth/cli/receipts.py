@@ -13,8 +13,8 @@ import msgspec
 from jit_auth.errors import JitAuthError
 from jit_auth.model import Millis, Vote
 from jit_auth.signin.base64url import decoded
-from jit_auth.signin.passkeys import Receipt, genuine, relying_party
-from jit_auth.signin.receipts import stated
+from jit_auth.signin.site import relying_party
+from jit_auth.signin.statement import Receipt, stated
 from jit_auth.storage.store import Store
 
 
@@ -67,6 +67,8 @@ def _fault(vote: Vote, keys: Mapping[str, str], public_url: str) -> str:
     """Why a vote's receipt does not prove it; "" where it does."""
     if vote.gone:
         return ""  # what they signed is gone, with their key or after its time
+    from jit_auth.signin.receipts import genuine  # brings a library for WebAuthn with it: where there is a receipt
+
     try:
         receipt = msgspec.convert(vote.receipt, Receipt)
         statement = stated(receipt.statement)

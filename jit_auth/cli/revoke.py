@@ -13,13 +13,14 @@ from jit_auth.catalog.load import Catalog
 from jit_auth.cli.configured import author_of, settings_of, with_store
 from jit_auth.cli.options import config_option, json_option, print_json
 from jit_auth.config.settings import Settings
+from jit_auth.credentials.catalog import catalog_of
 from jit_auth.egress import Egress
-from jit_auth.engine.cuts import Author, Cuts, Named, Report
+from jit_auth.engine.author import Author
+from jit_auth.engine.cuts import Cuts, Named
+from jit_auth.engine.report import Report, document
 from jit_auth.errors import Faults
-from jit_auth.loading import catalog_of
 from jit_auth.storage.announce import announce
 from jit_auth.storage.store import Store
-from jit_auth.web.admin import document
 
 KINDS = {
     "agent": "suspend it, cut its consents, end its calls and every grant that no other agent uses",

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jit_auth.catalog.load import load
 from jit_auth.config.settings import Settings
 from jit_auth.core.text import MASKED, hidden, summary_of, visible
 from jit_auth.core.times import rfc3339
-from jit_auth.credentials import KINDS
+from jit_auth.credentials.catalog import catalog_of
 from jit_auth.errors import Faults
 from jit_auth.model import Action, Ask, Execution, Pass, Vote
 
@@ -30,14 +29,7 @@ class Titles:
     def of(cls, settings: Settings) -> Titles:
         """From the connectors that the configuration names. Faulty ones are told on stderr, and known by no name."""
         try:
-            catalog = load(
-                settings.connectors.paths,
-                settings.providers,
-                public_url=settings.server.public_url,
-                allow_private=settings.connectors.allow_private_hosts,
-                kinds=KINDS,
-                config=settings.document,
-            )
+            catalog = catalog_of(settings)
         except Faults as wrong:
             print(f"warning: the connectors are faulty, so calls are not described: {wrong}", file=sys.stderr)
             return cls({})

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
@@ -63,8 +63,13 @@ class Document:
 
     file: str
     data: dict[str, Any]
-    places: Mapping[Path, tuple[int, str]] = field(default_factory=dict, repr=False)
-    """For each key, table and array element: the line of its statement and the statement's text."""
+    text: str = field(default="", repr=False)
+
+    @cached_property
+    def places(self) -> Mapping[Path, tuple[int, str]]:
+        """For each key, table and array element: the line of its statement and the statement's text. Found when asked
+        for: that takes as long as reading the file, and most files have no fault."""
+        return _places(self.text)
 
     def source(self, *path: str | int) -> tuple[int, str]:
         """Line and raw text of the statement that wrote `path`, or its nearest known parent; (1, "") if none."""
@@ -105,7 +110,7 @@ def read(file: str, text: str) -> Document:
         raise Faults([Fault(file, 0, "holds a number of too many digits")]) from None
     if _deeper(data, DEEPEST):
         raise Faults([Fault(file, 0, "nested too deeply")])
-    return Document(file, data, _places(text))
+    return Document(file, data, text)
 
 
 def _deeper(data: Any, most: int) -> bool:

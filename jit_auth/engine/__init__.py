@@ -1,5 +1,1 @@
-"""The engine: an execution from admission to its end. `Engine` is its face to agents, people, operators and timers."""
-
-from jit_auth.engine.face import Engine
-
-__all__ = ["Engine"]
+"""The engine: an execution from admission to its end. `face.Engine` is what agents, people and timers meet."""

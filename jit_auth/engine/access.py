@@ -13,7 +13,7 @@ import difflib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jit_auth.catalog.globs import match
 from jit_auth.catalog.load import Operation
@@ -21,12 +21,14 @@ from jit_auth.config.people import People
 from jit_auth.config.settings import Agent
 from jit_auth.core.times import rfc3339
 from jit_auth.credentials import KINDS
-from jit_auth.engine.bundle import Bundle
-from jit_auth.engine.cuts import Author
+from jit_auth.engine.author import Author
 from jit_auth.errors import NotFound
 from jit_auth.model import Audit, Millis, Pass, Unit, Who
 from jit_auth.storage.access import COUNTED, LISTED, Held, Reached, Used
 from jit_auth.storage.store import Store
+
+if TYPE_CHECKING:  # it brings the language of policies, which the command has no use for
+    from jit_auth.engine.bundle import Bundle
 
 WINDOW: Millis = 90 * 86_400_000
 """How far back uses are counted."""

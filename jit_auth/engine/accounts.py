@@ -17,8 +17,9 @@ from jit_auth.config.settings import Agent
 from jit_auth.core.cursor import cursor_of, read_cursor
 from jit_auth.core.ids import is_id
 from jit_auth.core.scopes import expand
+from jit_auth.engine.author import Author
 from jit_auth.engine.current import Current
-from jit_auth.engine.cuts import Author, Cuts
+from jit_auth.engine.cuts import Cuts
 from jit_auth.engine.memory import Belief, Holding, Memory
 from jit_auth.engine.sought import own_stops, subjects
 from jit_auth.errors import Forbidden, NotFound

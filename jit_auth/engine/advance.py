@@ -19,6 +19,7 @@ from jit_auth.engine.attempt import Attempts
 from jit_auth.engine.handover import release
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.engine.units import Writer, Written, open_key
 from jit_auth.engine.waits import Waits
 from jit_auth.errors import Problem, StorageError, Unavailable
@@ -27,8 +28,6 @@ from jit_auth.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-MOST_STALE = 5
-"""How often a decision is made anew because what it rests on has changed meanwhile."""
 MOST_RECORDED = 50
 """The same for writing down what happened already."""
 OUTCOME_TRIES = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)

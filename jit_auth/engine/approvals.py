@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from jit_auth.core.ids import born
 from jit_auth.core.links import genuine, row_of
 from jit_auth.credentials import KINDS
-from jit_auth.engine.advance import MOST_STALE, Dispatcher
+from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.ballot import Ballot, Mark
 from jit_auth.engine.circle import Circle
 from jit_auth.engine.current import Current
@@ -26,6 +26,7 @@ from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.pages import ApprovalPage, Choice, Voted
 from jit_auth.engine.proof import Proof, Visitor
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import Conflict, Forbidden, Gone, NotFound, Problem, Unavailable
 from jit_auth.model import Ask, Card, Opened, Stale
 from jit_auth.storage.store import Store

@@ -12,10 +12,10 @@ import msgspec
 
 from jit_auth.core.ids import new_id
 from jit_auth.core.scopes import expand
-from jit_auth.engine.advance import MOST_STALE
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.sought import Sought, own_stops, seek, void
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import FlowRefused, StorageError, Unavailable
 from jit_auth.model import (
     Applied,

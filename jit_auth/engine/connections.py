@@ -21,12 +21,12 @@ from jit_auth.core.scopes import Lack, lack_of, lacking_of
 from jit_auth.core.urls import within
 from jit_auth.credentials import KINDS
 from jit_auth.engine.accounts import permit, refuse_stopped
-from jit_auth.engine.advance import MOST_STALE
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.sought import sought_of, subjects, void
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.engine.submit import Call, Submit
 from jit_auth.errors import Forbidden, TooMany, Unavailable, Unprocessable
 from jit_auth.model import Ask, At, Audit, Change, Grant, Insert, Millis, Op, Stale, Stop, Tally, Unit

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from jit_auth.core.links import genuine, row_of, ticket
 from jit_auth.core.scopes import expand
 from jit_auth.credentials import KINDS
-from jit_auth.engine.advance import MOST_STALE, Dispatcher
+from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.apps import Apps
 from jit_auth.engine.claims import Claims
 from jit_auth.engine.connect import Connection, Connects
@@ -26,6 +26,7 @@ from jit_auth.engine.memory import Holding, Memory
 from jit_auth.engine.pages import ConsentPage, Ending, Finished, Leaving, Onward, Wanted
 from jit_auth.engine.proof import Visitor
 from jit_auth.engine.sought import Sought, seek, void
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.engine.undo import Undo
 from jit_auth.errors import Conflict, ConsentRefused, FlowRefused, Gone, NotFound, ProviderError, Unavailable
 from jit_auth.model import Ask, Audit, Change, Flow, Grant, Op, Stale, Touch, Unit

@@ -17,12 +17,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from jit_auth.core.ids import is_id
 from jit_auth.egress import Egress
-from jit_auth.engine.advance import MOST_STALE
+from jit_auth.engine.author import Author
+from jit_auth.engine.report import Report
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import NotFound, StorageError, Unavailable, VaultError
 from jit_auth.model import (
     Applied,
@@ -45,7 +46,7 @@ from jit_auth.model import (
     Unit,
     Who,
 )
-from jit_auth.oauth.revoke import owed, revocable, revoke
+from jit_auth.oauth.owed import owed, revocable
 from jit_auth.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -55,44 +56,6 @@ PATIENCE = 5.0
 AT_ONCE = 16
 AHEAD: Millis = 5_000
 """A cut of a user first bars what is begun up to now and this: its commit takes a moment, which is not known before."""
-
-
-class Report(Struct, frozen=True):
-    """What was cut. `executions` were open, and end as denied (`revoked`)."""
-
-    kind: str
-    id: str
-    grants: int = 0
-    consents: int = 0
-    sessions: int = 0
-    executions: int = 0
-    passes: int = 0
-    revoked: int = 0
-    """Grants whose tokens the provider has confirmed as revoked."""
-    pending: int = 0
-    """Grants whose provider is still to be asked: the outbox goes on for a day."""
-    unrevocable: tuple[str, ...] = ()
-    """Providers that take nothing back: what remains is ended there by hand."""
-
-
-@dataclass(frozen=True)
-class Author:
-    """Who throws a switch, as it stands on record."""
-
-    actor: str
-    """`operator` (a command) or `admin:NAME`."""
-    why: str = ""
-    system: str = ""
-    """The operating system's name of whoever ran the command."""
-
-    def fact(self, do: str, **more: Any) -> dict[str, Any]:
-        """One fact, with why and by whom."""
-        found = {"do": do, **more}
-        if self.why:
-            found["why"] = self.why
-        if self.system:
-            found["as"] = self.system
-        return found
 
 
 async def _nothing(executions: Sequence[str]) -> None:
@@ -302,6 +265,11 @@ class Cuts:
 
     async def _give_back(self, report: Report, rows: Sequence[Outbox], silent: Collection[str]) -> Report:
         """Ask the providers for as long as there is patience. The cut is committed: nothing here may undo that."""
+        if not rows:
+            return replace(report, unrevocable=tuple(sorted(silent)))
+        # What speaks OAuth (authlib, joserfc) is an eighth of the command's start, and the cut does not wait for it.
+        from jit_auth.oauth.revoke import revoke
+
         done: set[str] = set()
         providers = self.named().providers
         limit = asyncio.Semaphore(AT_ONCE)

@@ -16,9 +16,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from jit_auth.engine.advance import MOST_STALE
+from jit_auth.engine.author import Author
 from jit_auth.engine.current import Current
-from jit_auth.engine.cuts import Author, Cuts, Report
+from jit_auth.engine.cuts import Cuts
+from jit_auth.engine.report import Report
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import NotFound, Unavailable, VaultError
 from jit_auth.model import Applied, Audit, Committed, Cut, Delete, Erase, Insert, Op, Raise, Stop, Unit, Who
 from jit_auth.storage.store import Store

@@ -24,11 +24,12 @@ from jit_auth.core.digest import canonical
 from jit_auth.core.mac import Mac
 from jit_auth.core.step import next_step
 from jit_auth.core.view import Send
-from jit_auth.engine.advance import MOST_STALE, Dispatcher, busy
+from jit_auth.engine.advance import Dispatcher, busy
 from jit_auth.engine.handover import claim
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.own import Own
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.engine.units import Writer
 from jit_auth.errors import Conflict, Forbidden, Unavailable
 from jit_auth.model import (

@@ -12,8 +12,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 from jit_auth.core.standstill import KEPT
-from jit_auth.engine.advance import MOST_STALE
-from jit_auth.engine.cuts import Author
+from jit_auth.engine.author import Author
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import Unavailable
 from jit_auth.model import At, Audit, Millis, Raise, Stale, Stop, Unit
 from jit_auth.storage.store import Store

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from jit_auth.core.ids import is_id
-from jit_auth.engine.advance import MOST_STALE, Dispatcher
+from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.approvals import Approvals, nothing_here
 from jit_auth.engine.circle import Circle
 from jit_auth.engine.pages import ApprovalPage
 from jit_auth.engine.proof import Visitor
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import Conflict, Forbidden, NotFound, Unavailable
 from jit_auth.model import Ask, Audit, Card, Change, Committed, Execution, Op, Opened, Stale, Touch, Trouble, Unit, Who
 from jit_auth.storage.store import Store

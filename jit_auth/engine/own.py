@@ -7,7 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from jit_auth.core.ids import is_id
-from jit_auth.engine.advance import MOST_STALE, Dispatcher
+from jit_auth.engine.advance import Dispatcher
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.engine.waits import Waits
 from jit_auth.errors import Conflict, NotFound, Unavailable
 from jit_auth.model import Audit, Change, Execution, Op, Opened, Page, Stale, Touch, Trouble, Unit

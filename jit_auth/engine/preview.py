@@ -17,9 +17,10 @@ from msgspec.structs import replace
 
 from jit_auth.core.step import next_step
 from jit_auth.core.view import Asking, End, Step, Wait
-from jit_auth.engine.advance import MOST_STALE, Joined
+from jit_auth.engine.advance import Joined
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.engine.submit import Call, Submit
 from jit_auth.engine.units import Writer
 from jit_auth.errors import TooMany, Unavailable

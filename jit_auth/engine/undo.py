@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jit_auth.core.links import genuine, row_of, ticket
-from jit_auth.engine.advance import MOST_STALE
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.pages import UndoPage
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import Gone, NotFound, Unavailable
 from jit_auth.model import Audit, Change, Consent, Delete, Grant, Insert, Millis, Op, Raise, Stale, Stop, Unit
-from jit_auth.oauth.revoke import owed, revocable
+from jit_auth.oauth.owed import owed, revocable
 from jit_auth.storage.store import Store
 
 HOUR: Millis = 3_600_000

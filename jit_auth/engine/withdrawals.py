@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from jit_auth.core.ids import is_id
-from jit_auth.engine.advance import MOST_STALE, Dispatcher
+from jit_auth.engine.advance import Dispatcher
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import JitAuthError, NotFound, Unavailable, VaultError
 from jit_auth.model import (
     Audit,
@@ -35,7 +36,7 @@ from jit_auth.model import (
     Who,
     Withdraw,
 )
-from jit_auth.oauth.revoke import owed, revocable
+from jit_auth.oauth.owed import owed, revocable
 from jit_auth.storage.store import Store
 
 log = logging.getLogger(__name__)

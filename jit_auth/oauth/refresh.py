@@ -21,9 +21,9 @@ from jit_auth.model import Applied, At, Audit, Change, Grant, Insert, Millis, Op
 from jit_auth.oauth.call import TIMEOUT, Unanswered, call
 from jit_auth.oauth.freshness import due
 from jit_auth.oauth.metadata import Discovery
+from jit_auth.oauth.owed import owed, revocable
 from jit_auth.oauth.protocol import refresh_request
 from jit_auth.oauth.replies import Fresh, read_token
-from jit_auth.oauth.revoke import owed, revocable
 from jit_auth.storage.store import Store
 
 CLAIM: Millis = TIMEOUT + 10_000

@@ -1,39 +1,17 @@
-"""Give tokens back to their provider (RFC 7009), and the outbox row for those that must still be given back."""
+"""Give tokens back to their provider (RFC 7009)."""
 
 from __future__ import annotations
 
 import secrets
 import time
 
-from jit_auth.core.ids import new_id
 from jit_auth.egress import Egress
 from jit_auth.errors import ProviderError
-from jit_auth.model import Millis, Outbox, Provider, Reply, Token
+from jit_auth.model import Provider, Reply, Token
 from jit_auth.oauth.call import call
 from jit_auth.oauth.metadata import Discovery
 from jit_auth.oauth.protocol import revoke_request
 from jit_auth.oauth.replies import error_code, parse_body
-
-OWED_FOR: Millis = 24 * 3_600_000
-"""How long the revocation of a token is tried."""
-
-
-def revocable(provider: Provider) -> bool:
-    """Whether there is, or may be, an endpoint to give tokens back at."""
-    return provider.revoke_url is not None or provider.issuer is not None
-
-
-def owed(user: str, provider: str, token: Token, now: Millis) -> Outbox:
-    """The outbox row for a token that has to be revoked at its provider."""
-    return Outbox(
-        id=new_id("out", now, secrets.token_bytes(10)),
-        kind="revoke",
-        user=user,
-        provider=provider,
-        token=token,
-        due=now,
-        until=now + OWED_FOR,
-    )
 
 
 async def revoke(egress: Egress, provider: Provider, token: Token) -> bool:

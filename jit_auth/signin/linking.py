@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jit_auth.core.mac import Mac
-from jit_auth.engine.current import Current
 from jit_auth.errors import SignInRefused, Unavailable
 from jit_auth.model import Audit, Delete, Insert, Linked, Stale, Unit, Who
 from jit_auth.signin.identity import Identity
 from jit_auth.storage.store import Store
+
+if TYPE_CHECKING:  # it brings the language of policies, which `jit-auth people` has no use for
+    from jit_auth.engine.current import Current
 
 _MOST_STALE = 10
 

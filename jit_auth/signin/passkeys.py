@@ -18,8 +18,9 @@ from jit_auth.errors import PasskeyRefused
 from jit_auth.model import Millis, Passkey
 from jit_auth.signin.credential import TIMEOUT, Authentication, bytes_of, descriptors, read
 from jit_auth.signin.enrolment import enrolled, enrolment
-from jit_auth.signin.receipts import Assertion, Receipt, Statement, challenge_of, genuine, receipt_of, verify
+from jit_auth.signin.receipts import Assertion, genuine, receipt_of, verify
 from jit_auth.signin.site import relying_party
+from jit_auth.signin.statement import Receipt, Statement, challenge_of
 
 __all__ = [
     "YOUNG",

@@ -9,56 +9,18 @@ authenticator that only saw a touch answers (UV); the log is rewritten (the rece
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 from webauthn import verify_authentication_response
 from webauthn.helpers import parse_authenticator_data
 from webauthn.helpers.structs import AuthenticationCredential, AuthenticatorAssertionResponse
 
-from jit_auth.core.digest import canonical
 from jit_auth.errors import PasskeyRefused
-from jit_auth.model import Millis, Verdict
 from jit_auth.signin.base64url import decoded, encoded
 from jit_auth.signin.cose import judge_key
-
-RANDOM = 32
-"""Bytes of a statement's nonce."""
+from jit_auth.signin.statement import Receipt, Statement, challenge_of, stated, text_of
 
 _LONGEST = 16 * 1024
-
-
-class Statement(Struct, frozen=True, forbid_unknown_fields=True):
-    """One decision of one person, before it is made: what they sign. `nonce` is base64url of 32 random bytes."""
-
-    nonce: str
-    approval: str
-    digest: str
-    decision: Verdict
-    person: str
-    expires: Millis
-    hold: Millis | None = field(name="for")
-
-    def __post_init__(self) -> None:
-        if len(decoded(self.nonce)) != RANDOM:
-            raise ValueError(f"a statement's nonce has {RANDOM} bytes")
-
-
-class Receipt(Struct, frozen=True, forbid_unknown_fields=True):
-    """A decision with its proof. `statement` is the JSON whose hash was the challenge; bytes are base64url.
-
-    `credential_id` names the passkey and is signed by nothing: the proof is `public_key`'s. Whose key that is, the
-    record of its enrolment says.
-    """
-
-    statement: str
-    credential_id: str
-    public_key: str
-    authenticator_data: str
-    client_data_json: str
-    signature: str
-    counter: int
 
 
 class Assertion(Struct, frozen=True):
@@ -78,27 +40,6 @@ class _ClientData(Struct, frozen=True):
     origin: str
     crossOrigin: bool = False  # noqa: N815 - the spec's name
     topOrigin: str | None = None  # noqa: N815 - the spec's name
-
-
-def text_of(statement: Statement) -> str:
-    """The RFC 8785 JSON of a statement: kept in the receipt, and hashed."""
-    return canonical(msgspec.to_builtins(statement)).decode()
-
-
-def challenge_of(statement: Statement) -> bytes:
-    """The challenge that a passkey signs: SHA-256 of the statement's RFC 8785 JSON."""
-    return hashlib.sha256(text_of(statement).encode()).digest()
-
-
-def stated(text: str) -> Statement:
-    """The statement that a receipt's text is. Raises ValueError for text that is no statement in its one form."""
-    try:
-        statement = msgspec.json.decode(text, type=Statement)
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
-        raise ValueError("this is no statement") from error
-    if text_of(statement) != text:
-        raise ValueError("this is a statement in another form than RFC 8785's")
-    return statement
 
 
 def judge_client_data(raw: bytes, *, kind: str, challenge: bytes, origin: str) -> None:

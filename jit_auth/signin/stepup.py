@@ -21,7 +21,7 @@ from jit_auth.errors import PasskeyRefused
 from jit_auth.model import Audit, Challenge, Change, Delete, Insert, Millis, Op, Passkey, Stale, Unit, Verdict, Who
 from jit_auth.signin.base64url import decoded, encoded
 from jit_auth.signin.passkeys import assertion_options, decided, enrolled, enrolment, old_enough, used
-from jit_auth.signin.receipts import RANDOM, Statement, stated, text_of
+from jit_auth.signin.statement import RANDOM, Statement, stated, text_of
 from jit_auth.storage.store import Store
 
 LIFETIME: Millis = 300_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
@@ -91,7 +92,6 @@ class TableCodec:
         self.compiler = compiler
         self.columns = shape.columns()
         self.groups = tuple(_Sealed(shape.kind, group) for group in shape.groups())
-        self.insert_write: Write = compiler.insert(shape.table, self.columns)
         self._people = people
         self._keys = keys
         self._plain = getter(shape.plain)
@@ -101,6 +101,11 @@ class TableCodec:
         )
         self._lives = "live_key" in self.columns
         self._key = getter(shape.key) if shape.key == ("id",) else None
+
+    @cached_property
+    def insert_write(self) -> Write:
+        """Compiled with the first row: a command writes few of the tables."""
+        return self.compiler.insert(self.shape.table, self.columns)
 
     def insert(self, row: Any) -> tuple[tuple[Any, ...], Any]:
         """The bound values of a new row, and what no other unit of a batch may touch. Raises Unknown (people)."""

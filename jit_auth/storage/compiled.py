@@ -20,11 +20,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import Text as Words
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import asyncpg as postgres_dialect
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.dialects.sqlite import pysqlite as sqlite_dialect
 from sqlalchemy.engine import Dialect
 
 _Params = Sequence[tuple[str, str]]
@@ -96,11 +91,7 @@ class Compiler:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        known: dict[str, Callable[[], Dialect]] = {
-            "postgresql": postgres_dialect.dialect,
-            "sqlite": lambda: sqlite_dialect.dialect(paramstyle="qmark"),
-        }
-        self.dialect = known[name]()
+        self.dialect = {"postgresql": _postgresql, "sqlite": _sqlite}[name]()
         self._writes: dict[tuple[Any, ...], Write] = {}
 
     def text(self, statement: ClauseElement, table: str = "") -> Text:
@@ -151,12 +142,21 @@ class Compiler:
 
     def upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Text:
         """INSERT of all columns; where the keys exist, only `update` is written (nothing: the old row stays)."""
-        make: Any = postgres_insert if self.name == "postgresql" else sqlite_insert
-        statement = make(table).values({column.name: bindparam(column.name) for column in table.c})
+        statement = self._inserting()(table).values({column.name: bindparam(column.name) for column in table.c})
         if not update:
             return self.text(statement.on_conflict_do_nothing(index_elements=list(keys)))
         new = {name: statement.excluded[name] for name in update}
         return self.text(statement.on_conflict_do_update(index_elements=list(keys), set_=new))
+
+    def _inserting(self) -> Any:
+        """The dialect's own INSERT, which knows ON CONFLICT."""
+        if self.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            return postgresql.insert
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert
 
     def _write(
         self, slot: tuple[Any, ...], table: Table, one: Any, build: Callable[[str], Any], params: _Params
@@ -172,6 +172,23 @@ class Compiler:
         return known
 
 
+# A dialect is imported where it is spoken: the other one is a twentieth of a command's start.
+
+
+def _postgresql() -> Dialect:
+    from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+    made: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it out
+    return made
+
+
+def _sqlite() -> Dialect:
+    from sqlalchemy.dialects.sqlite import pysqlite
+
+    made: Dialect = pysqlite.dialect(paramstyle="qmark")
+    return made
+
+
 def _same(table: Table, where: Sequence[str], values: Mapping[str, Any]) -> Any:
     return and_(*(table.c[name] == values["w_" + name] for name in where))
 
@@ -185,6 +202,8 @@ def _set(
 
 def _rows(table: Table, params: _Params, prefix: str) -> Any:
     """One array per column, as rows: `unnest($1::text[], $2::bytea[], ...)`."""
+    from sqlalchemy.dialects.postgresql import ARRAY
+
     types = ((name, table.c[column].type) for name, column in params)
     # An array of texts has no collation of its own; the column's counts where they are compared.
     plain = ((name, Words() if isinstance(kind, Words) else kind) for name, kind in types)

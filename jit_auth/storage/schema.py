@@ -5,12 +5,10 @@ alembic is imported only where the stamp differs: its import alone takes 0.7 s.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 from pathlib import Path
 
-import asyncpg
 from sqlalchemy import Connection, bindparam, create_engine, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -19,9 +17,7 @@ from jit_auth.errors import StorageError
 from jit_auth.storage import tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.journal import RETIRED
-from jit_auth.storage.place import file_of, make_private
 from jit_auth.storage.reader import Reader
-from jit_auth.storage.server import LOST, connect, failed
 from jit_auth.storage.sqlite import BUSY, open_to_write
 from jit_auth.vault import Vault
 
@@ -50,36 +46,6 @@ def prepare_sqlite(path: Path, vault: Vault, *, head: str = HEAD, migrations: Pa
         raise StorageError(f"The database cannot be opened: {error}") from error
     finally:
         engine.dispose()
-
-
-async def migrate(url: str, base: Path, vault: Vault) -> str:
-    """Bring the database to the newest schema, from nothing or from an older one; the revision. Raises StorageError."""
-    path = file_of(url, base)
-    if path is None:
-        await prepare_postgres(url, vault, upgrade=True)
-    else:
-        make_private(path)
-        await asyncio.to_thread(prepare_sqlite, path, vault)
-    return HEAD
-
-
-async def prepare_postgres(
-    url: str, vault: Vault, *, upgrade: bool, head: str = HEAD, migrations: Path = MIGRATIONS
-) -> None:
-    """Make the schema of an empty PostgreSQL database, or, with `upgrade`, bring an older one up. See `prepare`."""
-    from sqlalchemy.ext.asyncio import create_async_engine  # brings the ORM with it: only where it is needed
-
-    # The driver reads the URL: SQLAlchemy's own parsing refuses libpq parameters.
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(url), poolclass=NullPool)
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(
-                lambda sync: prepare(sync, vault, upgrade=upgrade, head=head, migrations=migrations)
-            )
-    except (*LOST, asyncpg.PostgresError, SQLAlchemyError, ValueError) as error:
-        raise failed(error) from error
-    finally:
-        await engine.dispose()
 
 
 def prepare(

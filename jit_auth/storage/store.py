@@ -56,13 +56,11 @@ from jit_auth.storage.lists import Lists
 from jit_auth.storage.own import OwnReads
 from jit_auth.storage.people import Keys, People, Unknown
 from jit_auth.storage.place import Lock, file_of, make_private
-from jit_auth.storage.pool import PostgresReader
-from jit_auth.storage.postgres import PostgresJournal
 from jit_auth.storage.read import Holdings, Reads, Situation
 from jit_auth.storage.reader import Reader, SqliteReader
 from jit_auth.storage.retention import Keep, Retention
 from jit_auth.storage.rewrap import Rewrap
-from jit_auth.storage.schema import own_key, prepare_postgres, prepare_sqlite
+from jit_auth.storage.schema import own_key, prepare_sqlite
 from jit_auth.storage.shorten import Shorten
 from jit_auth.storage.sqlite import SqliteJournal, scrub
 from jit_auth.storage.turns import Turns
@@ -154,15 +152,17 @@ class Store:
             if lock is not None:
                 undo.callback(lock.release)
             if path is None:
-                await prepare_postgres(url, vault, upgrade=False)
-                reader: Reader = await PostgresReader.open(url)
+                from jit_auth.storage import remote  # see there
+
+                await remote.prepare_postgres(url, vault, upgrade=False)
+                reader: Reader = await remote.PostgresReader.open(url)
             else:
                 await asyncio.to_thread(prepare_sqlite, path, vault)
                 reader = SqliteReader(path)
             undo.push_async_callback(reader.close)
             index = await own_key(compiler, reader, vault)
             journal: Journal = (
-                PostgresJournal(url, texts, head, clock, process, tell)
+                remote.PostgresJournal(url, texts, head, clock, process, tell)
                 if path is None
                 else SqliteJournal(path, texts, head, clock, process, tell)
             )

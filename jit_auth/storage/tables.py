@@ -7,17 +7,21 @@ and each check would cost the hot path. Columns stand in the order in which the 
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     ColumnElement,
+    Connection,
     Index,
     LargeBinary,
     MetaData,
     Table,
     Text,
     and_,
+    event,
     literal_column,
     or_,
 )
@@ -60,6 +64,23 @@ def _wrapped(name: str, *, null: bool = False) -> Column[bytes]:
     return Column(name, LargeBinary, nullable=null, info={_SEALED: True, _WRAPPED: True})
 
 
+_conditions: list[tuple[Index, ColumnElement[bool]]] = []
+
+
+def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool], unique: bool = False) -> None:
+    """An index over the rows where `where` holds."""
+    _conditions.append((Index(name, *columns, unique=unique), where))
+
+
+def _conditioned(target: MetaData, connection: Connection, **_: Any) -> None:
+    # Named in each Index (`postgresql_where=`), a condition loads its dialect: both, in every process that starts.
+    for index, where in _conditions:
+        index.dialect_options[connection.dialect.name]["where"] = where
+
+
+event.listen(metadata, "before_create", _conditioned)
+
+
 def wrapped() -> list[tuple[Table, Column[bytes]]]:
     """All columns whose values are sealed under a vault key."""
     return [(table, column) for table in metadata.sorted_tables for column in table.c if column.info.get(_WRAPPED)]
@@ -75,13 +96,13 @@ execution = Table(
     _sealed("asked"), _sealed("told", null=True),
 )  # fmt: skip
 # The worker's index: finished executions leave it, and it alone answers which rows a dead process left behind.
-Index(
+_partial(
     "execution_due", execution.c.due, execution.c.state, execution.c.process,
-    sqlite_where=execution.c.due.is_not(None), postgresql_where=execution.c.due.is_not(None),
+    where=execution.c.due.is_not(None),
 )  # fmt: skip
 # What retention finds: the time of the last change, which is the end.
 _over = execution.c.state.not_in(OPEN)
-Index("execution_over", execution.c.updated, execution.c.id, sqlite_where=_over, postgresql_where=_over)
+_partial("execution_over", execution.c.updated, execution.c.id, where=_over)
 Index("execution_agent", execution.c.agent, execution.c.id)
 # What agents did in a person's name, and by which agent and action: answered without reading a row.
 Index(
@@ -89,39 +110,38 @@ Index(
 )
 # What an agent has used: one step per action, however many calls there were.
 _sent = execution.c.attempt > literal_column("0")
-Index(
+_partial(
     "execution_used", execution.c.agent, execution.c.action, execution.c.id,
-    sqlite_where=_sent, postgresql_where=_sent,
+    where=_sent,
 )  # fmt: skip
 # What was attempted before, by the chain's first agent (`origin`): of one user, and of all (see `storage.history`).
 Index("execution_same", execution.c.person, execution.c.action, execution.c.origin, execution.c.id)
 Index("execution_origin", execution.c.origin, execution.c.action, execution.c.id)
 for _state in ("denied", "succeeded"):
     _ended = execution.c.state == literal_column(f"'{_state}'")
-    Index(
+    _partial(
         f"execution_{_state}", execution.c.person, execution.c.action, execution.c.origin, execution.c.updated,
-        sqlite_where=_ended, postgresql_where=_ended,
+        where=_ended,
     )  # fmt: skip
 # What earlier executions of a task touched, from one action to the next: those that ran, or still may; and its list.
 _may_run = execution.c.state.in_([literal_column(f"'{_state}'") for _state in ("paused", "executing", "released")])
 in_task = and_(execution.c.task.is_not(None), or_(_sent, _may_run))
-Index(
+_partial(
     "execution_task", execution.c.origin, execution.c.task, execution.c.action, execution.c.attempt,
     execution.c.state, execution.c.id,
-    sqlite_where=in_task, postgresql_where=in_task,
+    where=in_task,
 )  # fmt: skip
-_of_task = execution.c.task.is_not(None)
-Index(
+_partial(
     "execution_of_task", execution.c.agent, execution.c.task, execution.c.id,
-    sqlite_where=_of_task, postgresql_where=_of_task,
+    where=execution.c.task.is_not(None),
 )  # fmt: skip
 # How many of an agent's wait for people, and which are its own turn.
 for _state in ("paused", "released"):
     _waits = execution.c.state == literal_column(f"'{_state}'")
-    Index(f"execution_{_state}", execution.c.agent, sqlite_where=_waits, postgresql_where=_waits)
-Index(
+    _partial(f"execution_{_state}", execution.c.agent, where=_waits)
+_partial(
     "execution_open", execution.c.open_key, unique=True,
-    sqlite_where=execution.c.open_key.is_not(None), postgresql_where=execution.c.open_key.is_not(None),
+    where=execution.c.open_key.is_not(None),
 )  # fmt: skip
 
 idem = Table("idem", metadata, _text("execution"), _int("until"), _mac("scope", key=True), _mac("body"))
@@ -136,7 +156,7 @@ ask = Table(
 Index("ask_execution", ask.c.execution)
 # Whom a consent unblocks, and what waits in a person's name.
 _open = ask.c.state == literal_column("'open'")
-Index("ask_open", ask.c.person, ask.c.agent, ask.c.provider, sqlite_where=_open, postgresql_where=_open)
+_partial("ask_open", ask.c.person, ask.c.agent, ask.c.provider, where=_open)
 
 vote = Table(
     "vote", metadata,
@@ -152,7 +172,7 @@ card = Table(
 )  # fmt: skip
 Index("card_ask", card.c.ask)
 Index("card_person", card.c.person, card.c.expires)
-Index("card_due", card.c.due, sqlite_where=card.c.due.is_not(None), postgresql_where=card.c.due.is_not(None))
+_partial("card_due", card.c.due, where=card.c.due.is_not(None))
 
 flow = Table(
     "flow", metadata,
@@ -169,9 +189,9 @@ grant = Table(
     _mac("live_key", null=True), _sealed("asked"), _sealed("token", null=True),
 )  # fmt: skip
 Index("grant_person", grant.c.person, grant.c.provider)
-Index(
+_partial(
     "grant_live", grant.c.live_key, unique=True,
-    sqlite_where=grant.c.live_key.is_not(None), postgresql_where=grant.c.live_key.is_not(None),
+    where=grant.c.live_key.is_not(None),
 )  # fmt: skip
 
 consent = Table(
@@ -268,7 +288,7 @@ audit = Table(
 )  # fmt: skip
 # What streams of an execution tell. Most calls need nobody, and their rows would only make this long.
 _told = audit.c.told.is_(literal_column("true"))
-Index("audit_told", audit.c.execution, sqlite_where=_told, postgresql_where=_told)
+_partial("audit_told", audit.c.execution, where=_told)
 
 # The record read by time, newest first.
 Index("audit_at", audit.c.at)

@@ -16,9 +16,11 @@ from aiohttp import web
 from jit_auth.config.settings import Role
 from jit_auth.core.digest import parse_json
 from jit_auth.core.times import rfc3339
+from jit_auth.engine.author import Author
 from jit_auth.engine.current import Current
-from jit_auth.engine.cuts import Author, Cuts, Report
+from jit_auth.engine.cuts import Cuts
 from jit_auth.engine.halts import Halts
+from jit_auth.engine.report import document
 from jit_auth.errors import Unprocessable
 from jit_auth.web.agents import Bearers
 from jit_auth.web.execute import read_body
@@ -120,18 +122,6 @@ class Administration:
         if not isinstance(reason, str) or not 0 < len(reason.strip()) <= LONGEST_REASON:
             raise _invalid("/reason", f"says why, in at most {LONGEST_REASON} characters")
         return Author(who, reason), body
-
-
-def document(report: Report) -> dict[str, Any]:
-    """What was cut, as JSON says it; of the command too."""
-    cut = {name: getattr(report, name) for name in ("grants", "consents", "sessions", "executions", "passes")}
-    return {
-        report.kind: report.id,
-        "cut": cut,
-        "revoked": report.revoked,
-        "pending": report.pending,
-        "unrevocable": report.unrevocable,
-    }
 
 
 def _invalid(pointer: str, message: str) -> Unprocessable:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiohttp import web
 
 from jit_auth.core.links import row_of
@@ -14,10 +16,12 @@ from jit_auth.web.forms import LARGEST_POST, read_post, refuse_foreign
 from jit_auth.web.notice import Notices, is_ask
 from jit_auth.web.outcome import Outcomes, answered
 from jit_auth.web.pages import Pages
-from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.signed import SignedRounds
 from jit_auth.web.together import Together
 from jit_auth.web.visits import Visits
+
+if TYPE_CHECKING:  # imported where people sign in, by app
+    from jit_auth.web.passkeys import Passkeys
 
 GATHERED = "gth_"
 """Prefix of the row that a gathered message's link stands for."""

@@ -15,7 +15,7 @@ from jit_auth.catalog.formats import FORMATS
 from jit_auth.catalog.search import LONGEST, Index
 from jit_auth.catalog.tools import full_name
 from jit_auth.core.cursor import cursor_of, read_cursor
-from jit_auth.engine import Engine
+from jit_auth.engine.face import Engine
 from jit_auth.errors import BadRequest, NotFound
 from jit_auth.web.agents import Bearers
 from jit_auth.web.query import limit, parameters

@@ -12,10 +12,11 @@ import msgspec
 from aiohttp import web
 
 from jit_auth.core.digest import parse_json
-from jit_auth.engine.cuts import Author
+from jit_auth.engine.author import Author
 from jit_auth.engine.erasure import Erasures
+from jit_auth.engine.report import document
 from jit_auth.errors import Unprocessable
-from jit_auth.web.admin import LONGEST_REASON, document
+from jit_auth.web.admin import LONGEST_REASON
 from jit_auth.web.agents import Bearers
 from jit_auth.web.execute import read_body
 from jit_auth.web.query import only, parameters

@@ -11,7 +11,7 @@ from jit_auth.catalog.tools import full_name, own_params
 from jit_auth.config.settings import Agent
 from jit_auth.core.callback import LONGEST, callback
 from jit_auth.core.digest import canonical, parse_json
-from jit_auth.engine import Engine
+from jit_auth.engine.face import Engine
 from jit_auth.engine.submit import DAY, Call
 from jit_auth.errors import BadRequest, Problem, TooLarge, Unprocessable
 from jit_auth.model import OPEN, Execution, Opened

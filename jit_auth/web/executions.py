@@ -9,7 +9,7 @@ from aiohttp import web
 
 from jit_auth.core.digest import parse_json
 from jit_auth.core.times import from_rfc3339
-from jit_auth.engine import Engine
+from jit_auth.engine.face import Engine
 from jit_auth.errors import BadRequest, Unprocessable
 from jit_auth.model import Opened
 from jit_auth.web.about import is_task_id

@@ -16,8 +16,8 @@ from aiohttp import web
 from jit_auth.core.ids import is_id
 from jit_auth.core.times import from_rfc3339, rfc3339
 from jit_auth.engine.access import Access, Known, record
+from jit_auth.engine.author import Author
 from jit_auth.engine.current import Current
-from jit_auth.engine.cuts import Author
 from jit_auth.engine.past import past_of
 from jit_auth.errors import BadRequest, NotFound
 from jit_auth.model import Audit, Millis

@@ -6,6 +6,8 @@ none, and so is every id that never was); a form that another site posts (its to
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiohttp import web
 from msgspec.structs import replace
 
@@ -17,8 +19,10 @@ from jit_auth.web.choices import choice
 from jit_auth.web.forms import LARGEST_POST, read_post, refuse_foreign
 from jit_auth.web.outcome import Outcomes, answered
 from jit_auth.web.pages import Pages, wants_json
-from jit_auth.web.passkeys import Passkeys
 from jit_auth.web.visits import Visits
+
+if TYPE_CHECKING:  # imported where people sign in, by app
+    from jit_auth.web.passkeys import Passkeys
 
 
 class SignedRounds:

@@ -21,7 +21,7 @@ from aiohttp import web
 from jit_auth.config.settings import Agent
 from jit_auth.core.events import Event, payload, project
 from jit_auth.core.position import read_position
-from jit_auth.engine import Engine
+from jit_auth.engine.face import Engine
 from jit_auth.engine.tail import Subscription, Tail, Told
 from jit_auth.engine.waits import LOOK_AGAIN
 from jit_auth.errors import BadRequest, StorageError, TooMany

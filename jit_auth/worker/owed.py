@@ -9,7 +9,8 @@ from jit_auth.egress import Egress
 from jit_auth.engine.current import Current
 from jit_auth.errors import StorageError
 from jit_auth.model import Audit, Change, Delete, Millis, Op, Outbox, Unit
-from jit_auth.oauth.revoke import revocable, revoke
+from jit_auth.oauth.owed import revocable
+from jit_auth.oauth.revoke import revoke
 from jit_auth.storage.store import Store
 from jit_auth.worker.hooks import Hooks
 

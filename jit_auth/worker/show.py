@@ -22,10 +22,10 @@ from jit_auth.channels.card import Card as Shown
 from jit_auth.channels.card import build, build_consent
 from jit_auth.core.links import ticket
 from jit_auth.core.reach import SHARED
-from jit_auth.engine.advance import MOST_STALE
 from jit_auth.engine.approvals import Approvals
 from jit_auth.engine.consents import Consents
 from jit_auth.engine.current import Current
+from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import Later, Never, NotFound, StorageError
 from jit_auth.model import Ask, Audit, Card, Change, Insert, Millis, Op, Opened, Stale, Unit
 from jit_auth.storage.store import Store

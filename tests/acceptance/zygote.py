@@ -2,7 +2,7 @@
 
 `python -m tests.acceptance.zygote`: one JSON object a line in, one out. {argv, cwd, env} gives {code, out, err};
 {argv, cwd, env, out, err} (paths) gives {pid} at once, and {pid} then {code}, null while it runs. A child is a fork of
-a process that has imported the commands and done nothing else.
+a process that has imported the package and done nothing else.
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ import contextlib
 import importlib
 import json
 import os
+import pkgutil
 import sys
 import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
 
+import jit_auth
 from jit_auth.cli import main as entry
 
-importlib.import_module("jit_auth.app")
-for _name in dict.fromkeys(entry.COMMANDS.values()):
-    importlib.import_module(f"jit_auth.cli.{_name}")
+EXTRA = ("jit_auth.watch.traces",)
+"""What needs an extra that may not be installed."""
+
+# All of it, also what a process imports when it first needs it: children find it here, and do not load it each.
+for _module in pkgutil.walk_packages(jit_auth.__path__, "jit_auth."):
+    if not _module.name.endswith("__main__") and ".migrations" not in _module.name and _module.name not in EXTRA:
+        importlib.import_module(_module.name)
 
 
 def child(told: dict[str, Any], files: list[int]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jit_auth.storage import postgres, tables
-from jit_auth.storage.schema import prepare_postgres
+from jit_auth.storage.remote import prepare_postgres
 from jit_auth.vault import Vault
 from tests.conformance.world import World
 from tests.postgres import Server

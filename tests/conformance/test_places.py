@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from jit_auth.core.ids import new_id
 from jit_auth.errors import StorageError
 from jit_auth.model import Card, Change, History, Insert, Outbox, Past, Stale, Token
-from jit_auth.storage import place, schema, tables
+from jit_auth.storage import place, remote, schema, tables, upgrade
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from tests.conformance.world import AGENT, World, at, execution, refused, together, unit, written
@@ -140,7 +140,7 @@ async def test_an_older_schema_on_postgresql_waits_for_its_command(empty_postgre
     newer = migrations(tmp_path)
 
     async def prepare(upgrade: bool) -> None:
-        await schema.prepare_postgres(world.url, world.vault, upgrade=upgrade, head="later", migrations=newer)
+        await remote.prepare_postgres(world.url, world.vault, upgrade=upgrade, head="later", migrations=newer)
 
     with pytest.raises(StorageError, match="older schema") as raised:
         await prepare(False)
@@ -310,7 +310,7 @@ async def test_what_the_first_schema_held_is_read_and_written_after_the_upgrade(
     if not empty_world.sqlite:
         with pytest.raises(StorageError, match="older schema"):
             await empty_world.open()
-        await schema.migrate(empty_world.url, empty_world.base, empty_world.vault)
+        await upgrade.migrate(empty_world.url, empty_world.base, empty_world.vault)
     store = await empty_world.open()
     (found,) = await store.cards_due()
     assert (found.role, found.person) == ("decide", "ana@example.com")

@@ -17,14 +17,7 @@ from jit_auth.channels.email.settings import EmailSettings, address, server_of
 from jit_auth.channels.email.smtp import Smtp, connector, troubles
 from jit_auth.channels.email.told import after, owed, told
 from jit_auth.channels.tools import Tools
-from jit_auth.config.people import People
-from jit_auth.core.reach import Way
 from jit_auth.errors import Never
-
-
-def way(settings: object, people: People) -> Way:
-    """Everybody with an address; requests to a group are one mail per member, each with a link of its own."""
-    return Way("email", addresses=people.emails, mailbox=True)
 
 
 @dataclass(frozen=True)

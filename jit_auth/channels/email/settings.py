@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct, field
 
-from jit_auth.channels.card import Details
+from jit_auth.channels.shape import Details
 from jit_auth.config.secret import Secret
 from jit_auth.core.ids import person_id
 from jit_auth.errors import Problem

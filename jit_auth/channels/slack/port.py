@@ -20,9 +20,7 @@ from jit_auth.channels.slack.parts import escaped, section
 from jit_auth.channels.slack.settings import SlackSettings
 from jit_auth.channels.slack.told import Told, newest, told
 from jit_auth.channels.tools import Tools
-from jit_auth.config.people import People
 from jit_auth.core.ids import born
-from jit_auth.core.reach import Way
 from jit_auth.core.text import visible
 from jit_auth.errors import Later, Never
 from jit_auth.model import Millis
@@ -39,11 +37,6 @@ MARGIN: Millis = 60_000
 _GONE = frozenset(
     ("message_not_found", "channel_not_found", "cant_update_message", "edit_window_closed", "is_inactive")
 )
-
-
-def way(settings: SlackSettings, people: People) -> Way:
-    """Everybody whose member id is known; a channel, where there is one, is asked once for its whole group."""
-    return Way("slack", addresses=people.slack, shared=settings.channel is not None)
 
 
 @dataclass

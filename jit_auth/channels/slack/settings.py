@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from jit_auth.channels.card import Details
+from jit_auth.channels.shape import Details
 from jit_auth.config.secret import Secret
 
 _TEAM = re.compile(r"[TE][A-Z0-9]{1,30}")

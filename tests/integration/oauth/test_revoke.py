@@ -6,7 +6,8 @@ import pytest
 
 from jit_auth.egress import Egress
 from jit_auth.model import Provider, Token
-from jit_auth.oauth.revoke import owed, revocable, revoke
+from jit_auth.oauth.owed import owed, revocable
+from jit_auth.oauth.revoke import revoke
 from tests.fakes.provider_odd import OddProvider
 from tests.integration.oauth.conftest import hub
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from jit_auth.web.openapi import OPERATIONS, document
+from jit_auth.web.openapi.document import OPERATIONS, document
 
 SKIPPED = frozenset({405, 500})
 """What no route answers: there is none by that method, or a test made a handler fail."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from jit_auth.signin.passkeys import Receipt, genuine
-from jit_auth.signin.receipts import stated, text_of
+from jit_auth.signin.statement import stated, text_of
 from tests.fakes.authenticator import b64, unb64
 from tests.unit.signin.conftest import ORIGIN, RP_ID, STATEMENT, Bearer, decide, enrol
 
