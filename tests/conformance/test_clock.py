@@ -52,6 +52,14 @@ async def test_a_clock_that_is_set_moves_nothing_that_postgresql_is_asked_for(
     assert isinstance(await store.apply(unit(Insert(execution(store)), at=at(store, send=True))), Applied)
 
 
+async def test_a_lease_that_a_jump_ended_is_renewed_at_the_next_look(world: World) -> None:
+    store = await world.open()
+    world.clock.offset += HOUR
+    assert await store.apply(unit(Insert(execution(store)), at=at(store, send=True))) == Stale("lease", store.epoch)
+    await store.look()
+    assert isinstance(await store.apply(unit(Insert(execution(store)), at=at(store, send=True))), Applied)
+
+
 async def test_a_clock_that_is_set_back_revives_nothing_on_sqlite(sqlite_world: World) -> None:
     sqlite_world.clock = hands = Hands()
     store = await sqlite_world.open()
