@@ -14,6 +14,7 @@ import pytest
 from jit_auth.errors import StorageError
 from jit_auth.model import Insert
 from jit_auth.storage import sqlite
+from jit_auth.storage.store import Store
 from tests.chaos import disks
 from tests.chaos.clocks import jumps
 from tests.chaos.deaths import database_killed, killed, told_to_stop
@@ -69,14 +70,17 @@ async def test_a_disk_that_sqlites_own_log_has_filled(tmp_path: Path, monkeypatc
             world = World("sqlite:///store.db", tmp_path / "disk")
             store = await world.open()
             with pytest.raises(StorageError):
-                for _ in range(1000):
-                    await written(store, Insert(execution(store)))
+                await _write(store, 1000)
             disks.resize(tmp_path / "disk", 5)
-            for _ in range(250):
-                await written(store, Insert(execution(store)))
+            await _write(store, 250)
             await world.close()
     except disks.Unable as error:
         pytest.skip(str(error))
+
+
+async def _write(store: Store, times: int) -> None:
+    for _ in range(times):
+        await written(store, Insert(execution(store)))
 
 
 async def test_a_disk_that_turns_read_only(tmp_path: Path) -> None:
