@@ -99,8 +99,8 @@ async def jumps(folder: Path, *, times: int) -> Findings:
                 racing = [await _asked(at, f"racing {number} {n}") for n in range(RACING)]
                 late.append(waits)
                 async with at.troubles.lasting():
-                    race = asyncio.gather(*(_vote(at, one, n * 0.02) for n, (_, one) in enumerate(racing)))
-                    await asyncio.sleep(0.02 * RACING / 2)
+                    race = asyncio.gather(*(_vote(at, one, n * 0.1) for n, (_, one) in enumerate(racing)))
+                    await asyncio.sleep(0.1 * RACING / 2)
                     await hands.put(at, 2 * HOUR * number)
                     votes.update(await race)
                     await at.load.progress(10)
