@@ -62,6 +62,7 @@ class House:
         self._reader = reader
         self._journal = journal
         self._process = process
+        self._until: Millis = 0
         table, execution = tables.process, tables.execution
         self._lease = compiler.upsert(table, ("id",), ("lease_until", "keys"))
         self._leave = compiler.text(delete(table).where(table.c.id == bindparam("key")))
@@ -93,6 +94,12 @@ class House:
         """Renew the lease. The vault keys of this process stand beside it, the one that it wraps with first."""
         until = self._journal.now() + LEASE
         await self._run((self._lease, self._lease.args(id=self._process, lease_until=until, keys=",".join(keys))))
+        self._until = until
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether this process's lease has run out, as far as it knows: the clock jumped, the machine was suspended."""
+        return self._until <= self._journal.now()
 
     async def leave(self) -> None:
         """Give the lease up: others need not wait for its end."""

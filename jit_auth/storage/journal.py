@@ -58,12 +58,8 @@ class Texts:
         self.counts = Counts(compiler)
         epoch, stop, process, audit = tables.epoch, tables.stop, tables.process, tables.audit
         lease = select(process.c.lease_until).where(process.c.id == bindparam("process")).scalar_subquery()
-        ground = [epoch.c.n, epoch.c.bundle, lease.label("lease")]
-        if compiler.name == "postgresql":
-            ground.append(now_on_postgres().label("clock"))
-        seen = select(*ground).where(epoch.c.id == literal_column("1"))
-        self.ground = compiler.text(seen.with_for_update(read=True, of=epoch))
-        self.ground_to_raise = compiler.text(seen.with_for_update(of=epoch))
+        self.ground = compiler.text(_ground(lease, compiler.name, read=True))
+        self.ground_to_raise = compiler.text(_ground(lease, compiler.name, read=False))
         self.stops = compiler.text(
             select(stop.c.kind, stop.c.id, stop.c.epoch).where(stop.c.epoch > bindparam("since"))
         )
@@ -79,6 +75,18 @@ class Texts:
         head = head.order_by(audit.c.writer.desc(), audit.c.seq.desc()).limit(literal_column("1"))
         self.newest_head = compiler.text(head)
         self.next_head = compiler.text(head.where(audit.c.writer < bindparam("before")))
+
+
+def _ground(lease: Any, dialect: str, *, read: bool) -> Any:
+    """The epoch row, locked (SQLite: by the transaction), then the lease and the clock. PostgreSQL computes what stands
+    beside a lock before it waits for it: a clock read there would be as old as the wait was long, and what ran out
+    meanwhile would count."""
+    epoch = tables.epoch
+    row = select(epoch.c.n, epoch.c.bundle).where(epoch.c.id == literal_column("1"))
+    if dialect != "postgresql":
+        return row.add_columns(lease.label("lease"))
+    held = row.with_for_update(read=read).cte("held")
+    return select(held.c.n, held.c.bundle, lease.label("lease"), now_on_postgres().label("clock"))
 
 
 def now_on_postgres() -> Any:

@@ -66,7 +66,7 @@ class PostgresJournal:
         self._waiting: deque[Job] = deque()
         self._wake = asyncio.Event()
         self._connection: Any = None
-        self._skew: Millis = 0
+        self._ahead: Millis = clock.wall() - clock.steady()
         self._warm_until = 0.0
         self._seen = (0, "")
         self._closed = False
@@ -74,12 +74,13 @@ class PostgresJournal:
 
     @property
     def skew(self) -> Millis:
-        """How far the server's clock is ahead of this machine's, as of the last batch."""
-        return self._skew
+        """How far the server's clock is ahead of this machine's at this moment."""
+        return self._clock.steady() + self._ahead - self._clock.wall()
 
     def now(self) -> Millis:
-        """The server's time."""
-        return self._clock() + self._skew
+        """The server's time: as of the last batch, and what has passed since. This machine's wall clock may be set
+        meanwhile: no lease and no due time is written an hour off by that (THREAT_MODEL 39)."""
+        return self._clock.steady() + self._ahead + self._clock.offset
 
     def submit(self, job: Job) -> asyncio.Future[Applied | Stale]:
         """Queue a job; the future ends once it is committed, refused, or failed (StorageError)."""
@@ -159,7 +160,7 @@ class PostgresJournal:
     def _fits(self, jobs: Sequence[Job]) -> bool:
         epoch, bundle = self._seen
         self._head.rest(self.now())
-        return not self._head.fresh and self._whole.fits(jobs, epoch, bundle, self._skew)
+        return not self._head.fresh and self._whole.fits(jobs, epoch, bundle, self.skew)
 
     async def _whole_batch(self, connection: Any, jobs: Sequence[Job]) -> list[Answer] | None:
         """All at once, in one statement; None where it did not fit, and nothing was written."""
@@ -168,7 +169,7 @@ class PostgresJournal:
         rows, moved = self._head.rows([line for job in jobs for line in job.lines], now, [])
         ground = {"epoch": epoch, "bundle": bundle, "process": self._process, "offset": self._clock.offset}
         sql, args = self._whole.statement(jobs, (self._texts.audit, rows), **ground)
-        begun = self._clock.wall()
+        begun = self._clock.steady()
         try:
             _, clock = await connection.fetchrow(sql, *args)
         except (*AGAIN, *MISFIT):
@@ -184,7 +185,7 @@ class PostgresJournal:
         answers: list[Answer] = [Applied(ground.epoch, ground.now)] * len(jobs)
         compares: dict[Write, list[tuple[int, tuple[Any, ...]]]] = {}
         for at, job in enumerate(jobs):
-            which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self._skew)
+            which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self.skew)
             if which is None and job.past is not None and not batch.holds(job.past):
                 which = "history"
             if which is not None:
@@ -227,7 +228,7 @@ class PostgresJournal:
         stops = await self._stops(connection, jobs, ground)
         answers: list[Answer] = []
         for job in jobs:
-            which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self._skew)
+            which = None if job.at is None else stale(job.at, job.subjects, ground, stops, self.skew)
             if which is None and job.past is not None:
                 batch = await self._counted(connection, [job], ground)
                 which = None if batch.holds(job.past) else "history"
@@ -317,16 +318,18 @@ class PostgresJournal:
             # Before the clock is read, since this may wait; and before what was counted meanwhile, since that is seen.
             await connection.fetch(_TURNS, turns(pasts))
         text = self._texts.ground if jobs[0].raising is None else self._texts.ground_to_raise
-        begun = self._clock.wall()
+        begun = self._clock.steady()
         epoch, bundle, lease, clock = await connection.fetchrow(text.sql, self._process)
         self._measured(clock, begun)
         self._seen = (epoch, bundle)
         return Ground(epoch, bundle, clock + self._clock.offset, lease)
 
     def _measured(self, clock: Millis, begun: Millis) -> None:
-        skew = clock - (begun + self._clock.wall()) // 2
-        if abs(skew - self._skew) > _JITTER:
-            self._skew = skew
+        """The server read its clock between `begun` and now. What that does not contradict stays: a busy machine, or a
+        slow network, makes the time between long, and its middle a bad guess."""
+        ended = self._clock.steady()
+        if not clock - ended - _JITTER <= self._ahead <= clock - begun + _JITTER:
+            self._ahead = clock - (begun + ended) // 2
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():

@@ -301,8 +301,10 @@ class Store:
         return situation
 
     async def look(self) -> None:
-        """Learn the newest epoch and bundle, and nothing else: cheap enough for every second."""
+        """Learn the newest epoch and bundle, which is cheap enough for every second; a lease that lapsed is renewed."""
         self._told(*await self._reads.epoch())
+        if self._serve and self._house.lapsed:
+            await self._lease()
 
     async def reveal(self, row: Grant | Outbox) -> Token:
         """The token of a row that was read, in the clear. Raises VaultError where it was altered, moved or erased."""

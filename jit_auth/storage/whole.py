@@ -89,12 +89,13 @@ def _made(writes: Sequence[Write]) -> Any:
     fits = and_(
         held.c.n == bindparam("epoch", type_=BigInteger),
         held.c.bundle == bindparam("bundle", type_=Text),
-        or_(not_(bindparam("sends", type_=Boolean)), alive),
-        clock < bindparam("deadline", type_=BigInteger),
         *(
             select(func.count()).select_from(cte).scalar_subquery() == bindparam(f"count{number}", type_=BigInteger)
             for number, cte in enumerate(done)
         ),
+        # Last, and so after every wait for a lock: what has run out meanwhile is late.
+        or_(not_(bindparam("sends", type_=Boolean)), alive),
+        clock < bindparam("deadline", type_=BigInteger),
     )
     zero_unless = case((fits, literal_column("1")), else_=literal_column("0"))
     return select(literal_column("1") / zero_unless, now_on_postgres()).select_from(held)

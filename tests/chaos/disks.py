@@ -85,6 +85,11 @@ def small(folder: Path, megabytes: int = 64) -> Iterator[None]:
         _run("umount", "--lazy", str(folder))
 
 
+def resize(folder: Path, megabytes: int) -> None:
+    """A disk that `small` made has this size now."""
+    _run("mount", "-o", f"remount,size={megabytes}m", str(folder))
+
+
 class Ext4:
     """A file system that turns read-only at its first fault (errors=remount-ro), as a server's does."""
 

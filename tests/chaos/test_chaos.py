@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from jit_auth.errors import StorageError
+from jit_auth.model import Insert
+from jit_auth.storage import sqlite
+from jit_auth.storage.store import Store
 from tests.chaos import disks
 from tests.chaos.clocks import jumps
 from tests.chaos.deaths import database_killed, killed, told_to_stop
 from tests.chaos.server import Mortal
 from tests.chaos.wires import SHORT, to_database, to_mail_server, to_provider
+from tests.conformance.world import World, execution, written
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,27 @@ async def test_a_full_disk(tmp_path: Path) -> None:
             assert (await disks.full(tmp_path / "disk", disks.filled, seconds=0.2)).wrong == []
     except disks.Unable as error:
         pytest.skip(str(error))
+
+
+async def test_a_disk_that_sqlites_own_log_has_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A little room is enough: the log is written into the file then, instead of growing until it is full again."""
+    monkeypatch.setattr(sqlite, "GIVE_WAY", 0.0)
+    try:
+        with disks.small(tmp_path / "disk", 4):
+            world = World("sqlite:///store.db", tmp_path / "disk")
+            store = await world.open()
+            with pytest.raises(StorageError):
+                await _write(store, 1000)
+            disks.resize(tmp_path / "disk", 5)
+            await _write(store, 250)
+            await world.close()
+    except disks.Unable as error:
+        pytest.skip(str(error))
+
+
+async def _write(store: Store, times: int) -> None:
+    for _ in range(times):
+        await written(store, Insert(execution(store)))
 
 
 async def test_a_disk_that_turns_read_only(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing.context import ForkServerProcess
+from typing import TextIO
 
 from aiohttp import ClientError
 
@@ -73,14 +74,31 @@ class Life:
 @asynccontextmanager
 async def living(kit: Kit, offset: int = 0, **environment: str) -> AsyncIterator[Life]:
     """The service with these variables and its clock so many milliseconds ahead; ended hard if it has not ended."""
-    given = (kit.folder / "config.toml", {"JIT_AUTH_CLOCK": str(offset), **environment}, kit.folder / "stderr.txt")
+    files = (kit.folder / "stdout.txt", kit.folder / "stderr.txt")
+    given = (kit.folder / "config.toml", {"JIT_AUTH_CLOCK": str(offset), **environment}, files)
     process = _CONTEXT.Process(target=begin, args=given)
-    await asyncio.to_thread(process.start)
-    life = Life(process)
-    try:
-        await life.ready(kit)
-        yield life
-    finally:
-        life.kill()
-        await life.wait()
-        process.close()
+    with files[0].open("a+") as printed:  # from its end on: what earlier lives printed has been read
+        await asyncio.to_thread(process.start)
+        life = Life(process)
+        reader = asyncio.create_task(_read(printed, kit))
+        try:
+            await life.ready(kit)
+            yield life
+        finally:
+            life.kill()
+            await life.wait()
+            process.close()
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+
+async def _read(printed: TextIO, kit: Kit) -> None:
+    """Collect whole lines into the kit, until cancelled."""
+    line = ""
+    while True:
+        line += printed.readline()
+        if line.endswith("\n"):
+            kit.printed.append(line)
+            line = ""
+        else:
+            await asyncio.sleep(0.01)

@@ -13,7 +13,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -84,11 +84,11 @@ async def main(config: Path) -> None:
         await listen(service, settings, stop)
 
 
-def begin(config: Path, environment: Mapping[str, str], log: Path) -> None:
-    """The whole life of a process that another one forked: these variables, all that is printed in `log`."""
+def begin(config: Path, environment: Mapping[str, str], files: Sequence[Path]) -> None:
+    """The whole life of a process that another one forked: these variables; what it prints, and its log, in `files`."""
     os.environ.update(environment)
-    with log.open("ab") as file:
-        for stream in (1, 2):
+    for stream, path in enumerate(files, 1):
+        with path.open("ab") as file:
             os.dup2(file.fileno(), stream)
     asyncio.run(main(config))
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientError
 
-from tests.crash.process import serving
+from tests.crash.nursery import living
 from tests.integration.service.kit import Answer, Kit, kit
 
 SEND = {"to": ["x@y.example"], "subject": "hi"}
@@ -66,7 +66,7 @@ async def prelude(world: Kit, action: str) -> int:
 async def points(folder: Path, storage: str, action: str, params: dict[str, Any]) -> list[str]:
     """The boundaries that this scenario passes."""
     trace = folder.with_suffix(".trace")
-    async with fresh(folder, storage) as world, serving(world, JIT_AUTH_TRACE=str(trace)):
+    async with fresh(folder, storage) as world, living(world, JIT_AUTH_TRACE=str(trace)):
         await prelude(world, action)
         if trace.exists():
             trace.write_text("")
@@ -78,14 +78,14 @@ async def points(folder: Path, storage: str, action: str, params: dict[str, Any]
 
 async def crash(folder: Path, storage: str, action: str, params: dict[str, Any], point: str) -> None:
     async with fresh(folder, storage) as world:
-        async with serving(world, JIT_AUTH_CRASH_AT=point) as first:
+        async with living(world, JIT_AUTH_CRASH_AT=point) as first:
             before = await prelude(world, action)
             ended = await play(world, action, params, "k")
             if ended is not None and ended.json["status"] == "succeeded":
                 return  # another order of events, which does not pass this point
             async with asyncio.timeout(60):
-                await first.process.wait()
-        async with serving(world, JIT_AUTH_CLOCK="90000"):
+                await first.wait()
+        async with living(world, 90_000):
             answer = await play(world, action, params, "k")
             assert answer is not None, (folder / "stderr.txt").read_text()
             listed = await world.call("GET", "/executions")

@@ -61,6 +61,37 @@ async def test_a_cancel_between_recount_and_intent_wins(ready: Kit, meddler: Med
     assert ready.mail.counts["POST"] == 0
 
 
+@pytest.mark.parametrize("decision", ["approve", "deny"])
+async def test_a_decision_whose_time_runs_out_before_its_commit_is_none(
+    ready: Kit, meddler: Meddler, decision: str
+) -> None:
+    """It was judged in time, and then waited for the database: lateness is judged again in its transaction."""
+    execution_id, link = await asked(ready)
+
+    async def later() -> None:
+        ready.clock.offset += 61 * MINUTE
+
+    meddler.do("before", "vote", later)
+    late = await ready.decide(link, decision)
+    assert (late.status, late.json["code"]) == (410, "expired")
+    assert meddler.seen["vote"] == 1
+    done = await ready.ended(execution_id)
+    assert (done["status"], ready.mail.counts["POST"]) == ("expired", 0)
+
+
+async def test_an_approval_that_runs_out_before_the_intent_commits_sends_nothing(ready: Kit, meddler: Meddler) -> None:
+    execution_id, link = await asked(ready)
+
+    async def later() -> None:
+        ready.clock.offset += 61 * MINUTE
+
+    meddler.do("before", "send", later)
+    assert (await ready.decide(link)).status == 200
+    ended = await ready.call("GET", f"/executions/{execution_id}?wait=2")
+    assert ready.mail.counts["POST"] == 0
+    assert ended.json["status"] == "paused", "asked again under a new id"
+
+
 async def test_a_cancel_after_the_intent_is_told_so(ready: Kit, meddler: Meddler) -> None:
     execution_id, link = await asked(ready)
     cancelled: list[Answer] = []
