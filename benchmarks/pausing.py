@@ -1,0 +1,110 @@
+"""Calls that pause for a person, are decided by their links, and complete: what a `jit-auth serve` is loaded with.
+
+An agent's `POST /execute` is answered 202; the approver's link is read from the line that `serve` prints on loopback;
+`POST /approvals/{ticket}` decides; `GET /executions/{id}?wait=` answers when the call's outcome is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+import urllib.parse
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from benchmarks.wire import Wire, request
+from benchmarks.world import APPROVERS, PARAMS, USER, Service
+
+AT_ONCE = 16
+"""Calls under way."""
+PATIENCE = 60.0
+"""Seconds until all links of what was asked are printed."""
+
+
+class Pausing:
+    """The agents and the approvers of one service, on so many connections."""
+
+    def __init__(self, service: Service, wires: list[Wire]) -> None:
+        self._service = service
+        self._wires = wires
+        self._numbers = itertools.count()
+        self._asked: list[tuple[str, str]] = []
+        """Execution and round."""
+        self._printed = service.printed.open()
+        self._links: dict[str, str] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, service: Service, at_once: int = AT_ONCE) -> AsyncIterator[Pausing]:
+        """For a service that is ready."""
+        wires = [await Wire.open(service.port) for _ in range(at_once)]
+        pausing = cls(service, wires)
+        try:
+            yield pausing
+        finally:
+            pausing._printed.close()
+            for wire in wires:
+                wire.close()
+
+    async def pause(self, *, seconds: float = float("inf"), count: int = 1_000_000) -> tuple[int, float]:
+        """Ask so many times, or for so long; how many, in how many seconds. Every one is paused, durably."""
+        begun = time.perf_counter()
+        left = itertools.count()
+        end = begun + seconds
+
+        async def agent(wire: Wire) -> None:
+            while next(left) < count and time.perf_counter() < end:
+                number = next(self._numbers)
+                subject = f"{number % APPROVERS:02} number {number}."
+                body = {"action": "mailhub.send_message", "user": USER, "params": PARAMS | {"subject": subject}}
+                status, answer = await wire.ask(self._request("POST", "/execute", body, token=self._service.token))
+                told = json.loads(answer)
+                assert status == 202, told
+                self._asked.append((told["id"], told["waiting_for"][0]["id"]))
+
+        before = len(self._asked)
+        await self._each(agent)
+        return len(self._asked) - before, time.perf_counter() - begun
+
+    async def shown(self) -> None:
+        """Until every approver has a link to what was asked."""
+        end = time.perf_counter() + PATIENCE
+        while True:
+            for line in self._printed:
+                word, _, rest = line.partition(" ")
+                if word == "approve":
+                    ask, _, url = rest.split()
+                    self._links[ask] = urllib.parse.urlsplit(url).path
+            if all(ask in self._links for _, ask in self._asked):
+                return
+            if time.perf_counter() > end:
+                raise SystemExit(f"{len(self._asked)} asked, {len(self._links)} links printed")
+            await asyncio.sleep(0.01)
+
+    async def resume(self, *, before: Callable[[], object] = lambda: None) -> tuple[int, float]:
+        """Approve all, each until its call has succeeded; how many, in how many seconds. `before` each decision."""
+        asked, self._asked = self._asked[::-1], []
+        count, begun = len(asked), time.perf_counter()
+
+        async def person(wire: Wire) -> None:
+            while asked:
+                execution, ask = asked.pop()
+                before()
+                vote = self._request("POST", self._links.pop(ask), {"decision": "approve"})
+                status, answer = await wire.ask(vote)
+                assert status == 200, answer[:1000]
+                look = self._request("GET", f"/executions/{execution}?wait=30", token=self._service.token)
+                told = json.loads((await wire.ask(look))[1])
+                assert told["status"] == "succeeded", told
+
+        await self._each(person)
+        return count, time.perf_counter() - begun
+
+    async def _each(self, work: Callable[[Wire], Coroutine[Any, Any, None]]) -> None:
+        await asyncio.gather(*(work(wire) for wire in self._wires))
+
+    def _request(self, method: str, path: str, body: Any = None, *, token: str = "") -> bytes:
+        return request(method, self._service.port, path, body, token=token)
