@@ -11,7 +11,7 @@ import itertools
 import json
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,33 +27,25 @@ PATIENCE = 60.0
 class Pausing:
     """The agents and the approvers of one service, on so many connections."""
 
-    def __init__(self, service: Service, wires: list[Wire]) -> None:
+    def __init__(self, service: Service, at_once: int = AT_ONCE) -> None:
         self._service = service
-        self._wires = wires
+        self._at_once = at_once
         self._numbers = itertools.count()
         self._asked: list[tuple[str, str]] = []
         """Execution and round."""
         self._printed = service.printed.open()
         self._links: dict[str, str] = {}
 
-    @classmethod
-    @asynccontextmanager
-    async def of(cls, service: Service, at_once: int = AT_ONCE) -> AsyncIterator[Pausing]:
-        """For a service that is ready."""
-        wires = [await Wire.open(service.port) for _ in range(at_once)]
-        pausing = cls(service, wires)
-        try:
-            yield pausing
-        finally:
-            pausing._printed.close()
-            for wire in wires:
-                wire.close()
+    def __enter__(self) -> Pausing:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._printed.close()
 
     async def pause(self, *, seconds: float = float("inf"), count: int = 1_000_000) -> tuple[int, float]:
         """Ask so many times, or for so long; how many, in how many seconds. Every one is paused, durably."""
-        begun = time.perf_counter()
         left = itertools.count()
-        end = begun + seconds
+        end = 0.0
 
         async def agent(wire: Wire) -> None:
             while next(left) < count and time.perf_counter() < end:
@@ -66,8 +58,11 @@ class Pausing:
                 self._asked.append((told["id"], told["waiting_for"][0]["id"]))
 
         before = len(self._asked)
-        await self._each(agent)
-        return len(self._asked) - before, time.perf_counter() - begun
+        async with self._connected() as wires:
+            begun = time.perf_counter()
+            end = begun + seconds
+            await asyncio.gather(*(agent(wire) for wire in wires))
+            return len(self._asked) - before, time.perf_counter() - begun
 
     async def shown(self) -> None:
         """Until every approver has a link to what was asked."""
@@ -87,7 +82,7 @@ class Pausing:
     async def resume(self, *, before: Callable[[], object] = lambda: None) -> tuple[int, float]:
         """Approve all, each until its call has succeeded; how many, in how many seconds. `before` each decision."""
         asked, self._asked = self._asked[::-1], []
-        count, begun = len(asked), time.perf_counter()
+        count = len(asked)
 
         async def person(wire: Wire) -> None:
             while asked:
@@ -100,11 +95,20 @@ class Pausing:
                 told = json.loads((await wire.ask(look))[1])
                 assert told["status"] == "succeeded", told
 
-        await self._each(person)
-        return count, time.perf_counter() - begun
+        async with self._connected() as wires:
+            begun = time.perf_counter()
+            await asyncio.gather(*(person(wire) for wire in wires))
+            return count, time.perf_counter() - begun
 
-    async def _each(self, work: Callable[[Wire], Coroutine[Any, Any, None]]) -> None:
-        await asyncio.gather(*(work(wire) for wire in self._wires))
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[list[Wire]]:
+        """New ones: the service ends those that say nothing for a while."""
+        wires = [await Wire.open(self._service.port) for _ in range(self._at_once)]
+        try:
+            yield wires
+        finally:
+            for wire in wires:
+                wire.close()
 
     def _request(self, method: str, path: str, body: Any = None, *, token: str = "") -> bytes:
         return request(method, self._service.port, path, body, token=token)

@@ -1,4 +1,4 @@
-"""A process that is measured beside ours: it takes orders on stdin, and tells what came of each on stdout, as JSON lines.
+"""A process that is measured beside ours: it takes orders on stdin, and tells what came of each on stdout (JSON lines).
 
 `{"do": "pause", "seconds": 2.0}` lets so many calls at once pause for a person for so long; `{"do": "resume"}` decides
 all of them, each until its call has been made and its end is durable. Both are answered `{"count", "seconds",
@@ -56,11 +56,11 @@ async def obey(pause: Pause, resume: Resume, at_once: int) -> None:
         if told["do"] == "pause":
             end = begun + told["seconds"]
 
-            async def agent(end: float = end) -> None:
+            async def agent(end: float = end, paused: list[str] = waiting) -> None:
                 while time.perf_counter() < end:
                     name = f"call-{next(numbers)}"
                     await pause(name)
-                    waiting.append(name)
+                    paused.append(name)
 
             await _each(agent, at_once)
             count = len(waiting)

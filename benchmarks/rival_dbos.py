@@ -52,7 +52,8 @@ async def main(port: int, at_once: int, database: str) -> None:
         waits[name] = asyncio.Event()
         with SetWorkflowID(name):
             handles[name] = await DBOS.start_workflow_async(ask, name, {**CALL, "subject": name})
-        await waits.pop(name).wait()
+        await waits[name].wait()
+        del waits[name]
 
     async def resume(name: str) -> None:
         await DBOS.send_async(name, "approve", "decision")

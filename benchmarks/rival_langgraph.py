@@ -1,4 +1,4 @@
-"""LangGraph with its own savers, as a process that is measured: one node that interrupts, and makes the call when resumed.
+"""LangGraph with its own savers, as a process that is measured: one node that interrupts, then makes the call.
 
     python -m benchmarks.rival_langgraph API_PORT AT_ONCE DATABASE DURABILITY
 
@@ -17,10 +17,11 @@ from typing import Any, TypedDict
 
 from benchmarks.rival import CALL, Api, obey
 
+# Before the imports: they read it.
 os.environ["LANGSMITH_TRACING"] = "false"
 
-from langgraph.graph import START, StateGraph  # noqa: E402  # after the environment that it reads
-from langgraph.types import Command, interrupt  # noqa: E402  # the same
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, interrupt
 
 
 class State(TypedDict, total=False):

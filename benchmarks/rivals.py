@@ -185,7 +185,7 @@ async def run(
         stack.callback(api.terminate)
         urls = await _databases(server, folder)
         service = stack.enter_context(_ours(folder / "ours", api_port, oauth_port, urls[OURS]))
-        pausing = await stack.enter_async_context(Pausing.of(service, at_once))
+        pausing = stack.enter_context(Pausing(service, at_once))
         contestants: dict[str, Contestant] = {OURS: Ours(service, pausing)}
         words = (str(api_port), str(at_once))
         savers = "langgraph-checkpoint-postgres" if server else "langgraph-checkpoint-sqlite"

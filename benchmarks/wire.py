@@ -32,6 +32,8 @@ class Wire(asyncio.Protocol):
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """Status and body. Raises ConnectionError."""
+        if self._transport.is_closing():
+            raise ConnectionError("the server closed a connection")
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._answer
