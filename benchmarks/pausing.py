@@ -24,6 +24,10 @@ PATIENCE = 60.0
 """Seconds until all links of what was asked are printed."""
 
 
+def _nothing(number: int) -> None:
+    """What is done where nobody wants to know."""
+
+
 class Pausing:
     """The agents and the approvers of one service, on so many connections."""
 
@@ -31,8 +35,8 @@ class Pausing:
         self._service = service
         self._at_once = at_once
         self._numbers = itertools.count()
-        self._asked: list[tuple[str, str]] = []
-        """Execution and round."""
+        self._asked: list[tuple[int, str, str]] = []
+        """Number, execution and round."""
         self._printed = service.printed.open()
         self._links: dict[str, str] = {}
 
@@ -55,7 +59,7 @@ class Pausing:
                 status, answer = await wire.ask(self._request("POST", "/execute", body, token=self._service.token))
                 told = json.loads(answer)
                 assert status == 202, told
-                self._asked.append((told["id"], told["waiting_for"][0]["id"]))
+                self._asked.append((number, told["id"], told["waiting_for"][0]["id"]))
 
         before = len(self._asked)
         async with self._connected() as wires:
@@ -73,23 +77,27 @@ class Pausing:
                 if word == "approve":
                     ask, _, url = rest.split()
                     self._links[ask] = urllib.parse.urlsplit(url).path
-            if all(ask in self._links for _, ask in self._asked):
+            if all(ask in self._links for _, _, ask in self._asked):
                 return
             if time.perf_counter() > end:
                 raise SystemExit(f"{len(self._asked)} asked, {len(self._links)} links printed")
             await asyncio.sleep(0.01)
 
-    async def resume(self, *, before: Callable[[], object] = lambda: None) -> tuple[int, float]:
-        """Approve all, each until its call has succeeded; how many, in how many seconds. `before` each decision."""
+    async def resume(
+        self, *, before: Callable[[int], object] = _nothing, after: Callable[[int], object] = _nothing
+    ) -> tuple[int, float]:
+        """Approve all, each until its call has succeeded; how many, in how many seconds. `before` and `after` each
+        decision they are told the call's number (it stands in the subject)."""
         asked, self._asked = self._asked[::-1], []
         count = len(asked)
 
         async def person(wire: Wire) -> None:
             while asked:
-                execution, ask = asked.pop()
-                before()
+                number, execution, ask = asked.pop()
                 vote = self._request("POST", self._links.pop(ask), {"decision": "approve"})
+                before(number)
                 status, answer = await wire.ask(vote)
+                after(number)
                 assert status == 200, answer[:1000]
                 look = self._request("GET", f"/executions/{execution}?wait=30", token=self._service.token)
                 told = json.loads((await wire.ask(look))[1])

@@ -35,7 +35,7 @@ ANSWER = json.dumps({"id": "msg_000123", "thread": "thr_88121", "labels": ["SENT
 _HEAD = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER)
 
 
-class _Api(asyncio.Protocol):
+class Api(asyncio.Protocol):
     """Answers every request with the same small JSON, having read all of it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,7 +72,7 @@ async def _me(request: web.Request) -> web.Response:
 
 async def api() -> None:
     """The API on one port, its OAuth server on another."""
-    server = await asyncio.get_running_loop().create_server(_Api, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(Api, "127.0.0.1", 0, backlog=1024)
     app = web.Application()
     app.router.add_get("/authorize", _authorize)
     app.router.add_post("/token", _token)
