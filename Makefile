@@ -43,8 +43,9 @@ fuzz: $(VENV)/.installed-dev
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -W ignore -m tests.chaos
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python -W ignore -m benchmarks
+# BENCH_ONLY=rivals,decision runs some of them and writes nothing.
+bench: $(VENV)/.installed-dev $(VENV)-bench/.installed
+	$(BIN)/python -W ignore -m benchmarks $(if $(BENCH_ONLY),--only $(BENCH_ONLY))
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -68,7 +69,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Stamps, so that nothing is installed twice; a changed pyproject.toml installs again.
 $(VENV)/.created:
@@ -85,3 +86,12 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $(VENV)/.installed $@
+
+# What benchmarks compare with is in a place of its own: its plugins and versions are none of the tests' business.
+$(VENV)-bench/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)-bench/bin/python -m pip install --quiet --group bench
+	@touch $@

@@ -1,6 +1,6 @@
 """How long the blast radius takes with a million executions: as the command reads it, and by HTTP.
 
-    python -m benchmarks.access [--count 1000000] [--users 1000] [--database URL]
+    python -m benchmarks.access [--count 1000000] [--users 1000] [--database URL | --own-server]
 
 Fills a store with executions of ten agents (half of them the one that is asked about), written past the engine by the
 driver's bulk insert, and vacuums a PostgreSQL database, as its autovacuum does after so many rows. Then asks for the
@@ -13,19 +13,20 @@ import argparse
 import asyncio
 import hashlib
 import os
-import platform
 import random
 import sqlite3
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 from aiohttp import ClientSession, web
 
+from benchmarks.machine import header, own_server
 from benchmarks.me import done
 from jit_auth.app import build
 from jit_auth.config.init import init
@@ -145,9 +146,12 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1_000)
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL database; default: an SQLite file")
+    parser.add_argument("--own-server", action="store_true", help="on a PostgreSQL server of its own")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
+    with ExitStack() as stack:
+        base = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if asked.own_server:
+            asked.database = stack.enter_context(own_server())
         init(base)
         config = base / "config.toml"
         text = config.read_text() + ADMIN
@@ -156,8 +160,8 @@ def main() -> None:
         config.write_text(text)
         settings = load(config)
         asyncio.run(fill(settings, asked.count, asked.users))
-        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-        print(f"{asked.count:,} executions, {asked.users:,} users, {settings.storage.url.partition(':')[0]}")
+        print(f"{header(base)}\n")
+        print(f"{asked.count:,} executions, {asked.users:,} users, {settings.storage.url.partition(':')[0]}\n")
         print("| report | first read of a store just opened | by HTTP, median | slowest |")
         print("|---|---|---|---|")
         for name, first, median, slowest in asyncio.run(measure(settings, asked.times)):

@@ -15,7 +15,6 @@ import asyncio
 import datetime
 import gc
 import json
-import os
 import shlex
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load import Load, load
-from benchmarks.machine import machine, text
+from benchmarks.machine import machine, processor_seconds
 from benchmarks.world import Service, started
 
 TARGETS = {16: 0.45, 128: 0.55}
@@ -66,9 +65,9 @@ async def _measure(folder: Path, levels: list[int], options: argparse.Namespace)
         pids = {proxy_port: proxy.pid, service.port: service.process.pid}
 
         async def one(port: int, level: int, seconds: float) -> Load:
-            begun = _processor_seconds(pids[port])
+            begun = processor_seconds(pids[port])
             found = await load(port, call, expect=b'"status":', connections=level, seconds=seconds)
-            found.processor = _processor_seconds(pids[port]) - begun
+            found.processor = processor_seconds(pids[port]) - begun
             return found
 
         gc.freeze()
@@ -106,12 +105,6 @@ def _summary(pairs: list[tuple[Load, Load]]) -> dict[str, float]:
         "bare_p50_ms": round(statistics.median(bare.quantile(0.5) for bare, _ in pairs), 2),
         "bare_p99_ms": round(statistics.median(bare.quantile(0.99) for bare, _ in pairs), 2),
     }
-
-
-def _processor_seconds(pid: int) -> float:
-    """Processor time that a process has used (Linux; 0 elsewhere): what a busy machine does not falsify."""
-    fields = text(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
 def _progress(level: int, number: int, rounds: int, bare: Load, service: Load) -> None:

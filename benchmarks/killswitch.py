@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,10 +32,11 @@ from benchmarks.world import PARAMS, USER, Service, started
 
 MOST_MS = 1_000.0
 """The command's p99 has to stay below."""
-COMMITS = """
-SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS at, what FROM audit
-WHERE what LIKE '%"do":"send"%' OR what LIKE '%"do":"connector.stopped"%' OR what LIKE '%"do":"connector.restored"%'
+TELLING = """
+what LIKE '%"do":"send"%' OR what LIKE '%"do":"connector.stopped"%' OR what LIKE '%"do":"connector.restored"%'
 """
+"""Which rows of the record say what came first."""
+COMMITS = f"SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS at, what FROM audit WHERE {TELLING}"  # noqa: S608  # our own words
 
 
 @dataclass
@@ -132,8 +134,19 @@ async def compare(database: str) -> tuple[int, int, int]:
         rows = await connection.fetch(COMMITS)
     finally:
         await connection.close()
-    moves = sorted((row["at"], _is(row["what"], "connector.stopped")) for row in rows if not _is(row["what"], "send"))
-    sends = [row["at"] for row in rows if _is(row["what"], "send")]
+    return judged((row["at"], row["what"]) for row in rows)
+
+
+def judged(rows: Iterable[tuple[float, str]]) -> tuple[int, int, int]:
+    """The same of rows by the moment of their commit (any number that grows), each with its facts as JSON."""
+    sends: list[float] = []
+    moves: list[tuple[float, bool]] = []
+    for at, what in rows:
+        if _is(what, "send"):
+            sends.append(at)
+        else:
+            moves.append((at, _is(what, "connector.stopped")))
+    moves.sort()
     late = 0
     for at in sends:
         place = bisect.bisect_right(moves, (at, True))

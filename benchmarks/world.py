@@ -35,7 +35,7 @@ ANSWER = json.dumps({"id": "msg_000123", "thread": "thr_88121", "labels": ["SENT
 _HEAD = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER)
 
 
-class _Api(asyncio.Protocol):
+class Api(asyncio.Protocol):
     """Answers every request with the same small JSON, having read all of it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,7 +72,7 @@ async def _me(request: web.Request) -> web.Response:
 
 async def api() -> None:
     """The API on one port, its OAuth server on another."""
-    server = await asyncio.get_running_loop().create_server(_Api, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(Api, "127.0.0.1", 0, backlog=1024)
     app = web.Application()
     app.router.add_get("/authorize", _authorize)
     app.router.add_post("/token", _token)
@@ -130,7 +130,12 @@ paths = ["connectors"]
 allow_private_hosts = ["127.0.0.1"]
 [policies]
 paths = ["policies.toml"]
+[limits]
+open_per_agent = 100_000
+asks_per_person_hour = 1_000
 """
+APPROVERS = 50
+"""Where calls need an approval: more than a person is asked within an hour is gathered."""
 CONNECTOR = """
 id = "mailhub"
 name = "MailHub"
@@ -162,9 +167,25 @@ effect = "deny"
 """
 
 
-def _policies(rules: int) -> str:
+_ASKED = """
+[[rule]]
+id = "ask-{number:02}"
+match = ["mailhub.send_message"]
+when = "params.subject.startsWith('{number:02} ')"
+effect = "require_approval"
+approval = {{ from = ["user:approver{number}@example.com"] }}
+"""
+
+
+def _policies(rules: int, asks: bool) -> str:
+    asked = "".join(_ASKED.format(number=number) for number in range(APPROVERS)) if asks else ""
     allow = '[[rule]]\nid = "send"\nmatch = ["mailhub.send_message"]\neffect = "allow"\n'
-    return 'format = 1\n[defaults]\nno_match = "deny"\n' + allow + "".join(_RULE.format(number=n) for n in range(rules))
+    return (
+        'format = 1\n[defaults]\nno_match = "deny"\n'
+        + allow
+        + "".join(_RULE.format(number=n) for n in range(rules))
+        + asked
+    )
 
 
 def started(role: str, *words: str) -> tuple[subprocess.Popen[str], list[int]]:
@@ -177,10 +198,19 @@ def started(role: str, *words: str) -> tuple[subprocess.Popen[str], list[int]]:
 
 class Service:
     """`jit-auth serve` on a configuration in `folder`, with a user who has really connected an account. `beside`: a
-    replica of that one, with its keys, on the same database."""
+    replica of that one, with its keys, on the same database. `asks`: calls whose subject begins with a number of two
+    digits need an approval; what `serve` says of it goes to `printed`."""
 
     def __init__(
-        self, folder: Path, api_port: int, oauth_port: int, *, database: str, rules: int, beside: Service | None = None
+        self,
+        folder: Path,
+        api_port: int,
+        oauth_port: int,
+        *,
+        database: str,
+        rules: int,
+        beside: Service | None = None,
+        asks: bool = False,
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
@@ -192,7 +222,7 @@ class Service:
         files = {
             "config.toml": CONFIG.format(port=self.port, database=database, secret=secret, admin=admin, user=USER),
             "connectors/mailhub/connector.toml": CONNECTOR.format(api=api_port, oauth=oauth_port),
-            "policies.toml": _policies(rules),
+            "policies.toml": _policies(rules, asks),
             "vault.key": base64.b64encode(secrets.token_bytes(32)).decode(),
             "client.secret": secrets.token_urlsafe(24),
         }
@@ -202,12 +232,26 @@ class Service:
             with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
                 file.write(text)
         self.log = folder / "serve.log"
-        command = [str(Path(sys.executable).with_name("jit-auth")), "serve", "-c", str(folder / "config.toml")]
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        self.printed = folder / "printed.log"
+        self.process = self._start()
         self._browser = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         )
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [str(Path(sys.executable).with_name("jit-auth")), "serve", "-c", str(self.config)]
+        with self.log.open("a") as log, self.printed.open("a") as printed:
+            return subprocess.Popen(command, cwd=self.config.parent, stdout=printed, stderr=log)
+
+    def stop(self) -> None:
+        """Ended, in order."""
+        self.process.terminate()
+        self.process.wait(60)
+
+    def start(self) -> None:
+        """Again, after `stop`, until it is ready."""
+        self.process = self._start()
+        self.until_ready()
 
     def call(self) -> bytes:
         """The call that is measured, as it goes over the wire."""

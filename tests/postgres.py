@@ -24,9 +24,10 @@ _RELOAD = "SELECT pg_reload_conf()"
 
 
 class Server:
-    """One PostgreSQL server on a socket. `durable`: with fsync, as in production (tests need none)."""
+    """One PostgreSQL server on a socket. `durable`: with fsync, as in production (tests need none); `commit_times`: it
+    knows when each transaction was committed."""
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False, commit_times: bool = False) -> None:
         self.folder = folder
         with warnings.catch_warnings():
             # platformdirs warns where XDG_RUNTIME_DIR is unset (as root, in containers); it names nothing of ours.
@@ -36,6 +37,10 @@ class Server:
         if not durable:
             for sql in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", _RELOAD):
                 self.do(sql)
+        if commit_times:
+            self.do("ALTER SYSTEM SET track_commit_timestamp = on")
+            self._server.stop()  # it takes this one at a start
+            self._server.start()
 
     @property
     def url(self) -> str:

@@ -62,6 +62,8 @@ class PostgresReader:
             raise failed(error) from error
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
+                # Compiling a statement that the planner takes for a dear one costs more than running it.
+                await connection.execute("SET LOCAL jit = off")
                 yield _PostgresSnapshot(connection)
         except StorageError:
             raise
