@@ -16,7 +16,9 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy import Text as Words
@@ -69,10 +71,14 @@ class Write:
     The parameters of `one` and the columns of `many` have the same order, which is `order`.
     """
 
-    __slots__ = ("build", "key_at", "many", "one", "order", "table")
+    __slots__ = ("_rows", "_several", "build", "key_at", "many", "one", "order", "table")
 
-    def __init__(self, table: str, one: Text, many: Text | None, build: Callable[[str], Any]) -> None:
+    def __init__(
+        self, table: str, one: Text, many: Text | None, build: Callable[[str], Any], several: Callable[[int], Text]
+    ) -> None:
         self.table = table
+        self._several = several
+        self._rows: dict[int, str] = {}
         self.one = one.sql
         self.order = one.names
         self.many = many.sql if many is not None else ""
@@ -80,6 +86,13 @@ class Write:
         """The set-based statement, its parameters (arrays) named `PREFIXname`; gives back the first key of each row."""
         self.key_at = next((at for at, name in enumerate(one.names) if name.startswith("w_")), 0)
         """Where in the parameters the first column of the key stands (updates, deletes)."""
+
+    def rows(self, number: int) -> str:
+        """The statement for so many rows, their parameters one after the other."""
+        found = self._rows.get(number)
+        if found is None:
+            found = self._rows[number] = self.one if number == 1 else self._several(number).sql
+        return found
 
     def __repr__(self) -> str:
         return f"Write({self.one!r})"
@@ -116,7 +129,11 @@ class Compiler:
             rows = _rows(table, params, prefix)
             return insert(table).from_select(list(columns), select(*rows.c)).returning(table.c[columns[0]])
 
-        return self._write(("insert", table.name, *columns), table, one, build, params)
+        def several(number: int) -> Any:
+            numbered = [{name: bindparam(f"v_{name}_{at}") for name in columns} for at in range(number)]
+            return insert(table).values(numbered)
+
+        return self._write(("insert", table.name, *columns), table, one, build, params, several)
 
     def change(self, table: Table, keys: Sequence[str], versioned: str | None, columns: Sequence[str]) -> Write:
         """UPDATE of `columns` where the keys, and the old value of column `versioned`, are as given.
@@ -135,7 +152,11 @@ class Compiler:
 
         one = made({name: bindparam(name) for name, _ in params})
         slot = ("change", table.name, *where, "", *columns)
-        return self._write(slot, table, one, lambda prefix: _set(made, table, keys, params, prefix), params)
+
+        def several(number: int) -> Any:
+            return made(dict(_listed(params, number).c.items()))
+
+        return self._write(slot, table, one, lambda prefix: _set(made, table, keys, params, prefix), params, several)
 
     def delete(self, table: Table, keys: Sequence[str], versioned: str | None) -> Write:
         """DELETE of the row with the given keys and version."""
@@ -147,7 +168,12 @@ class Compiler:
 
         one = made({name: bindparam(name) for name, _ in params})
         slot = ("delete", table.name, *where)
-        return self._write(slot, table, one, lambda prefix: _set(made, table, keys, params, prefix), params)
+
+        def several(number: int) -> Any:
+            each = (_same(table, where, {name: bindparam(f"{name}_{at}") for name, _ in params}) for at in range(number))
+            return delete(table).where(or_(*each))
+
+        return self._write(slot, table, one, lambda prefix: _set(made, table, keys, params, prefix), params, several)
 
     def upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Text:
         """INSERT of all columns; where the keys exist, only `update` is written (nothing: the old row stays)."""
@@ -159,7 +185,13 @@ class Compiler:
         return self.text(statement.on_conflict_do_update(index_elements=list(keys), set_=new))
 
     def _write(
-        self, slot: tuple[Any, ...], table: Table, one: Any, build: Callable[[str], Any], params: _Params
+        self,
+        slot: tuple[Any, ...],
+        table: Table,
+        one: Any,
+        build: Callable[[str], Any],
+        params: _Params,
+        several: Callable[[int], Any],
     ) -> Write:
         known = self._writes.get(slot)
         if known is None:
@@ -168,8 +200,21 @@ class Compiler:
             names = tuple(name for name, _ in params)
             if text.names != names or (many is not None and many.names != names):
                 raise AssertionError(f"{text.sql}: parameters out of order")  # a fault of this module alone
-            known = self._writes[slot] = Write(table.name, text, many, build)
+
+            def rows(number: int) -> Text:
+                text = self.text(several(number))
+                if text.names != tuple(f"{name}_{at}" for at in range(number) for name in names):
+                    raise AssertionError(f"{text.sql}: parameters out of order")
+                return text
+
+            known = self._writes[slot] = Write(table.name, text, many, build, rows)
         return known
+
+
+def _listed(params: _Params, number: int) -> Any:
+    """Rows of values as SQLite takes them in a FROM: one SELECT for each."""
+    each = [select(*(bindparam(f"{name}_{at}").label(name) for name, _ in params)) for at in range(number)]
+    return union_all(*each).subquery("listed")
 
 
 def _same(table: Table, where: Sequence[str], values: Mapping[str, Any]) -> Any:

@@ -20,7 +20,8 @@ from jit_auth.storage.history import Counts
 from jit_auth.storage.job import Job
 from jit_auth.vault import Vault
 
-LARGEST = 256
+import os as _os
+LARGEST = int(_os.environ.get("LG","256"))
 """Units in one batch."""
 
 HEADS = 16

@@ -15,11 +15,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from jit_auth.errors import StorageError
 from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
+from jit_auth.storage.compiled import Text, Write
 from jit_auth.storage.history import Batch
 from jit_auth.storage.job import Answer, Job
 from jit_auth.storage.journal import HEADS, Head, Texts, oldest, pick, thrown
@@ -29,6 +31,9 @@ from jit_auth.storage.reader import failed, settle
 OLDEST = (3, 35, 0)
 BUSY: Millis = 5_000
 """How long a transaction waits for another process."""
+
+SIZES = (32, 8, 4, 2, 1)
+"""Rows that are written by one statement."""
 
 CHECKPOINT = 4_000
 """Pages of WAL (16 MiB) before they go into the file: hot pages are then written back once, not four times."""
@@ -165,41 +170,40 @@ class SqliteJournal:
         return answers
 
     def _together(self, connection: sqlite3.Connection, jobs: Sequence[Job], ground: Ground) -> list[Answer]:
-        """All units at once: compares one by one, the winners' other rows by statement."""
+        """All units at once. Each kind of row is one statement for all of them: what the thread asks of SQLite makes it
+        wait for the interpreter's lock each time, while the loop is at work."""
         stops = self._stops(connection, jobs, ground)
         batch = self._counted(connection, jobs, ground)
         answers: list[Answer] = []
-        rows: dict[str, list[tuple[object, ...]]] = {}
+        compares: dict[Write, list[tuple[object, ...]]] = {}
+        inserts: dict[Write, list[tuple[object, ...]]] = {}
+        loose: list[tuple[Text, tuple[object, ...]]] = []
         applied = Applied(ground.epoch, ground.now)
         for job in jobs:
             which = None if job.at is None else stale(job.at, job.subjects, ground, stops, 0)
             if which is None and job.past is not None and not batch.holds(job.past):
                 which = "history"
-            if which is None:
-                which = self._compare(connection, job)
             if which is not None:
                 answers.append(Stale(which, ground.epoch))
                 continue
             if job.past is not None:
                 batch.add(job.past)
+            for write, values, _ in job.compares:
+                compares.setdefault(write, []).append(values)
             for write, values, _ in job.inserts:
-                rows.setdefault(write.one, []).append(values)
-            for text, values in job.loose:
-                rows.setdefault(text.sql, []).append(values)
-            answers.append(applied if job.raising is None else self._raise(connection, job, ground))
-        for sql, values_of in rows.items():
-            connection.executemany(sql, values_of)
-        return answers
-
-    def _compare(self, connection: sqlite3.Connection, job: Job) -> Which | None:
-        first = True
-        for write, values, _ in job.compares:
-            if connection.execute(write.one, values).rowcount != 1:
-                if first:
-                    return "version"  # nothing of this unit is written: the others go on
+                inserts.setdefault(write, []).append(values)
+            loose += job.loose
+            answers.append(applied)
+        for write, rows in compares.items():
+            if _write(connection, write, rows) != len(rows):
                 raise _Collision
-            first = False
-        return None
+        for write, rows in inserts.items():
+            _write(connection, write, rows)
+        for text, values in loose:
+            connection.execute(text.sql, values)
+        if jobs[0].raising is not None and answers[0] is applied:
+            answers[0] = self._raise(connection, jobs[0], ground)
+        return answers
 
     def _apart(self, connection: sqlite3.Connection, jobs: Sequence[Job], ground: Ground) -> list[Answer]:
         """One by one, each under a savepoint."""
@@ -273,7 +277,7 @@ class SqliteJournal:
         self._head.rest(ground.now)
         heads = self._heads(connection) if self._head.fresh else []
         rows, moved = self._head.rows(lines, ground.now, heads)  # type: ignore[arg-type]  # lines of winners
-        connection.executemany(self._texts.audit.one, rows)
+        _write(connection, self._texts.audit, rows)
         return moved
 
     def _heads(self, connection: sqlite3.Connection) -> list[tuple[str, int, bytes]]:
@@ -320,6 +324,17 @@ class SqliteJournal:
         if committing:
             self._head.lost(self._clock())
         return [failed(error, unknown=unknown) for _ in jobs]
+
+
+def _write(connection: sqlite3.Connection, write: Write, rows: Sequence[tuple[object, ...]]) -> int:
+    """Write all `rows`, as many at a time as there are statements for; gives how many were there to be written."""
+    done, begin = 0, 0
+    for size in SIZES:
+        while len(rows) - begin >= size:
+            values = rows[begin] if size == 1 else tuple(chain.from_iterable(rows[begin : begin + size]))
+            done += connection.execute(write.rows(size), values).rowcount
+            begin += size
+    return done
 
 
 def scrub(path: Path) -> bool:
