@@ -64,8 +64,9 @@ class Access:
             )  # fmt: skip
             self._lines.append(_encode(line).decode())
         else:
-            words = (when, "info", method, route, str(status), code, f"{millis} ms", here.execution)
-            self._lines.append(" ".join(word for word in words if word))
+            said = f" {code}" if code else ""
+            whose = f" {here.execution}" if here.execution else ""
+            self._lines.append(f"{when} info {method} {route} {status}{said} {millis} ms{whose}")
 
     def flush(self) -> None:
         """Write what was noted. A stream that is gone loses lines, and nothing else."""

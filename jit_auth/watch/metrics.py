@@ -125,23 +125,26 @@ class Metrics(Collector):
         if isinstance(answer, StorageError):
             self.away.add("yes" if answer.unknown else "no")
             return
-        action = ""
+        kinds, kind = self._kinds(), _NO_KIND
         for op in unit.ops:
-            if isinstance(op, Change):
-                if isinstance(op.was, Execution):
-                    action = op.was.action
-                    self._moved(op.was, op.to, answer.at)
-            elif isinstance(op, Insert) and isinstance(op.row, Execution):
-                action = op.row.action
-                self._entered(op.row, op.row.state)
-                if op.row.intent:
-                    self.lead_seconds.observe(max(0, answer.at - op.row.created) / 1000)
+            if type(op) is Change:
+                was = op.was
+                if type(was) is Execution:
+                    kind = kinds.get(was.action, _NO_KIND)
+                    self._moved(was, op.to, answer.at, kind)
+            elif type(op) is Insert:
+                row = op.row
+                if type(row) is Execution:
+                    kind = kinds.get(row.action, _NO_KIND)
+                    self.executions.add(row.state, kind.connector, kind.effect, kind.risk)
+                    if row.intent:
+                        self.lead_seconds.observe(max(0, answer.at - row.created) / 1000)
         self.records.add(by=1.0 + len(unit.more))
-        for row in (unit.audit, *unit.more):
-            for fact in row.what:
+        for line in (unit.audit, *unit.more) if unit.more else (unit.audit,):
+            for fact in line.what:
                 count = _COUNTED.get(fact["do"])
                 if count is not None:
-                    count(self, fact, self._kind(action))
+                    count(self, fact, kind)
 
     def batched(self, units: int, seconds: float) -> None:
         """Count one transaction of the journal."""
@@ -158,7 +161,7 @@ class Metrics(Collector):
     def took(self, what: str, execution: Execution, seconds: float, came: str) -> None:
         """Count one step of an execution: `decide`, `commit` or `send` (`came` is what the attempt came to)."""
         if what == "send":
-            provider = self._kind(execution.action).provider
+            provider = self._kinds().get(execution.action, _NO_KIND).provider
             self.sends.add(provider, came)
             self.send_seconds.observe(seconds, provider)
         elif what == "decide":
@@ -188,10 +191,10 @@ class Metrics(Collector):
         built = {"version": __version__, "python": platform.python_version()}
         yield InfoMetricFamily("jit_auth_build", "What runs here", value=built)
 
-    def _moved(self, was: Execution, to: Mapping[str, Any], at: Millis) -> None:
+    def _moved(self, was: Execution, to: Mapping[str, Any], at: Millis, kind: Kind) -> None:
         state = to.get("state", was.state)
         if state != was.state:
-            self._entered(was, state)
+            self.executions.add(state, kind.connector, kind.effect, kind.risk)
             if was.state == "paused":
                 self.pause_seconds.observe(max(0, at - was.created) / 1000, state)
         # (When an agent claims what is released to it is the agent's choice.)
@@ -199,7 +202,7 @@ class Metrics(Collector):
             since = was.created if was.met is None else was.met
             self.lead_seconds.observe(max(0, at - since) / 1000)
 
-    def _kind(self, action: str) -> Kind:
+    def _kinds(self) -> dict[str, Kind]:
         catalog = self.catalog()
         if catalog is not self._known[0] and catalog is not None:
             kinds = {
@@ -207,11 +210,7 @@ class Metrics(Collector):
                 for name, found in catalog.actions.items()
             }
             self._known = (catalog, kinds)
-        return self._known[1].get(action, _NO_KIND)
-
-    def _entered(self, row: Execution, state: str) -> None:
-        kind = self._kind(row.action)
-        self.executions.add(state, kind.connector, kind.effect, kind.risk)
+        return self._known[1]
 
 
 _NO_KIND = Kind()

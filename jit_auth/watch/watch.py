@@ -79,6 +79,8 @@ class Watch:
 
     def took(self, what: str, execution: Execution, begun: float, came: str) -> None:
         """A part of an execution is done: it was judged, written, or sent."""
+        if what == "commit" and self._traces is None:
+            return  # the journal's own time is counted by `batched`
         try:
             seconds = perf_counter() - begun
             here = HERE.get()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from time import monotonic
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -38,12 +39,13 @@ class Patience:
 
     def begin(self, request: web.Request) -> None:
         """The head of this request is whole, and its handler begins."""
-        self._busy[request.protocol] = (asyncio.get_running_loop().time(), request)
+        self._busy[request.protocol] = (monotonic(), request)
 
     def end(self, request: web.Request) -> None:
         """Its handler has ended."""
-        self._busy.pop(request.protocol, None)
-        self._waiting[request.protocol] = (asyncio.get_running_loop().time(), IDLE)
+        protocol = request.protocol
+        self._busy.pop(protocol, None)
+        self._waiting[protocol] = (monotonic(), IDLE)
 
     def look(self, connections: Iterable[RequestHandler], now: float) -> int:
         """Close those of all `connections` that took too long, at `now` (the loop's time); gives how many."""
