@@ -1,6 +1,6 @@
 """The accounts that an agent may use, as `/connections` lists and ends them; and who may ask for that at all.
 
-Attacks (THREAT_MODEL 73): an agent looks for accounts that were connected for others (what it has no consent for does
+Attacks (THREAT_MODEL 68): an agent looks for accounts that were connected for others (what it has no consent for does
 not exist); it ends what others use (then only its own consent ends); it goes on after it was stopped.
 """
 

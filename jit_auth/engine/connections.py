@@ -1,6 +1,6 @@
 """An agent asks its user to connect what is missing, before a call needs it: consents that hang on no execution.
 
-Attacks (THREAT_MODEL 71, 72): it asks for scopes of actions that it may not use (each action is judged as a call's
+Attacks (THREAT_MODEL 66, 67): it asks for scopes of actions that it may not use (each action is judged as a call's
 would be, and scopes come from connectors alone); it wears its user down with links and mails (an equal question is the
 one that is open, a refusal holds for a while, an hour has its number, a user is told once per provider). What it is
 given is a link, and a link alone is nobody's consent: see `claims`.

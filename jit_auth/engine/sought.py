@@ -1,7 +1,7 @@
 """What a consent is asked for: one call that waits for it, or actions that an agent wants to be ready for.
 
 Attack: a link that was asked for before a kill switch, or by an agent that may no longer ask, is answered afterwards
-(THREAT_MODEL 74; `void`: a call ends with its agent, and its question with it; a question without a call is judged
+(THREAT_MODEL 69; `void`: a call ends with its agent, and its question with it; a question without a call is judged
 here, every time).
 """
 

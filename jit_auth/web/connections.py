@@ -1,7 +1,7 @@
 """/connections: an agent asks for what its user has still to connect, lists what it may use, and ends it.
 
 Attacks: a page in the user's browser asks by itself (the agent's bearer token is needed, and no cookie is read);
-`return_url` leads elsewhere (THREAT_MODEL 75: one of the agent's `return_urls`, by parsed scheme, host, port and path).
+`return_url` leads elsewhere (THREAT_MODEL 70: one of the agent's `return_urls`, by parsed scheme, host, port and path).
 """
 
 from __future__ import annotations

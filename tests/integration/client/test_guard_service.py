@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("jit_auth.engine.functions", reason="the service has no functions of agents' own")
-
 from jit_auth.client import AsyncClient, Client, Denied, Failed, GuardRefused, Unknown
 from tests.integration.client.kit import QUICK
 from tests.integration.service.kit import AGENT, POLICIES, Kit, kit

@@ -112,7 +112,6 @@ async def test_lists_cancels_and_the_catalogue(agent: Speaks) -> None:
 
 
 async def test_a_dry_run_leaves_nothing(agent: Speaks, world: Kit) -> None:
-    pytest.importorskip("jit_auth.web.foreseen", reason="the service knows no dry runs")
     seen = await agent("preview", "mailhub.send_message", user=ALICE, params=MAIL)
     assert (seen.id, seen.status, seen.effect, seen.ok, seen.denied) == (None, None, "require_approval", False, False)
     assert {item["kind"] for item in seen.waiting_for} == {"consent", "approval"}
@@ -124,7 +123,6 @@ async def test_a_dry_run_leaves_nothing(agent: Speaks, world: Kit) -> None:
 
 
 async def test_the_catalogue_as_the_model_apis_want_it(agent: Speaks) -> None:
-    pytest.importorskip("jit_auth.catalog.tools", reason="the service knows no formats")
     openai = await agent("actions", format="openai")
     assert "mailhub__send_message" in str(openai)
     assert len(openai) == len(await agent("actions")) == len(await agent("actions", format="anthropic"))
@@ -134,7 +132,6 @@ async def test_the_catalogue_as_the_model_apis_want_it(agent: Speaks) -> None:
 
 
 async def test_an_account_is_connected_before_a_call_needs_it(kind: str, tmp_path: Path) -> None:
-    pytest.importorskip("jit_auth.web.connections", reason="the service knows no connections")
     async with kit(tmp_path) as world:
         config = tmp_path / "config.toml"
         config.write_text(config.read_text().replace("[agents.mailbot]\n", "[agents.mailbot]\nconnections = true\n"))
