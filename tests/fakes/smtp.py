@@ -6,7 +6,7 @@ import asyncio
 import email
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import default
@@ -95,7 +95,8 @@ class MailServer:
             self._server = None
         for session in self._sessions:
             if session.transport is not None:
-                session.transport.abort()  # type: ignore[attr-defined]  # a socket's transport has it
+                with suppress(AttributeError):  # one over TLS that was closed twice has forgotten its protocol
+                    session.transport.abort()  # type: ignore[attr-defined]  # a socket's transport has it
         self._sessions.clear()
         await asyncio.sleep(0)
 

@@ -132,7 +132,7 @@ async def test_bad_queries(world: Kit, path: str) -> None:
 
 
 async def test_later_routes_are_not_there(world: Kit) -> None:
-    for path in ("/me", "/connections", "/console"):
+    for path in ("/me", "/console"):
         answer = await world.call("GET", path, token=ADMIN)
         assert (answer.status, answer.json["code"]) == (404, "not_found")
     assert (await world.call("PUT", "/execute")).status == 405
