@@ -139,7 +139,7 @@ class SqliteJournal:
                 if self._full:
                     self._gives_way()  # before the log takes whatever room has come
                 answers = self._commit(batch)
-                if self._full and self._gives_way():
+                if self._full and _surely_not(answers) and self._gives_way():
                     answers = self._commit(batch)
                 took = time.perf_counter() - begun
                 with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
@@ -352,6 +352,11 @@ class SqliteJournal:
         if committing:
             self._head.lost(self._clock())
         return [failed(error, unknown=unknown) for _ in jobs]
+
+
+def _surely_not(answers: Sequence[Answer]) -> bool:
+    """Whether nothing of a batch was written: what was must not be written a second time."""
+    return all(isinstance(answer, StorageError) and not answer.unknown for answer in answers)
 
 
 def scrub(path: Path) -> bool:
