@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jit_auth.client.address import Address
 from jit_auth.client.errors import NotConfigured
-from jit_auth.client.protocol import Answer, Call, Lost, Pause, Steps
+from jit_auth.client.protocol import Answer, Call, Lost, Steps, driven
 from jit_auth.client.words import line
 
 if TYPE_CHECKING:
@@ -30,24 +30,7 @@ class Aio:
 
     async def run(self, steps: Steps[T]) -> T:
         """What an operation gives in the end."""
-        try:
-            wanted = next(steps)
-            while True:
-                if isinstance(wanted, Pause):
-                    import asyncio
-
-                    await asyncio.sleep(wanted.seconds)
-                    wanted = steps.send(None)
-                    continue
-                try:
-                    answer = await self._send(wanted)
-                except Lost as lost:
-                    wanted = steps.throw(lost)
-                else:
-                    wanted = steps.send(answer)
-        except StopIteration as done:
-            value: T = done.value
-            return value
+        return await driven(steps, self._send)
 
     async def _send(self, call: Call) -> Answer:
         """One request, once. Raises Lost."""

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jit_auth.client.address import Address
-from jit_auth.client.protocol import Answer, Call, Lost, Pause, Steps
+from jit_auth.client.protocol import Answer, Call, Lost, Pause, Steps, driven
 from jit_auth.client.words import line
 
 if TYPE_CHECKING:
@@ -53,22 +53,7 @@ class Blocking:
         """The same from an event loop, each call in a thread: between them it can be cancelled."""
         import asyncio
 
-        try:
-            wanted = next(steps)
-            while True:
-                if isinstance(wanted, Pause):
-                    await asyncio.sleep(wanted.seconds)
-                    wanted = steps.send(None)
-                    continue
-                try:
-                    answer = await asyncio.to_thread(self.send, wanted)
-                except Lost as lost:
-                    wanted = steps.throw(lost)
-                else:
-                    wanted = steps.send(answer)
-        except StopIteration as done:
-            value: T = done.value
-            return value
+        return await driven(steps, lambda call: asyncio.to_thread(self.send, call))
 
     def send(self, call: Call) -> Answer:
         """One request, once. Raises Lost."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from jit_auth.client.errors import Refused, Unreachable
@@ -49,6 +49,28 @@ class Lost(Exception):
 
 
 Steps = Generator[Call | Pause, Any, T]
+
+
+async def driven(steps: Steps[T], send: Callable[[Call], Awaitable[Answer]]) -> T:
+    """What an operation gives in the end, on an event loop. `send` makes one request, once, or raises Lost."""
+    try:
+        wanted = next(steps)
+        while True:
+            if isinstance(wanted, Pause):
+                import asyncio  # whoever gets here has it loaded; a blocking client does not need it
+
+                await asyncio.sleep(wanted.seconds)
+                wanted = steps.send(None)
+                continue
+            try:
+                answer = await send(wanted)
+            except Lost as lost:
+                wanted = steps.throw(lost)
+            else:
+                wanted = steps.send(answer)
+    except StopIteration as done:
+        value: T = done.value
+        return value
 
 
 class Repeats(NamedTuple):
