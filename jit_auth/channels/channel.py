@@ -51,3 +51,5 @@ class Channel:
     """Opens the channel until the context ends. Never waits for the service behind it: that may be away."""
     check: Callable[[Any, Tools], Any] | None = None
     """`jit-auth check`: an awaitable of sentences about what is wrong there, each with the vendor's own word."""
+    brief: bool = False
+    """It gives a link once, and no more: what is around a question is not read for it, and no copy is shown again."""

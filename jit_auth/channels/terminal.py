@@ -60,4 +60,6 @@ async def open_terminal(settings: Any, tools: Tools) -> AsyncIterator[Terminal]:
     yield Terminal(tools.write)
 
 
-TERMINAL = Channel("terminal", None, None, lambda settings, people: Way("terminal", everyone=True), open_terminal)
+TERMINAL = Channel(
+    "terminal", None, None, lambda settings, people: Way("terminal", everyone=True), open_terminal, brief=True
+)

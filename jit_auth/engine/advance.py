@@ -195,7 +195,7 @@ class Dispatcher:
                 continue
             execution = written.execution
             self.took("commit", execution, begun, judged.execution.state if judged.execution.version else "new")
-            self.tell(execution)
+            self.tell(execution, execution.state)
             if admitted is not None:
                 admitted(execution)
                 admitted = None
@@ -281,9 +281,10 @@ class Dispatcher:
                 await asyncio.sleep(pause)
         return await self._store.apply(unit)
 
-    def tell(self, execution: Execution) -> None:
-        """This process has committed a change of this execution: wake who waits for it."""
-        self._waits.moved(execution.id)
+    def tell(self, execution: Execution, state: str = "") -> None:
+        """This process has committed a change of this execution: wake who waits for it. `state`: the new one, where the
+        change is known not to concern those who wait through it."""
+        self._waits.moved(execution.id, state)
         self.moved(execution)
 
 

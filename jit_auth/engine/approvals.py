@@ -24,7 +24,7 @@ from jit_auth.engine.circle import Circle
 from jit_auth.engine.current import Current
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Memory
-from jit_auth.engine.pages import ApprovalPage, Choice, Voted
+from jit_auth.engine.pages import ApprovalPage, Choice, Choose, Voted
 from jit_auth.engine.proof import Proof, Visitor
 from jit_auth.engine.stale import MOST_STALE
 from jit_auth.errors import Conflict, Forbidden, Gone, NotFound, Problem, Unavailable
@@ -54,13 +54,15 @@ class Approvals:
         Raises NotFound, Gone, Conflict (superseded), Forbidden (`other_person`)."""
         card, ask, opened = await self._find(ticket)
         how = self.behind(card, signed)
-        return await self.proven(await self._page(card.person, ask, opened, card), how, card.via)
+        page = await self._page(card.person, ask, opened, card, await self._judged(opened))
+        return await self.proven(page, how, card.via)
 
     async def page_as(self, person: str, ask_id: str, how: str = "slack") -> ApprovalPage:
         """The same for a person whom a channel, or a sign-in, has recognised. Whoever has signed in and has nothing to
         do with it is answered as if it did not exist."""
         ask, opened = await (self._round(ask_id) if how == "slack" else self._theirs(person, ask_id))
-        return await self.proven(await self._page(person, ask, opened, None), how, "")
+        page = await self._page(person, ask, opened, None, await self._judged(opened))
+        return await self.proven(page, how, "")
 
     def behind(self, card: Card, signed: Visitor | None) -> str:
         """What stands behind whoever opened a copy's link. Raises Forbidden."""
@@ -82,30 +84,42 @@ class Approvals:
     async def notice(self, ask_id: str) -> ApprovalPage:
         """The round to whoever holds its address: for its environment, action and risk alone."""
         ask, opened = await self._round(ask_id)
-        return await self._page("", ask, opened, None, context=False)
+        return await self._page("", ask, opened, None, await self._judged(opened), context=False)
 
-    async def shown(self, card: Card, opened: Opened, ask: Ask) -> ApprovalPage | None:
-        """What the worker shows; None where the action no longer exists. Never refuses what is over."""
-        return await self._made(card.person, ask, opened, card, await self._judged(opened), context=True)
+    async def shown(self, card: Card, opened: Opened, ask: Ask, *, context: bool = True) -> ApprovalPage | None:
+        """What the worker shows; None where the action no longer exists. Never refuses what is over. `context`: with
+        what is around it (the last calls of its kind, what else waits)."""
+        return await self._made(card.person, ask, opened, card, await self._judged(opened), context=context)
 
-    async def vote(self, ticket: str, choice: Choice, signed: Visitor | None = None) -> Voted:
-        """One vote of the person whose link it is. Raises NotFound, Gone, Conflict, Forbidden: then nothing was
-        decided."""
-        card, _, _ = await self._find(ticket)
-        how = self.behind(card, signed)
-        return await self.vote_as(card.person, card.ask, replace(choice, how=how, via=card.via))
+    async def vote(self, ticket: str, choose: Choose, signed: Visitor | None = None) -> Voted:
+        """One vote of the person whose link it is: what is chosen on seeing the page as it is at this moment, without
+        what is around it. Raises NotFound, Gone, Conflict, Forbidden: then nothing was decided."""
+        for _ in range(MOST_STALE):
+            card, ask, opened = await self._find(ticket)
+            how = self.behind(card, signed)
+            judged = await self._judged(opened)
+            page = await self._page(card.person, ask, opened, card, judged, context=False)
+            choice = replace(choose(await self.proven(page, how, card.via)), how=how, via=card.via)
+            voted = await self._cast(await self._mark(card.person, ask, opened, judged, choice))
+            if voted is not None:
+                return voted
+        raise _deciding()
 
     async def vote_as(self, person: str, ask_id: str, choice: Choice) -> Voted:
         """One vote of a person whom a channel has recognised."""
         for _ in range(MOST_STALE):
             ask, opened = await self._round(ask_id)
-            judged = await self._judged(opened)
-            mark = await self._mark(person, ask, opened, judged, choice)
-            if isinstance(await self.store.apply(await self.ballot.unit((mark,))), Stale):
-                await self.memory.reread()
-                continue
-            return await self._voted(mark)
-        raise Unavailable("Others are deciding this very moment.", hint="Try again.")
+            voted = await self._cast(await self._mark(person, ask, opened, await self._judged(opened), choice))
+            if voted is not None:
+                return voted
+        raise _deciding()
+
+    async def _cast(self, mark: Mark) -> Voted | None:
+        """The vote, made durable. None: something has moved, and nothing was decided."""
+        if isinstance(await self.store.apply(await self.ballot.unit((mark,))), Stale):
+            await self.memory.reread()
+            return None
+        return await self._voted(mark)
 
     async def open_rounds(self, ticket: str, signed: Visitor | None = None) -> tuple[ApprovalPage, ...]:
         """All open rounds that wait for the person whose link this is, oldest first."""
@@ -121,7 +135,7 @@ class Approvals:
                 continue
             ask, opened = found
             try:
-                page = await self._page(person, ask, opened, card, context=False)
+                page = await self._page(person, ask, opened, card, await self._judged(opened), context=False)
                 pages.append(await self.proven(page, how, via))
             except Problem:
                 continue  # it ran out, or was asked anew, since
@@ -159,7 +173,7 @@ class Approvals:
                 await self.memory.reread()
                 continue
             return tuple([await self._voted(mark) for mark in marks])
-        raise Unavailable("Others are deciding this very moment.", hint="Try again.")
+        raise _deciding()
 
     async def _link(self, ticket: str) -> Card:
         """The copy whose link it is: of a question, open or not, or of a gathered message. Raises NotFound, Gone."""
@@ -229,10 +243,9 @@ class Approvals:
         return await self.judge.judge(opened.execution, opened.asks, opened.votes)
 
     async def _page(
-        self, person: str, ask: Ask, opened: Opened, card: Card | None, *, context: bool = True
+        self, person: str, ask: Ask, opened: Opened, card: Card | None, judged: Judged, *, context: bool = True
     ) -> ApprovalPage:
         self.still(ask, opened)
-        judged = await self._judged(opened)
         if judged.operation is not None and ask.state == "open" and judged.view.digest != ask.digest:
             # The request is built anew: what is shown would not be what this digest, and so this link, stands for.
             self.dispatcher.spawn(self.dispatcher.advance(opened.execution.id))
@@ -296,12 +309,14 @@ class Approvals:
         return self.ballot.mark(person, ask, opened, judged, choice)
 
     async def _voted(self, mark: Mark) -> Voted:
-        execution_id = mark.opened.execution.id
-        if mark.edits is not None or mark.choice.verdict == "deny":
+        execution_id, opened = mark.opened.execution.id, mark.opened
+        if mark.edits is not None or mark.vote is None or mark.choice.verdict == "deny":
             await self.dispatcher.advance(execution_id)
+            opened = await self.store.opened(execution_id) or opened
         else:
+            # It waits still, for others or for its turn: nothing that this person would be told is read again.
             self.dispatcher.spawn(self.dispatcher.advance(execution_id))
-        opened = await self.store.opened(execution_id) or mark.opened
+            opened = replace(opened, votes=(*opened.votes, mark.vote))
         operation = self.current.bundle.operation(opened.execution.action)
         if operation is None:
             raise Gone("This action no longer exists.", code="expired")
@@ -324,6 +339,10 @@ def nothing_here(person: str) -> NotFound:
         f"There is nothing here for {person}.",
         hint=f"If you should decide here, ask an operator to list {person} in [people], or in the rules.",
     )
+
+
+def _deciding() -> Unavailable:
+    return Unavailable("Others are deciding this very moment.", hint="Try again.")
 
 
 def _superseded() -> NoReturn:

@@ -13,7 +13,7 @@ from jit_auth.engine.consents import Consents
 from jit_auth.engine.current import Current
 from jit_auth.engine.outcomes import Outcomes
 from jit_auth.engine.own import Own
-from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Onward, UndoPage, Voted
+from jit_auth.engine.pages import ApprovalPage, Choice, Choose, ConsentPage, Finished, Leaving, Onward, UndoPage, Voted
 from jit_auth.engine.preview import Previews
 from jit_auth.engine.proof import Visitor
 from jit_auth.engine.submit import Admitted, Call, Submit
@@ -90,8 +90,8 @@ class Engine:
     async def approval_page(self, ticket: str, signed: Visitor | None = None) -> ApprovalPage:
         return await self.approvals.page(ticket, signed)
 
-    async def vote(self, ticket: str, choice: Choice, signed: Visitor | None = None) -> Voted:
-        return await self.approvals.vote(ticket, choice, signed)
+    async def vote(self, ticket: str, choose: Choose, signed: Visitor | None = None) -> Voted:
+        return await self.approvals.vote(ticket, choose, signed)
 
     async def open_rounds(self, ticket: str, signed: Visitor | None = None) -> tuple[ApprovalPage, ...]:
         return await self.approvals.open_rounds(ticket, signed)

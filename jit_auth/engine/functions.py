@@ -124,7 +124,7 @@ class Functions:
 
     async def _put_down(self, agent: str, execution_id: str) -> Opened:
         """What stands against a claim, put down now: asked again, denied, expired, or released in another form."""
-        event = self.own.waits.enter(agent, execution_id, counted=False)
+        event = self.own.waits.enter(execution_id)
         try:
             await self.dispatcher.advance(execution_id)
             opened = await self.own.get(agent, execution_id)

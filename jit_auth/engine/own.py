@@ -16,6 +16,7 @@ from jit_auth.storage.store import Store
 
 OURS = frozenset({"paused", "executing"})
 """What an agent waits for; once it is its own turn, there is nothing to wait for."""
+IN_FLIGHT = frozenset({"executing"})
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,20 @@ class Own:
 
         Raises TooMany beyond the waits that an agent may have.
         """
-        opened = await self.get(agent, execution_id)
-        if seconds <= 0 or not _open(opened.execution, paused):
-            return opened
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        # A call in flight is no wait: it ends by itself, and counts against nothing.
-        event = self.waits.enter(agent, execution_id, counted=opened.execution.state == "paused")
-        stopped = False
+        event = self.waits.enter(execution_id, OURS if paused else IN_FLIGHT)
+        counted = stopped = False
         try:
             while True:
                 opened = await self.get(agent, execution_id)
                 left = until - loop.time()
                 if left <= 0 or self.waits.ended or not _open(opened.execution, paused):
                     return opened
+                # A call in flight is no wait: it ends by itself, and counts against nothing.
+                if opened.execution.state == "paused" and not counted:
+                    self.waits.count(agent, event)
+                    counted = True
                 if opened.execution.state == "paused" and self.waits.stopped(agent):
                     if stopped:
                         return opened
@@ -131,4 +132,4 @@ class Own:
 
 
 def _open(execution: Execution, paused: bool) -> bool:
-    return execution.state in (OURS if paused else ("executing",))
+    return execution.state in (OURS if paused else IN_FLIGHT)

@@ -6,7 +6,7 @@ credential or a provider's client secret, except where a field says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -221,6 +221,10 @@ class Choice(Struct, frozen=True, kw_only=True):
     """SHA-256 of what was shown."""
 
 
+Choose = Callable[[ApprovalPage], Choice]
+"""What was posted, as a decision about the page as it is now. May refuse, by raising a Problem."""
+
+
 class Decide(Protocol):
     """What a channel asks the engine for, in the name of a person whom the channel has authenticated itself.
 
@@ -282,8 +286,9 @@ class Doors(Protocol):
         """The page of an open or decided round. Changes nothing."""
         ...
 
-    async def vote(self, ticket: str, choice: Choice, signed: Visitor | None = None) -> Voted:
-        """One atomic vote. Raises Conflict: `already_decided`, with the member `decided` = [{"by", "decision", "at"}]
+    async def vote(self, ticket: str, choose: Choose, signed: Visitor | None = None) -> Voted:
+        """One atomic vote: what is chosen on seeing the page, without what is around it. Raises NotFound also for a
+        link of another kind, Conflict: `already_decided`, with the member `decided` = [{"by", "decision", "at"}]
         (RFC 3339) or `digest_mismatch`; in both nothing was decided."""
         ...
 

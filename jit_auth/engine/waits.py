@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from jit_auth.errors import TooMany
 
@@ -21,7 +21,8 @@ class Waits:
     """The waiters of one process."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: defaultdict[str, dict[asyncio.Event, Collection[str]]] = defaultdict(dict)
+        """With the states in which each is not woken."""
         self._agents: defaultdict[str, int] = defaultdict(int)
         self._counted: dict[asyncio.Event, str] = {}
         self.stopped: Callable[[str], bool] = lambda agent: False
@@ -39,11 +40,12 @@ class Waits:
         for event in self._watching:
             event.set()
 
-    def moved(self, execution_id: str) -> None:
-        """An execution was changed: wake who waits for it."""
+    def moved(self, execution_id: str, state: str = "") -> None:
+        """An execution was changed: wake who waits for it. `state`: in which it is now, where that is known."""
         if execution_id in self._waiting:
-            for event in self._waiting[execution_id]:
-                event.set()
+            for event, through in self._waiting[execution_id].items():
+                if state not in through:
+                    event.set()
         if self._watching:
             for event in self._watching:
                 event.set()
@@ -58,21 +60,23 @@ class Waits:
         """It is not looked at any more."""
         self._watching.discard(event)
 
-    def enter(self, agent: str, execution_id: str, *, counted: bool) -> asyncio.Event:
-        """Begin to wait. Raises TooMany where `counted` and the agent has as many waits open as it may."""
-        if counted and self._agents[agent] >= PER_AGENT:
+    def enter(self, execution_id: str, through: Collection[str] = ()) -> asyncio.Event:
+        """Begin to wait; `through`: states that are waited through, so that no change to one of them wakes."""
+        event = asyncio.Event()
+        self._waiting[execution_id][event] = through
+        return event
+
+    def count(self, agent: str, event: asyncio.Event) -> None:
+        """This wait is one on people. Raises TooMany where the agent has as many open as it may."""
+        if self._agents[agent] >= PER_AGENT:
             raise TooMany(
                 f"This agent has {PER_AGENT} waits open.",
                 code="too_many_waits",
                 hint="Poll without `wait`, or end other waits first.",
                 headers={"Retry-After": "1"},
             )
-        event = asyncio.Event()
-        self._waiting[execution_id].add(event)
-        if counted:
-            self._agents[agent] += 1
-            self._counted[event] = agent
-        return event
+        self._agents[agent] += 1
+        self._counted[event] = agent
 
     def leave(self, execution_id: str, event: asyncio.Event) -> None:
         """Stop waiting."""
@@ -81,7 +85,7 @@ class Waits:
             self._agents[agent] -= 1
             if not self._agents[agent]:
                 del self._agents[agent]
-        self._waiting[execution_id].discard(event)
+        self._waiting[execution_id].pop(event, None)
         if not self._waiting[execution_id]:
             del self._waiting[execution_id]
 

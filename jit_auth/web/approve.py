@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from jit_auth.core.links import row_of
-from jit_auth.engine.pages import ApprovalPage, Doors, SignedDoors
+from jit_auth.engine.pages import ApprovalPage, Choice, Doors, SignedDoors
 from jit_auth.engine.proof import Visitor
 from jit_auth.errors import NotFound
 from jit_auth.web import rounds
 from jit_auth.web.choices import choice
-from jit_auth.web.forms import LARGEST_POST, read_post, refuse_foreign
+from jit_auth.web.forms import LARGEST_POST, Posted, read_post, refuse_foreign
 from jit_auth.web.notice import Notices, is_ask
 from jit_auth.web.outcome import Outcomes, answered
 from jit_auth.web.pages import Pages
@@ -106,15 +106,24 @@ class Approvals:
         posted = await read_post(request, LARGEST_POST)
         signed = await self._visits.posting(request, posted) if self._visits else None
         visitor = signed.visitor if signed else None
-        page = await self._page(ticket, visitor)
-        if page.ask.kind == "outcome":
-            found, note = answered(posted, page.ask.digest)
-            execution = await self._doors.resolve(ticket, found, note, visitor)
-            return self._outcomes.resolved(page, posted, found, execution)
-        voted = await self._doors.vote(ticket, choice(posted, page, rounds.card_of(page).seen), visitor)
+
+        def choose(page: ApprovalPage) -> Choice:
+            return choice(posted, page, rounds.card_of(page).seen)
+
+        try:
+            voted = await self._doors.vote(ticket, choose, visitor)
+        except NotFound:
+            return await self._resolve(ticket, posted, visitor)
         if not posted.form:
             return self._pages.json(rounds.document(voted))
         return rounds.decided(self._pages, (voted,))
+
+    async def _resolve(self, ticket: str, posted: Posted, visitor: Visitor | None) -> web.StreamResponse:
+        """A link of another kind, or none: what became of a call, in its person's word."""
+        page = await self._doors.outcome_page(ticket, visitor)
+        found, note = answered(posted, page.ask.digest)
+        execution = await self._doors.resolve(ticket, found, note, visitor)
+        return self._outcomes.resolved(page, posted, found, execution)
 
     async def _page(self, ticket: str, visitor: Visitor | None) -> ApprovalPage:
         """What the link is about: a round of approval, or a call whose outcome is unknown."""

@@ -129,7 +129,7 @@ class Streams:
     ) -> web.StreamResponse:
         loop, waits = asyncio.get_running_loop(), self._engine.waits
         response = _opened()
-        event = waits.enter(execution.agent, execution.id, counted=False)
+        event = waits.enter(execution.id)
         try:
             await response.prepare(request)
             await _write(response, "retry: 1000\n\n")

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from jit_auth.channels import Port
+from jit_auth.channels import CHANNELS, Port
 from jit_auth.channels.card import Card as Shown
 from jit_auth.channels.card import build, build_consent
 from jit_auth.core.links import ticket
@@ -105,7 +105,10 @@ class Shows:
         now = self.store.now()
         if local and row.process != self.store.process and row.ref is None and now < (row.due or 0) + HERE:
             return False  # the process that made the request prints its lines, unless it is gone
-        made = await self._made(row)
+        brief = CHANNELS[row.via].brief
+        if brief and row.ref is not None:
+            return await self._put(row, {"due": None}, "kept")
+        made = await self._made(row, context=not brief)
         if made is None:
             return await self._put(row, {"due": None}, "over")
         card, version = made
@@ -147,7 +150,7 @@ class Shows:
                 return False
         return False
 
-    async def _made(self, row: Card) -> tuple[Shown, int] | None:
+    async def _made(self, row: Card, *, context: bool) -> tuple[Shown, int] | None:
         """What the copy is to display, and the version that it displays then."""
         if row.role == "gather":
             return await self.gathers.card(row, self._link(row)), 0
@@ -163,7 +166,7 @@ class Shows:
         if ask.kind == "consent":
             asked = await self._consent(row, ask)
             return None if asked is None else (asked, version)
-        approval = await self.approvals.shown(row, opened, ask)
+        approval = await self.approvals.shown(row, opened, ask, context=context)
         return None if approval is None else (build(approval, card=row, url=self._link(row)), version)
 
     async def _connection(self, row: Card) -> tuple[Shown, int] | None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from jit_auth.core.links import ticket
 from jit_auth.core.times import rfc3339
-from jit_auth.engine.pages import ApprovalPage, Choice, ConsentPage, Finished, Leaving, Voted, Wanted
+from jit_auth.engine.pages import ApprovalPage, Choice, Choose, ConsentPage, Finished, Leaving, Voted, Wanted
 from jit_auth.errors import Conflict, FlowRefused, Gone, NotFound, Problem, Unprocessable
 from jit_auth.model import Action, Ask, Card, Decision, Execution, Param, Place, Request, Trouble, Vote, Want
 from jit_auth.web import approve, connect
@@ -205,8 +205,8 @@ class Standin:
         self._known(ticket, APPROVAL_TICKET)
         return self.page()
 
-    async def vote(self, ticket: str, choice: Choice, signed: Any = None) -> Voted:
-        self._known(ticket, APPROVAL_TICKET)
+    async def vote(self, ticket: str, choose: Choose, signed: Any = None) -> Voted:
+        choice = choose(await self.approval_page(ticket))
         if self.round.state != "open":
             decided = [{"by": v.person, "decision": v.verdict, "at": rfc3339(v.at)} for v in self.votes]
             raise Conflict(
