@@ -52,4 +52,4 @@ class Channel:
     check: Callable[[Any, Tools], Any] | None = None
     """`jit-auth check`: an awaitable of sentences about what is wrong there, each with the vendor's own word."""
     brief: bool = False
-    """It gives a link once, and no more: what is around a question is not read for it, and no copy is shown again."""
+    """It gives a link once, and no more: nothing of the call is read for it, and no copy is shown again."""

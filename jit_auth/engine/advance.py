@@ -23,7 +23,7 @@ from jit_auth.engine.stale import MOST_STALE
 from jit_auth.engine.units import Writer, Written, open_key
 from jit_auth.engine.waits import Waits
 from jit_auth.errors import Problem, StorageError, Unavailable
-from jit_auth.model import Applied, Execution, Idem, Stale, Unit
+from jit_auth.model import Applied, Execution, Idem, Opened, Stale, Unit
 from jit_auth.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -116,15 +116,16 @@ class Dispatcher:
         elif self._tasks:
             await asyncio.wait(self._tasks, timeout=max(0.0, self._stop_by - asyncio.get_running_loop().time()))
 
-    async def start(self, judged: Judged, idem: Idem | None, admitted: Callable[[Execution], None] | None) -> Execution:
-        """Drive a call that was only just made; `admitted` is called with its first row."""
+    async def start(self, judged: Judged, idem: Idem | None, admitted: Callable[[Execution], None] | None) -> Opened:
+        """Drive a call that was only just made; `admitted` is called with its first row. Gives it with what is asked,
+        where it is asked at once."""
         execution_id = judged.execution.id
-        durable: list[Execution] = []
+        durable: list[Written] = []
 
-        def first(execution: Execution) -> None:
-            durable.append(execution)
+        def first(written: Written) -> None:
+            durable.append(written)
             if admitted is not None:
-                admitted(execution)
+                admitted(written.execution)
 
         self._running.add(execution_id)
         try:
@@ -134,14 +135,14 @@ class Dispatcher:
                 raise
             # A refusal now would hide that the call is admitted, and invite a second one: the worker goes on with it.
             log.warning("%s cannot go on yet: %s", execution_id, error.message)
-            execution = durable[0]
+            execution = durable[0].execution
         finally:
             self._running.discard(execution_id)
         if not execution.version:
             raise Unavailable("Nothing is sent at present.", code="halted", hint="Try again when it is resumed.")
         if execution_id in self._again:
             self.spawn(self.advance(execution_id))
-        return execution
+        return Opened(execution, durable[0].asks if durable and durable[0].execution is execution else ())
 
     def resume(self, execution: Execution) -> None:
         """Somebody asks again for a call whose intent was written while the database went away, and who wrote it was
@@ -167,9 +168,7 @@ class Dispatcher:
                 return judged.after(row, Came("never_left", message="The database went away before the call."))
         return judged
 
-    async def _drive(
-        self, judged: Judged, idem: Idem | None, admitted: Callable[[Execution], None] | None
-    ) -> Execution:
+    async def _drive(self, judged: Judged, idem: Idem | None, admitted: Callable[[Written], None] | None) -> Execution:
         stale = 0
         prepared = False
         while True:
@@ -195,9 +194,9 @@ class Dispatcher:
                 continue
             execution = written.execution
             self.took("commit", execution, begun, judged.execution.state if judged.execution.version else "new")
-            self.tell(execution, execution.state)
+            self.tell(execution, now=True)
             if admitted is not None:
-                admitted(execution)
+                admitted(written)
                 admitted = None
             idem = None
             prepared = prepared or isinstance(step, Send)
@@ -281,10 +280,10 @@ class Dispatcher:
                 await asyncio.sleep(pause)
         return await self._store.apply(unit)
 
-    def tell(self, execution: Execution, state: str = "") -> None:
-        """This process has committed a change of this execution: wake who waits for it. `state`: the new one, where the
-        change is known not to concern those who wait through it."""
-        self._waits.moved(execution.id, state)
+    def tell(self, execution: Execution, *, now: bool = False) -> None:
+        """This process has committed a change of this execution: wake who waits for it. `now`: the row is as it is
+        after the change."""
+        self._waits.moved(execution.id, execution if now else None)
         self.moved(execution)
 
 

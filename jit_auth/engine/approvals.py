@@ -86,10 +86,9 @@ class Approvals:
         ask, opened = await self._round(ask_id)
         return await self._page("", ask, opened, None, await self._judged(opened), context=False)
 
-    async def shown(self, card: Card, opened: Opened, ask: Ask, *, context: bool = True) -> ApprovalPage | None:
-        """What the worker shows; None where the action no longer exists. Never refuses what is over. `context`: with
-        what is around it (the last calls of its kind, what else waits)."""
-        return await self._made(card.person, ask, opened, card, await self._judged(opened), context=context)
+    async def shown(self, card: Card, opened: Opened, ask: Ask) -> ApprovalPage | None:
+        """What the worker shows; None where the action no longer exists. Never refuses what is over."""
+        return await self._made(card.person, ask, opened, card, await self._judged(opened), context=True)
 
     async def vote(self, ticket: str, choose: Choose, signed: Visitor | None = None) -> Voted:
         """One vote of the person whose link it is: what is chosen on seeing the page as it is at this moment, without
@@ -191,12 +190,14 @@ class Approvals:
             raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
         return card
 
-    def concerned(self, person: str, ask: Ask, opened: Opened) -> bool:
+    async def concerned(self, person: str, ask: Ask, opened: Opened) -> bool:
         """Whether a round is anything of this person's: they may decide it, did, or were told of it."""
+        if self.gone(person):
+            return False
         voted = any(vote.ask == ask.id and vote.person == person for vote in opened.votes)
-        told = any(card.ask == ask.id and card.person == person for card in opened.cards)
-        circle = Circle(self.current.bundle)
-        return not self.gone(person) and (voted or told or person in circle.voters(opened.execution, ask))
+        if voted or person in Circle(self.current.bundle).voters(opened.execution, ask):
+            return True
+        return any(card.ask == ask.id and card.person == person for card in await self.store.cards(ask.execution))
 
     def gone(self, person: str) -> bool:
         """Whether a person has left, or was stopped: nothing that they hold opens anything."""
@@ -235,7 +236,7 @@ class Approvals:
             ask, opened = await self._round(ask_id)
         except NotFound:
             raise nothing_here(person) from None
-        if not self.concerned(person, ask, opened):
+        if not await self.concerned(person, ask, opened):
             raise nothing_here(person)
         return ask, opened
 

@@ -65,9 +65,10 @@ class Outcomes:
         """The question to a person who is signed in. Raises NotFound, as if there were none, for others."""
         ask = await self.store.ask(ask_id)
         opened = await self.store.opened(ask.execution) if ask is not None and ask.kind == "outcome" else None
-        if ask is None or opened is None or not self.approvals.concerned(person, ask, opened):
+        if ask is None or opened is None or not await self.approvals.concerned(person, ask, opened):
             raise nothing_here(person)
-        card = next((card for card in opened.cards if card.ask == ask.id and card.person == person), None)
+        cards = await self.store.cards(ask.execution)
+        card = next((card for card in cards if card.ask == ask.id and card.person == person), None)
         shown = card or Card(
             id="", role="resolve", ask=ask.id, execution=ask.execution, person=person, via="page", expires=ask.expires
         )

@@ -62,7 +62,7 @@ class Own:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        event = self.waits.enter(execution_id, OURS if paused else IN_FLIGHT)
+        wait = self.waits.enter(execution_id, OURS if paused else IN_FLIGHT)
         counted = stopped = False
         try:
             while True:
@@ -72,7 +72,7 @@ class Own:
                     return opened
                 # A call in flight is no wait: it ends by itself, and counts against nothing.
                 if opened.execution.state == "paused" and not counted:
-                    self.waits.count(agent, event)
+                    self.waits.count(agent, wait)
                     counted = True
                 if opened.execution.state == "paused" and self.waits.stopped(agent):
                     if stopped:
@@ -80,11 +80,13 @@ class Own:
                     stopped = True  # its calls end now, and its waits with them
                     await self.dispatcher.advance(execution_id)
                     if _open((await self.get(agent, execution_id)).execution, paused):
-                        await self.waits.pause(event, left)  # another task is at it
+                        await self.waits.pause(wait, left)  # another task is at it
                     continue
-                await self.waits.pause(event, left)
+                await self.waits.pause(wait, left)
+                if wait.row is not None and wait.row.state != "paused":
+                    return Opened(wait.row)  # as it was written just now: people owe it nothing
         finally:
-            self.waits.leave(execution_id, event)
+            self.waits.leave(execution_id, wait)
 
     async def cancel(self, agent: str, execution_id: str) -> Opened:
         """Withdraw a call that waits, for people or for its agent. A cancelled one stays so. Raises Conflict:

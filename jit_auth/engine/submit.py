@@ -24,7 +24,7 @@ from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Holding, Memory
 from jit_auth.engine.units import open_key
 from jit_auth.errors import Forbidden, NotFound, Problem, TooMany, Unavailable, Unprocessable
-from jit_auth.model import Audit, Decision, Execution, Grant, Idem, Insert, Millis, Op, Stale, Task, Unit
+from jit_auth.model import Ask, Audit, Decision, Execution, Grant, Idem, Insert, Millis, Op, Stale, Task, Unit
 from jit_auth.storage.store import Store
 
 DAY: Millis = 86_400_000
@@ -63,6 +63,8 @@ class Admitted(Struct, frozen=True):
 
     execution: Execution
     joined: bool = False
+    asks: tuple[Ask, ...] = ()
+    """What people are asked for it, where that is known: it was asked just now."""
 
 
 class Submit:
@@ -110,7 +112,8 @@ class Submit:
             self._dispatcher.took("decide", draft, begun, judged.view.decision.effect)
             if judged.view.crowd.paused >= self._judge.most_open:
                 await self.room(judged)
-            return Admitted(await self._dispatcher.start(judged, idem, admitted))
+            opened = await self._dispatcher.start(judged, idem, admitted)
+            return Admitted(opened.execution, asks=opened.asks)
         except Joined as joined:
             return await self._join(call, joined.open_key, idem, admitted)
         except (Taken, Problem) as refusal:

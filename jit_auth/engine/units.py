@@ -50,6 +50,8 @@ class Written(Struct, frozen=True):
 
     unit: Unit
     execution: Execution
+    asks: tuple[Ask, ...] = ()
+    """What it asks people anew."""
 
 
 class Writer:
@@ -149,7 +151,7 @@ class Writer:
         if not execution.version:
             to["open_key"] = open_key(execution, view.digest)
         at = msgspec.structs.replace(judged.at, not_after=view.expires)
-        return self.write(judged, at, to, facts, ops=ops, idem=idem)
+        return msgspec.structs.replace(self.write(judged, at, to, facts, ops=ops, idem=idem), asks=tuple(asks))
 
     def asks(self, judged: Judged, step: Asking) -> list[Ask]:
         """The new questions of a step."""

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 
 from jit_auth.errors import TooMany
+from jit_auth.model import Execution
 
 PER_AGENT = 256
 """Waits on executions at a time, per agent (THREAT_MODEL 23)."""
@@ -17,14 +18,23 @@ LOOK_AGAIN = 1.0
 """Seconds."""
 
 
+class Wait(asyncio.Event):
+    """One who waits for one execution."""
+
+    def __init__(self, through: Collection[str]) -> None:
+        super().__init__()
+        self.through = through
+        self.row: Execution | None = None
+        """As it was when this was set, where that is known."""
+
+
 class Waits:
     """The waiters of one process."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, dict[asyncio.Event, Collection[str]]] = defaultdict(dict)
-        """With the states in which each is not woken."""
+        self._waiting: defaultdict[str, set[Wait]] = defaultdict(set)
         self._agents: defaultdict[str, int] = defaultdict(int)
-        self._counted: dict[asyncio.Event, str] = {}
+        self._counted: dict[Wait, str] = {}
         self.stopped: Callable[[str], bool] = lambda agent: False
         """Whether an agent was stopped: it waits for nothing any more."""
         self._watching: set[asyncio.Event] = set()
@@ -34,18 +44,19 @@ class Waits:
     def end(self) -> None:
         """The service is draining: every wait ends now, with what there is."""
         self.ended = True
-        for events in self._waiting.values():
-            for event in events:
-                event.set()
+        for waits in self._waiting.values():
+            for wait in waits:
+                wait.set()
         for event in self._watching:
             event.set()
 
-    def moved(self, execution_id: str, state: str = "") -> None:
-        """An execution was changed: wake who waits for it. `state`: in which it is now, where that is known."""
+    def moved(self, execution_id: str, row: Execution | None = None) -> None:
+        """An execution was changed: wake who waits for it. `row`: as it is now, where that is known."""
         if execution_id in self._waiting:
-            for event, through in self._waiting[execution_id].items():
-                if state not in through:
-                    event.set()
+            for wait in self._waiting[execution_id]:
+                if row is None or row.state not in wait.through:
+                    wait.row = row
+                    wait.set()
         if self._watching:
             for event in self._watching:
                 event.set()
@@ -60,13 +71,13 @@ class Waits:
         """It is not looked at any more."""
         self._watching.discard(event)
 
-    def enter(self, execution_id: str, through: Collection[str] = ()) -> asyncio.Event:
+    def enter(self, execution_id: str, through: Collection[str] = ()) -> Wait:
         """Begin to wait; `through`: states that are waited through, so that no change to one of them wakes."""
-        event = asyncio.Event()
-        self._waiting[execution_id][event] = through
-        return event
+        wait = Wait(through)
+        self._waiting[execution_id].add(wait)
+        return wait
 
-    def count(self, agent: str, event: asyncio.Event) -> None:
+    def count(self, agent: str, wait: Wait) -> None:
         """This wait is one on people. Raises TooMany where the agent has as many open as it may."""
         if self._agents[agent] >= PER_AGENT:
             raise TooMany(
@@ -76,16 +87,16 @@ class Waits:
                 headers={"Retry-After": "1"},
             )
         self._agents[agent] += 1
-        self._counted[event] = agent
+        self._counted[wait] = agent
 
-    def leave(self, execution_id: str, event: asyncio.Event) -> None:
+    def leave(self, execution_id: str, wait: Wait) -> None:
         """Stop waiting."""
-        agent = self._counted.pop(event, None)
+        agent = self._counted.pop(wait, None)
         if agent is not None:
             self._agents[agent] -= 1
             if not self._agents[agent]:
                 del self._agents[agent]
-        self._waiting[execution_id].pop(event, None)
+        self._waiting[execution_id].discard(wait)
         if not self._waiting[execution_id]:
             del self._waiting[execution_id]
 

@@ -321,4 +321,3 @@ class Opened(Struct, frozen=True):
     execution: Execution
     asks: tuple[Ask, ...] = ()
     votes: tuple[Vote, ...] = ()
-    cards: tuple[Card, ...] = ()

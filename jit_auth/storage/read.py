@@ -115,14 +115,19 @@ class Reads:
         return await self._first(kind, rows)
 
     async def opened(self, key: str) -> Opened | None:
-        """An execution with its asks, votes and cards, in one snapshot."""
-        texts = (self._by_id[Execution], self._asks, self._votes, self._cards)
-        rows, asks, votes, cards = await self._reader.fetch(*((text, text.args(key=key)) for text in texts))
+        """An execution with its asks and votes, in one snapshot."""
+        texts = (self._by_id[Execution], self._asks, self._votes)
+        rows, asks, votes = await self._reader.fetch(*((text, text.args(key=key)) for text in texts))
         execution = await self._first(Execution, rows)
         if execution is None:
             return None
         records = self._codec.records
-        return Opened(execution, await records(Ask, asks), await records(Vote, votes), await records(Card, cards))
+        return Opened(execution, await records(Ask, asks), await records(Vote, votes))
+
+    async def cards(self, key: str) -> tuple[Card, ...]:
+        """The copies of an execution's questions."""
+        (rows,) = await self._reader.fetch((self._cards, self._cards.args(key=key)))
+        return await self._codec.records(Card, rows)
 
     async def idem(self, scope: str) -> Idem | None:
         """The row of an idempotency key; its `scope` is the one given, its `body` a MAC (see `same_body`)."""

@@ -239,8 +239,12 @@ class Store:
         return await self._reads.one(Execution, id)
 
     async def opened(self, id: str) -> Opened | None:
-        """The execution with its asks, votes and cards, in one snapshot."""
+        """The execution with its asks and votes, in one snapshot."""
         return await self._reads.opened(id)
+
+    async def cards(self, execution: str) -> tuple[Card, ...]:
+        """The copies of an execution's questions."""
+        return await self._reads.cards(execution)
 
     async def ask(self, id: str) -> Ask | None:
         """One question."""

@@ -73,10 +73,10 @@ class Execute:
                 operation = self._engine.bundle.operation(execution.action)
                 patience = (operation.action.timeout if operation is not None else 30_000) / 1000
                 opened = await self._engine.own.wait(agent.name, execution.id, patience, paused=False)
-            elif execution.state == "paused":
+            elif execution.state == "paused" and not admitted.asks:
                 opened = await self._engine.own.get(agent.name, execution.id)
             else:
-                opened = Opened(execution)
+                opened = Opened(execution, admitted.asks)
         else:
             opened, joined = await self._engine.submit_and_leave(call, seconds)
         return self.response(agent, opened, joined=joined)

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from jit_auth.channels import CHANNELS, Port
 from jit_auth.channels.card import Card as Shown
-from jit_auth.channels.card import build, build_consent
+from jit_auth.channels.card import build, build_consent, build_link
 from jit_auth.core.links import ticket
 from jit_auth.core.reach import SHARED
 from jit_auth.engine.approvals import Approvals
@@ -108,7 +108,7 @@ class Shows:
         brief = CHANNELS[row.via].brief
         if brief and row.ref is not None:
             return await self._put(row, {"due": None}, "kept")
-        made = await self._made(row, context=not brief)
+        made = await (self._bare(row) if brief else self._made(row))
         if made is None:
             return await self._put(row, {"due": None}, "over")
         card, version = made
@@ -150,7 +150,12 @@ class Shows:
                 return False
         return False
 
-    async def _made(self, row: Card, *, context: bool) -> tuple[Shown, int] | None:
+    async def _bare(self, row: Card) -> tuple[Shown, int] | None:
+        """The same, where a link is all that is displayed: nothing of the call is read for it."""
+        ask = await self.store.ask(row.ask)
+        return None if ask is None else (build_link(self.approvals.environment, row, ask, self._link(row)), ask.version)
+
+    async def _made(self, row: Card) -> tuple[Shown, int] | None:
         """What the copy is to display, and the version that it displays then."""
         if row.role == "gather":
             return await self.gathers.card(row, self._link(row)), 0
@@ -166,7 +171,7 @@ class Shows:
         if ask.kind == "consent":
             asked = await self._consent(row, ask)
             return None if asked is None else (asked, version)
-        approval = await self.approvals.shown(row, opened, ask, context=context)
+        approval = await self.approvals.shown(row, opened, ask)
         return None if approval is None else (build(approval, card=row, url=self._link(row)), version)
 
     async def _connection(self, row: Card) -> tuple[Shown, int] | None:
@@ -196,7 +201,8 @@ class Shows:
     async def _instead(self, row: Card, never: Never) -> None:
         """The channel refuses this person for good: the next one is used, and operators are told."""
         opened = await self.store.opened(row.execution) if row.execution else None
-        failed = {card.via for card in opened.cards if card.person == row.person} if opened is not None else {row.via}
+        cards = await self.store.cards(row.execution) if row.execution else ()
+        failed = {card.via for card in cards if card.person == row.person}
         via = (*self._via(opened), "terminal")
         other = self.current.bundle.reach.instead(row.person, via, failed | {row.via})
         log.error(

@@ -91,7 +91,7 @@ async def test_asks_votes_and_cards_come_with_their_execution(world: World) -> N
     assert opened is not None
     assert opened.execution == paused
     assert set(opened.asks) == {consent, approval}
-    assert opened.cards == (copy,)
+    assert await store.cards(paused.id) == (copy,)
     assert {v.person: v for v in opened.votes} == {BO: said, ALICE: other}
     assert await store.ask(approval.id) == approval
     assert await store.card(copy.id) == copy

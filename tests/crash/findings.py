@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -57,6 +57,10 @@ class Made(Protocol):
     def taken(self) -> Sequence[Said]: ...
 
 
+Copies = dict[str, tuple[Card, Opened]]
+"""Copies by their ids, each with its call."""
+
+
 @dataclass
 class Findings:
     """Figures, and what is wrong."""
@@ -101,20 +105,22 @@ async def judge(at: Town, calls: Sequence[Made]) -> Findings:
     found = Findings()
     async with looking(at) as store:
         opened: dict[str, Opened] = {}
+        copies: list[Card] = []
         for call in calls:
             row = await store.opened(call.id)
             if row is None:
                 found.wrong.append(f"{call.word}: its execution is gone")
             else:
                 opened[call.id] = row
+                copies += await store.cards(call.id)
         record = [entry async for entry in store.audit.rows()]
     found.rows = len(record)
     for call in calls:
         if call.id in opened:
             found.statuses[opened[call.id].execution.state] += 1
             found.wrong += [f"{call.word} {call.id}: {fault}" for fault in _ended(at, call, opened[call.id])]
-    found.wrong += _messages(at, opened, found)
-    found.wrong += _mails(at, opened, found)
+    found.wrong += _messages(at, _cards(opened, copies, "slack"), found)
+    found.wrong += _mails(at, _cards(opened, copies, "email"), found)
     found.wrong += _events(at, record, opened.values(), found)
     found.wrong += await _whole(at)
     return found
@@ -147,7 +153,7 @@ def _ended(at: Town, call: Made, row: Opened) -> Iterator[str]:
         yield f"{state}, and sent {sent} times"
 
 
-def _messages(at: Town, opened: dict[str, Opened], found: Findings) -> Iterator[str]:
+def _messages(at: Town, known: Copies, found: Findings) -> Iterator[str]:
     """No copy twice; each open question stands there; no button on what is over."""
     by_card: defaultdict[str, list[Message]] = defaultdict(list)
     for message in at.slack.messages:
@@ -158,7 +164,6 @@ def _messages(at: Town, opened: dict[str, Opened], found: Findings) -> Iterator[
                 continue
             by_card[metadata["event_payload"]["card"]].append(message)
     found.messages = sum(map(len, by_card.values()))
-    known = _cards(opened.values(), "slack")
     for card_id in by_card.keys() - known.keys():
         yield f"a message of the unknown card {card_id}"
     for card_id, (card, row) in known.items():
@@ -180,11 +185,10 @@ def _messages(at: Town, opened: dict[str, Opened], found: Findings) -> Iterator[
                 yield f"{card.ask} is {ask.state} and has buttons for {card.person}"
 
 
-def _mails(at: Town, opened: dict[str, Opened], found: Findings) -> Iterator[str]:
+def _mails(at: Town, known: Copies, found: Findings) -> Iterator[str]:
     """One mail that asks, for each person and question."""
     ids = Counter((mail.to, str(mail.message["Message-ID"])) for mail in at.mail.mails)
     found.mails, found.mails_repeated = len(ids), sum(ids.values()) - len(ids)
-    known = _cards(opened.values(), "email")
     for (to, message_id), _ in ids.items():
         card_id, _, step = message_id.strip("<>").partition("@")[0].partition(".")
         if card_id.startswith("crd_") and step == "ask":
@@ -199,9 +203,9 @@ def _mails(at: Town, opened: dict[str, Opened], found: Findings) -> Iterator[str
             yield f"{card.ask} is open and {card.person} got {len(asked)} mails"
 
 
-def _cards(opened: Iterable[Opened], via: str) -> dict[str, tuple[Card, Opened]]:
+def _cards(opened: Mapping[str, Opened], copies: Iterable[Card], via: str) -> Copies:
     """The copies by one channel, by id. Two for one person and question would be one too many."""
-    found = {card.id: (card, row) for row in opened for card in row.cards if card.via == via}
+    found = {card.id: (card, opened[card.execution]) for card in copies if card.via == via}
     twice = [key for key, count in Counter((card.ask, card.person) for card, _ in found.values()).items() if count > 1]
     assert not twice, f"two copies for one person: {twice}"
     return found

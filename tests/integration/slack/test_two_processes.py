@@ -14,9 +14,7 @@ async def test_what_another_process_gave_up_meanwhile_is_closed_by_who_posted_it
     assert decided.status == 200, decided.json
     assert office.kit.service is not None
     store = office.kit.service.store
-    opened = await store.opened(asked)
-    assert opened is not None
-    (copy,) = [card for card in opened.cards if card.via == "slack"]
+    (copy,) = [card for card in await store.cards(asked) if card.via == "slack"]
     given_up = Change(copy, {"ref": "none", "due": None})
     await store.apply(Unit(None, (given_up,), Audit(actor="engine", what=())))
     office.slack.release()
