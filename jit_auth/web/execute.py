@@ -73,12 +73,14 @@ class Execute:
                 operation = self._engine.bundle.operation(execution.action)
                 patience = (operation.action.timeout if operation is not None else 30_000) / 1000
                 opened = await self._engine.own.wait(agent.name, execution.id, patience, paused=False)
+                agent = self._bearers.again(agent)  # a reload may have taken its token since
             elif execution.state == "paused":
                 opened = await self._engine.own.get(agent.name, execution.id)
             else:
                 opened = Opened(execution)
         else:
             opened, joined = await self._engine.submit_and_leave(call, seconds)
+            agent = self._bearers.again(agent)
         return self.response(agent, opened, joined=joined)
 
     def call(self, agent: Agent, body: dict[str, Any], key: str | None) -> Call:
