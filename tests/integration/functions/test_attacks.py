@@ -123,3 +123,58 @@ async def test_a_claim_is_good_for_its_own_execution_and_agent_alone(world: Kit)
     stolen = await world.call("POST", f"/executions/{mine['id']}/complete", body, token=OTHER)
     assert (stolen.status, stolen.json["code"]) == (404, "not_found")
     assert (await complete(world, mine, secret)).json["status"] == "succeeded"
+
+
+TRIFECTA = """
+[[rule]]
+id = "trifecta"
+match = ["*"]
+when = "'external' in action.exposes && task.private && task.untrusted"
+effect = "require_approval"
+approval = { from = ["user:ana@example.com"] }
+"""
+
+
+async def test_a_turn_from_before_the_task_had_read_anything_is_not_taken_after(world: Kit) -> None:
+    """The agent has the turn for an effect that others see, lets it lie, reads a mailbox, and takes it then."""
+    path = world.folder / "connectors" / "ops" / "connector.toml"
+    path.write_text(path.read_text().replace('risk = "medium"', 'risk = "medium"\nexposes = ["external"]'))
+    policies = world.folder / "policies.toml"
+    policies.write_text(policies.read_text() + TRIFECTA)
+    assert await reload(world)
+    await world.connected()
+    early = await released(world, task={"id": "t"})
+    other = await released(world, task={"id": "u"})
+    assert (await world.execute("list_messages", task={"id": "t"})).json["status"] == "succeeded"
+    answer = await claim(world, early)
+    assert (answer.status, answer.json["code"]) == (409, "not_released")
+    (asked,) = answer.json["execution"]["waiting_for"]
+    assert asked["kind"] == "approval"
+    assert (await claim(world, other)).status == 200
+    without = await ask(world)
+    assert without.json["status"] == "paused", "a call without a task may have touched anything"
+
+
+async def test_a_function_that_reads_taints_its_task_once_it_may_have_run(world: Kit) -> None:
+    """Also where its agent says that it failed, or says nothing."""
+    path = world.folder / "connectors" / "ops" / "connector.toml"
+    path.write_text(path.read_text().replace('risk = "medium"', 'risk = "medium"\nexposes = ["private", "untrusted"]'))
+    policies = world.folder / "policies.toml"
+    policies.write_text(policies.read_text() + TRIFECTA.replace('match = ["*"]', 'match = ["mailhub.send_again"]')
+                        .replace('"user:ana@example.com"', '"user:bo@example.com"'))  # fmt: skip
+    assert await reload(world)
+    await world.connected()
+
+    async def asks(task: str) -> bool:
+        answer = await world.execute("send_again", params={"subject": "x"}, task={"id": task}, dry_run=True)
+        return any(item["from"] == ["user:bo@example.com"] for item in answer.json["waiting_for"])
+
+    for task, ends in (("failed", "failed"), ("silent", None), ("done", "succeeded")):
+        told = await released(world, task={"id": task})
+        assert not await asks(task), "nothing has run"
+        secret = await claimed(world, told)
+        assert await asks(task)
+        if ends is not None:
+            await complete(world, told, secret, ends)
+        assert await asks(task)
+    assert not await asks("fresh")
