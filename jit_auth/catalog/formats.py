@@ -88,20 +88,17 @@ def arguments(operation: Operation) -> dict[str, Any]:
     return schema
 
 
-def _shown(schema: Any) -> Any:
+def _shown(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The same schema with its words as people would see them: nothing hidden in them is read by a model alone."""
-    if isinstance(schema, list):
-        return [_shown(inner) for inner in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    return {
-        key: visible(inner)
-        if key in _WORDS and isinstance(inner, str)
-        else inner
-        if key in _VALUES
-        else _shown(inner)
-        for key, inner in schema.items()
-    }
+    return {key: inner if key in _VALUES else _words(key, inner) for key, inner in schema.items()}
+
+
+def _words(key: str, inner: Any) -> Any:
+    if isinstance(inner, Mapping):
+        return _shown(inner)
+    if isinstance(inner, list):
+        return [_words("", each) for each in inner]
+    return visible(inner) if key in _WORDS and isinstance(inner, str) else inner
 
 
 def _listed(schema: Any) -> Any:

@@ -113,9 +113,7 @@ class Tail:
                 yield told
             await self._fill(waiting, come, upto, agent)
 
-    async def _fill(
-        self, waiting: dict[str, deque[Row]], come: dict[str, int], upto: Position, agent: str
-    ) -> None:
+    async def _fill(self, waiting: dict[str, deque[Row]], come: dict[str, int], upto: Position, agent: str) -> None:
         """Read on for each writer that has nothing left; one that has no more is left out."""
         for writer in [each for each, rows in waiting.items() if not rows]:
             while not waiting[writer] and come[writer] < upto.seqs[writer]:

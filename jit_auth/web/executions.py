@@ -45,7 +45,7 @@ class Executions:
         query = parameters(request, ("wait",))
         stay = seconds(query.get("wait"))
         opened = await self._engine.own.wait(agent.name, request.match_info["id"], stay)
-        # Its token may have been changed meanwhile, because a thief had it: then nothing more is told (THREAT_MODEL 23).
+        # Its token may have been changed meanwhile, because a thief had it: nothing more is told (THREAT_MODEL 23).
         return _json(self._execute.document(self._bearers.again(agent), opened))
 
     async def list(self, request: web.Request) -> web.Response:

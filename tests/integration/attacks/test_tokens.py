@@ -13,7 +13,7 @@ import pytest
 from tests.integration.catalogue.test_all_events import reading
 from tests.integration.functions.conftest import edit
 from tests.integration.operators.conftest import ADMINS
-from tests.integration.operators.test_reload import reload
+from tests.integration.operators.test_reload import reload, soon
 from tests.integration.service.kit import AGENT, Kit, kit
 
 NEW = "jat_agt_" + "n" * 43
@@ -49,8 +49,8 @@ async def test_a_wait_tells_nothing_to_a_token_that_was_changed(world: Kit, chan
     else:
         waiting = asyncio.create_task(world.execute("send_message", params=SEND, prefer="wait=30", key="k"))
     async with asyncio.timeout(10):
-        while not world.service.engine.waits._waiting:
-            await asyncio.sleep(0.01)
+        waits = world.service.engine.waits
+        await soon(lambda: waits._waiting)
         items = (await world.call("GET", "/executions?status=paused")).json["items"]
         link = await world.approval_link(items[0]["id"])
         change(world)  # type: ignore[operator]  # one of CHANGES

@@ -423,7 +423,9 @@ async def test_a_mailbox_that_is_read_without_anybodys_account_is_read_all_the_s
         (tmp_path / "connectors" / "archive").mkdir()
         (tmp_path / "connectors" / "archive" / "connector.toml").write_text(connector.format(mail=world.mail.url))
         path = tmp_path / "config.toml"
-        text = path.read_text() + ('[providers.archive]\nsecret = "k-0123456789abcdef"\n' if connector == ARCHIVE else "")
+        text = path.read_text() + (
+            '[providers.archive]\nsecret = "k-0123456789abcdef"\n' if connector == ARCHIVE else ""
+        )
         path.write_text(text)
         async with world.running():
             async with Browser() as alice:  # no agent may use it: nothing is read
