@@ -62,6 +62,7 @@ async def test_a_wait_tells_nothing_to_a_token_that_was_changed(world: Kit, chan
         (sent,) = (await world.call("GET", "/executions?status=succeeded&limit=1", token=NEW)).json["items"]
         assert sent["id"] == items[0]["id"]
         if by == "prefer":
+            assert sent["id"] in answer.json["hint"], "it was admitted: that is no secret, or it would be made twice"
             again = await world.execute("send_message", params=SEND, key="k", token=NEW)
             assert again.json["id"] == sent["id"], "its key answers whoever holds the new one"
 
