@@ -21,15 +21,18 @@ async def test_what_a_function_gives_is_kept_as_an_upstreams_answer_would_be(wor
     told = await released(world)
     secret = await claimed(world, told)
     leaks = [AGENT, secret, link.rpartition("/")[2], GITHUB]
-    result = {"log": f"env: {AGENT} and {secret}", link: [GITHUB, {"deep": f"x {link} y"}], "fine": "ok", "n": 1}
+    result = {"log": f"env: {AGENT} and {secret}", link: [GITHUB, {"deep": f"x {link} y"}], "fine": "plain words", "n": 1}
     answer = await complete(world, told, secret, result=result)
     assert answer.status == 200, answer.json
     assert (await complete(world, told, secret, result=result)).status == 200, "the same again is the same"
     assert (await complete(world, told, secret, result="another")).status == 409
     seen = (await world.call("GET", f"/executions/{told['id']}")).json
-    assert (seen["result"]["body"]["fine"], seen["result"]["body"]["n"]) == ("ok", 1)
+    assert (seen["result"]["body"]["fine"], seen["result"]["body"]["n"]) == ("plain words", 1)
     for shown in (answer.json, seen):
         assert not [leak for leak in leaks if leak in json.dumps(shown)]
+    stored = b"".join(path.read_bytes() for path in world.folder.glob("jit-auth.db*"))
+    assert b"plain words" not in stored, "what is left of it is sealed"
+    assert not [leak for leak in leaks if leak.encode() in stored]
 
 
 async def test_no_turn_is_taken_of_a_call_that_the_service_makes(world: Kit) -> None:
