@@ -46,7 +46,7 @@ def describe(operation: Operation) -> dict[str, Any]:
         "exposes": list(action.exposes),
         "scopes": list(action.scopes),
         "any_scopes": list(action.any_scopes),
-        "params": composed(action.params),
+        "params": _shown(composed(action.params)),
     }
 
 
@@ -80,12 +80,25 @@ def told(operation: Operation) -> str:
 
 def arguments(operation: Operation) -> dict[str, Any]:
     """The parameters' schema as model APIs take it: keys they accept (`tools.tool_params`), arrays with `items`."""
-    schema = composed(operation.action.params)
+    schema = _shown(composed(operation.action.params))
     given = {own: name for name, own in tool_params(schema["properties"]).items()}
     schema["properties"] = {given.get(name, name): _listed(one) for name, one in schema["properties"].items()}
     if "required" in schema:
         schema["required"] = [given.get(name, name) for name in schema["required"]]
     return schema
+
+
+def _shown(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The same schema with its words as people would see them: nothing hidden in them is read by a model alone."""
+    return {key: inner if key in _VALUES else _words(key, inner) for key, inner in schema.items()}
+
+
+def _words(key: str, inner: Any) -> Any:
+    if isinstance(inner, Mapping):
+        return _shown(inner)
+    if isinstance(inner, list):
+        return [_words("", each) for each in inner]
+    return visible(inner) if key in _WORDS and isinstance(inner, str) else inner
 
 
 def _listed(schema: Any) -> Any:
@@ -103,3 +116,5 @@ def _listed(schema: Any) -> Any:
 
 _VALUES = frozenset(("enum", "const", "default", "examples"))
 """Keywords that hold no schema."""
+_WORDS = frozenset(("title", "description", "$comment"))
+"""Keywords that say something (a parameter of such a name is no text, but a schema)."""

@@ -73,6 +73,12 @@ class Guard:
     def value(self, execution: Execution) -> Any:
         """What the run on record gave. Raises GuardRefused (`unrecorded`)."""
         body = execution.unwrap()
+        if "result" in (execution.raw.get("removed") or ()):
+            raise GuardRefused(
+                f"{self._action} has run already ({execution.id}); its value was removed after its time.",
+                code="unrecorded",
+                hint="[retention] says for how long values are kept. Use another key to run it again.",
+            )
         if isinstance(body, dict) and list(body) == [UNRECORDED]:
             raise GuardRefused(
                 f"{self._action} has run already ({execution.id}); its value was of type {body[UNRECORDED]}, which is "

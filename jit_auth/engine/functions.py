@@ -7,7 +7,8 @@ Attacks: two claims at once, of one agent or a copy of it (the claim is an inten
 own transaction, so that one wins); a claim decided just before a stop, written just after (the same epoch as a send,
 THREAT_MODEL 9); another digest than was approved; another agent's claim, or a person's, to complete with (an own
 execution alone, and a MAC that nothing but the claim's answer ever held); a claim that is kept alive after its agent
-was stopped (heartbeats are judged; what came of it is a fact, and nothing stops a fact).
+was stopped (heartbeats are judged; what came of it is a fact, and nothing stops a fact); a function that prints its
+environment (what it gives is kept without credentials, as an upstream's answer is, THREAT_MODEL 36).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hmac import compare_digest
 from typing import Any
 
 from msgspec import Struct
+from msgspec.json import encode
 
 from jit_auth.core import endings
 from jit_auth.core.digest import canonical
@@ -47,6 +49,7 @@ from jit_auth.model import (
     Trouble,
     Unit,
 )
+from jit_auth.send.scrub import Scrub
 from jit_auth.storage.store import Store
 
 PREFIX = "jat_clm_"
@@ -171,6 +174,7 @@ class Functions:
         """What came of it, `succeeded` or `failed`, with what the function gave; also after the claim ran out, as long
         as nobody has resolved it. The same again changes nothing. Raises Forbidden (`wrong_claim`), Conflict
         (`not_claimed`, `already_finished`)."""
+        body = _scrubbed(body)
         for _ in range(LOOKS):
             opened = await self.own.get(agent, execution_id)
             row = opened.execution
@@ -228,6 +232,12 @@ class Functions:
             raise Forbidden(
                 "This is not its claim.", code="wrong_claim", hint="Use the claim as it came when it was given."
             )
+
+
+def _scrubbed(body: Any) -> Any:
+    """Without claims, links, tokens of ours and whatever else has the shape of a credential."""
+    scrub = Scrub(())  # what else the function holds is not known here
+    return scrub.value(body) if scrub.suspect(encode(body).decode()) else body
 
 
 def _same(row: Execution, outcome: str, body: Any) -> bool:

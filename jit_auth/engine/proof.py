@@ -13,6 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from jit_auth.core.scopes import expand, lacking
+from jit_auth.credentials import KINDS
 from jit_auth.engine.bundle import Bundle
 from jit_auth.engine.memory import Memory
 from jit_auth.errors import Forbidden
@@ -105,10 +106,15 @@ class Proof:
         return not ("email" in links and await self.exposed(bundle, person, "email"))
 
     async def exposed(self, bundle: Bundle, person: str, channel: str) -> bool:
-        """Whether one of the person's own accounts reaches an action that can read what this channel brings them."""
+        """Whether one of the person's own accounts reaches an action that can read what this channel brings them; or an
+        agent may use one that takes nobody's account: by a shared credential, or by a function of its own."""
         for action in bundle.readers.get(channel, ()):
             operation = bundle.operation(action.name)
             if operation is None:
+                continue
+            if operation.build is None or not KINDS[operation.provider.kind].connects:
+                if any(action.name in names for names in bundle.allowed.values()):
+                    return True
                 continue
             holding = await self.memory.holding(person, action.provider)
             for grant in holding.grants:

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from jit_auth.core.events import Event, project
+from jit_auth.core.ids import born
 from jit_auth.core.position import OVERLAP, Position
 from jit_auth.engine.waits import LOOK_AGAIN, Waits
 from jit_auth.errors import StorageError
@@ -96,20 +97,31 @@ class Tail:
     async def missed(self, agent: str, since: Position, upto: Position) -> AsyncIterator[Told]:
         """The agent's events between two positions, each once, in order of time as far as there is one."""
         position = await self._placed(since, upto)
-        waiting: dict[str, deque[Row]] = {}
         come = dict(position.seqs)
+        # Newest first. A writer has written nothing before it began, and is not read before the others have come to
+        # then: only those that wrote at one time are held, however many there ever were.
+        later = sorted((each for each, seq in upto.seqs.items() if come[each] < seq), reverse=True)
+        waiting: dict[str, deque[Row]] = {}
         while True:
-            for writer, seq in upto.seqs.items():
-                while not waiting.get(writer) and come[writer] < seq:
-                    rows = await self._feed.rows(writer, come[writer], seq, agent)
-                    come[writer] = _looked_to(come[writer], seq)
-                    waiting[writer] = deque(rows)
-            ready = [writer for writer, rows in waiting.items() if rows]
-            if not ready:
+            while later and all(_began(later[-1]) <= rows[0].at for rows in waiting.values() if rows):
+                waiting[later.pop()] = deque()
+                await self._fill(waiting, come, upto, agent)
+            if not waiting:
                 return
-            writer = min(ready, key=lambda each: (waiting[each][0].at, each))
+            writer = min(waiting, key=lambda each: (waiting[each][0].at, each))
             for told in _tell(waiting[writer].popleft(), position):
                 yield told
+            await self._fill(waiting, come, upto, agent)
+
+    async def _fill(self, waiting: dict[str, deque[Row]], come: dict[str, int], upto: Position, agent: str) -> None:
+        """Read on for each writer that has nothing left; one that has no more is left out."""
+        for writer in [each for each, rows in waiting.items() if not rows]:
+            while not waiting[writer] and come[writer] < upto.seqs[writer]:
+                rows = await self._feed.rows(writer, come[writer], upto.seqs[writer], agent)
+                come[writer] = _looked_to(come[writer], upto.seqs[writer])
+                waiting[writer].extend(rows)
+            if not waiting[writer]:
+                del waiting[writer]
 
     async def _placed(self, since: Position, upto: Position) -> Position:
         """The position by each writer that there is by now."""
@@ -164,6 +176,11 @@ class Tail:
                 found.setdefault(writer, []).extend(await self._feed.rows(writer, come, seq))
                 come = _looked_to(come, seq)
         return found
+
+
+def _began(writer: str) -> Millis:
+    """Before that, a writer has written nothing. What it began by may be another clock than its rows'."""
+    return (born(writer) or 0) - OVERLAP
 
 
 def _looked_to(after: int, upto: int) -> int:

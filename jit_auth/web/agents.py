@@ -28,15 +28,19 @@ class Bearers:
         return found
 
     def knows(self, agent: Agent) -> bool:
-        """Whether the token that gave this agent is still one: a reload may have come since."""
-        return agent.secret_sha256 in self._current.bundle.bearers
+        """Whether the token that gave this agent still does: a reload may have come since."""
+        return self._now(agent) is not None
 
     def again(self, agent: Agent) -> Agent:
-        """The agent as it is now, after its body was waited for. Raises Unauthenticated."""
-        found = self._current.bundle.bearers.get(agent.secret_sha256)
+        """The agent as it is now, after its body or an end was waited for. Raises Unauthenticated."""
+        found = self._now(agent)
         if found is None:
             raise _who()
         return found
+
+    def _now(self, agent: Agent) -> Agent | None:
+        found = self._current.bundle.bearers.get(agent.secret_sha256)
+        return found if found is not None and found.name == agent.name else None
 
     def admin(self, request: web.Request, role: Role) -> str:
         """`admin:NAME` of this request. Raises Unauthenticated, for agents too; Forbidden (`role_required`)."""

@@ -13,7 +13,7 @@ from jit_auth.core.callback import LONGEST, callback
 from jit_auth.core.digest import canonical, parse_json
 from jit_auth.engine.face import Engine
 from jit_auth.engine.submit import DAY, Call
-from jit_auth.errors import BadRequest, Problem, TooLarge, Unprocessable
+from jit_auth.errors import BadRequest, Problem, TooLarge, Unauthenticated, Unprocessable
 from jit_auth.model import OPEN, Execution, Opened
 from jit_auth.web import problem
 from jit_auth.web.about import metadata_of, task_of
@@ -73,13 +73,26 @@ class Execute:
                 operation = self._engine.bundle.operation(execution.action)
                 patience = (operation.action.timeout if operation is not None else 30_000) / 1000
                 opened = await self._engine.own.wait(agent.name, execution.id, patience, paused=False)
+                agent = self._still(agent, opened)
             elif execution.state == "paused" and not admitted.asks:
                 opened = await self._engine.own.get(agent.name, execution.id)
             else:
                 opened = Opened(execution, admitted.asks)
         else:
             opened, joined = await self._engine.submit_and_leave(call, seconds)
+            agent = self._still(agent, opened)
         return self.response(agent, opened, joined=joined)
+
+    def _still(self, agent: Agent, opened: Opened) -> Agent:
+        """The agent, where its token is one after the wait too. Raises Unauthenticated: a token is changed because a
+        thief has it, and is told no result (THREAT_MODEL 23); but that the call is under way, or it is made twice."""
+        if self._bearers.knows(agent):
+            return self._bearers.again(agent)
+        raise Unauthenticated(
+            "The token was changed while the call was waited for.",
+            hint=f"The call was admitted: {opened.execution.id}. Ask for it by the new token; do not make it again.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
 
     def call(self, agent: Agent, body: dict[str, Any], key: str | None) -> Call:
         """The call that a body describes. Raises BadRequest, Unprocessable."""

@@ -45,7 +45,8 @@ class Executions:
         query = parameters(request, ("wait",))
         stay = seconds(query.get("wait"))
         opened = await self._engine.own.wait(agent.name, request.match_info["id"], stay)
-        return _json(self._execute.document(agent, opened))
+        # Its token may have been changed meanwhile, because a thief had it: nothing more is told (THREAT_MODEL 23).
+        return _json(self._execute.document(self._bearers.again(agent), opened))
 
     async def list(self, request: web.Request) -> web.Response:
         """The agent's executions, newest first."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -180,3 +180,29 @@ async def test_of_one_execution_too_clocks_that_disagree_a_little_leave_nothing_
     await tell_raw(world, one, 0, now, "exe_1", told=True)
     await tell_raw(world, two, 0, now - 20, "exe_1", told=True)  # committed after the other
     assert [entry.id for entry in await store.audit.after("exe_1", f"{one}-0")] == [f"{two}-0"]
+
+
+async def test_of_many_writers_one_after_the_other_few_are_held_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that was started a thousand times, and an id of long ago (THREAT_MODEL 74)."""
+    store = await world.open()
+    began = store.now() - 50 * OVERLAP
+    for number in range(20):
+        writer = new_id("prc", began + number * 2 * OVERLAP, os.urandom(10))
+        for seq in range(3):
+            await tell_raw(world, writer, seq, began + number * 2 * OVERLAP + seq, f"exe_{number}_{seq}")
+    tail = Tail(store.audit.feed, Waits())
+    read_from: set[str] = set()
+    rows = store.audit.feed.rows
+
+    async def counted(writer: str, after: int, upto: int, agent: str | None = None) -> Sequence[feed.Row]:
+        read_from.add(writer)
+        return await rows(writer, after, upto, agent)
+
+    monkeypatch.setattr(store.audit.feed, "rows", counted)
+    names: list[str] = []
+    async for told in read(tail, Position().text(), 60, 0.05):
+        names.append(told.execution)
+        assert len(read_from) <= len(names) // 3 + 2
+    assert names == [f"exe_{number}_{seq}" for number in range(20) for seq in range(3)]

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tests.integration.attacks.meddler import Meddler
+from tests.integration.operators.test_reload import edit, reload
 from tests.integration.service.kit import ADMIN, AGENT, OTHER, POLICIES, Kit
 
 
@@ -103,7 +104,19 @@ async def test_odd_bytes_anywhere_are_refused_and_never_a_fault_of_ours(
         b"POST /execute HTTP/1.1\r\nAuthorization: " + good + b"\r\nPrefer: wait=" + odd,
         b"POST /approvals/jat_x HTTP/1.1\r\nOrigin: " + odd,
         b"GET /healthz HTTP/1.1\r\nX: " + odd,
+        b"GET /events HTTP/1.1\r\nAuthorization: " + good + b"\r\nLast-Event-ID: 0" + odd,
+        b"GET /executions?task=" + odd + b" HTTP/1.1\r\nAuthorization: " + good,
+        b"GET /actions?q=" + odd + b" HTTP/1.1\r\nAuthorization: " + good,
+        b"GET /actions?format=" + odd + b"&cursor=" + odd + b" HTTP/1.1\r\nAuthorization: " + good,
+        b"GET /connections?user=" + odd + b" HTTP/1.1\r\nAuthorization: " + good,
+        b"GET /connections?user=alice&cursor=" + odd + b" HTTP/1.1\r\nAuthorization: " + good,
+        b"DELETE /connections/grt_" + odd + b" HTTP/1.1\r\nAuthorization: " + good,
+        b"POST /executions/exe_" + odd + b"/claim HTTP/1.1\r\nAuthorization: " + good,
+        b"POST /executions/exe_" + odd + b"/complete HTTP/1.1\r\nAuthorization: " + good,
+        b"GET /executions/exe_" + odd + b"/events HTTP/1.1\r\nAuthorization: " + good,
     ]
+    edit(world, "[agents.mailbot]\n", "[agents.mailbot]\nconnections = true\n")
+    assert await reload(world)
     for head in heads:
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
         content = body if head.startswith(b"POST /execute") else b""

@@ -241,3 +241,27 @@ async def test_an_agent_that_died_while_it_ran_has_run_it_once(world: Kit, tmp_p
 
         with pytest.raises(Unknown):
             await restart("db")
+
+
+async def test_a_value_that_was_removed_is_no_value_and_no_second_run(tmp_path: Path) -> None:
+    """After `[retention]` the same key must not be given None as if that had come of it."""
+    async with kit(tmp_path, policies=POLICIES + RULES, config='[retention]\nresults = "1h"\n') as found:
+        (tmp_path / "connectors" / "ops").mkdir()
+        (tmp_path / "connectors" / "ops" / "connector.toml").write_text(OPS)
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace('actions = ["mailhub.*"]', 'actions = ["mailhub.*", "ops.*"]'))
+        async with found.running(), AsyncClient(found.url, AGENT, repeats=QUICK) as jit:
+            runs: list[str] = []
+
+            @jit.guard("ops.short", key="k")
+            async def restart(service: str) -> str:
+                runs.append(service)
+                return "pid 7"
+
+            assert [await restart("web"), await restart("web")] == ["pid 7", "pid 7"]
+            found.clock.offset += 2 * 3_600_000
+            assert found.service is not None
+            await found.service.store.sweep()
+            with pytest.raises(GuardRefused) as refused:
+                await restart("web")
+            assert (refused.value.code, runs) == ("unrecorded", ["web"])

@@ -265,7 +265,7 @@ async def test_a_wait_of_an_agent_that_is_gone_ends_with_its_call(world: Kit) ->
     edit(world, hashlib.sha256(AGENT.encode()).hexdigest(), "0" * 64)
     assert await reload(world)
     async with asyncio.timeout(5):
-        assert (await waiting).json["error"]["code"] == "revoked"
+        assert (await waiting).status == 401, "it ends at once, and what it waited for is not told"
 
 
 async def slow(world: Kit, path: str, body: bytes, token: str, between: Callable[[], Awaitable[object]]) -> int:

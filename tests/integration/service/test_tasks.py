@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.integration.connections.conftest import allow
 from tests.integration.operators.conftest import ADMINS, TOKENS, command, facts
 from tests.integration.operators.rotation import sql
-from tests.integration.service.kit import Answer, Kit, kit
+from tests.integration.service.kit import AGENT, OTHER, Answer, Kit, kit
 
 TASK = {"id": "refund-7", "title": "Refund of order 7"}
 SEND = {"to": ["x@y.example"], "subject": "hi"}
@@ -297,3 +298,14 @@ async def test_a_plain_call_is_not_counted_for(one: Kit, monkeypatch: pytest.Mon
     monkeypatch.setattr(one.service.store, "history", never)
     assert becomes(await read(one))[0] == "succeeded"
     assert becomes(await one.execute("note", params={"text": "x"}, task=TASK))[0] == "succeeded"
+
+
+async def test_another_agents_task_of_the_same_name_is_another_task(one: Kit) -> None:
+    """Otherwise one agent would poison another's tasks, or learn that there are any."""
+    read_by_other = (await one.execute("list_messages", token=OTHER, task=TASK)).json
+    await allow(read_by_other["waiting_for"][0]["url"])
+    assert (await one.ended(read_by_other["id"], token=OTHER))["status"] == "succeeded"
+    assert becomes(await send(one))[0] == "succeeded"
+    for token, action in ((AGENT, "mailhub.send_message"), (OTHER, "mailhub.list_messages")):
+        items = (await one.call("GET", f"/executions?task={TASK['id']}", token=token)).json["items"]
+        assert [item["action"] for item in items] == [action]

@@ -12,6 +12,7 @@ import pytest
 
 from tests.fakes.browser import Browser, Page
 from tests.fakes.smtp import MailServer, mail_server
+from tests.integration.operators.test_reload import reload
 from tests.integration.service.kit import OTHER, Kit, kit
 
 ALICE, ANA = "alice@example.com", "ana@example.com"
@@ -383,6 +384,59 @@ async def test_where_the_agent_reads_the_mailbox_no_code_is_mailed(tmp_path: Pat
             assert page.forms == []
             for tail, body in (("", {"decision": "allow"}), ("/code", {}), ("/code", {"code": "123456"})):
                 answer = await world.call("POST", again.removeprefix(world.url) + tail, body, Origin=world.url)
+                assert (answer.status, answer.json["code"]) == (403, "sign_in_required")
+            assert len(server.mails) == sent
+
+
+ARCHIVE = """
+id = "archive"
+base_url = "{mail}"
+[provider]
+kind = "api_key"
+inject = {{ header = "X-Key", value = "{{secret}}" }}
+hosts = ["127.0.0.1"]
+[actions.search]
+title = "Search everybody's mail"
+method = "GET"
+path = "/messages"
+risk = "low"
+effect = "read"
+reads = ["email"]
+"""
+OWN = """
+id = "archive"
+[actions.search]
+title = "Search the mailbox that this machine has open"
+run = "agent"
+risk = "low"
+effect = "read"
+reads = ["email"]
+"""
+
+
+@pytest.mark.parametrize("connector", [ARCHIVE, OWN], ids=["shared credential", "function"])
+async def test_a_mailbox_that_is_read_without_anybodys_account_is_read_all_the_same(
+    tmp_path: Path, server: MailServer, connector: str
+) -> None:
+    """By a key of the deployment's, or by a function of the agent's own: of everybody, connected or not."""
+    async with kit(tmp_path, **config(server)) as world:
+        (tmp_path / "connectors" / "archive").mkdir()
+        (tmp_path / "connectors" / "archive" / "connector.toml").write_text(connector.format(mail=world.mail.url))
+        path = tmp_path / "config.toml"
+        text = path.read_text() + (
+            '[providers.archive]\nsecret = "k-0123456789abcdef"\n' if connector == ARCHIVE else ""
+        )
+        path.write_text(text)
+        async with world.running():
+            async with Browser() as alice:  # no agent may use it: nothing is read
+                assert (await ask_for_code(alice, await asked(world))).status == 200
+                assert len(server.inbox(ALICE)) == 1
+            path.write_text(text.replace('actions = ["mailhub.*"]', 'actions = ["mailhub.*", "archive.*"]'))
+            assert await reload(world)
+            sent = len(server.mails)
+            url = await asked(world)
+            for tail, body in (("", {"decision": "allow"}), ("/code", {}), ("/code", {"code": "123456"})):
+                answer = await world.call("POST", url.removeprefix(world.url) + tail, body, Origin=world.url)
                 assert (answer.status, answer.json["code"]) == (403, "sign_in_required")
             assert len(server.mails) == sent
 
