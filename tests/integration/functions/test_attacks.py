@@ -21,12 +21,7 @@ async def test_what_a_function_gives_is_kept_as_an_upstreams_answer_would_be(wor
     told = await released(world)
     secret = await claimed(world, told)
     leaks = [AGENT, secret, link.rpartition("/")[2], GITHUB]
-    result = {
-        "log": f"env: {AGENT} and {secret}",
-        link: [GITHUB, {"deep": f"x {link} y"}],
-        "fine": "plain words",
-        "n": 1,
-    }
+    result = {"log": f"env: {AGENT} and {secret}", link: [GITHUB, {"in": f"x {link} y"}], "fine": "plain words", "n": 1}
     answer = await complete(world, told, secret, result=result)
     assert answer.status == 200, answer.json
     assert (await complete(world, told, secret, result=result)).status == 200, "the same again is the same"
