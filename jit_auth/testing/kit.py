@@ -158,7 +158,7 @@ class JitAuth:
         if seconds < 0:
             raise Misused("Time does not go back.")
         self._clock.offset += int(seconds * 1000)
-        self._running.do(self._turn())
+        self._running.do(people.caught_up(self._running.service))
 
     def expire(self, execution: Execution | str) -> Execution:
         """Let so much time pass that what is open of it runs out: its question, the call, or an agent's claim."""
@@ -250,13 +250,9 @@ class JitAuth:
         finally:
             wire.close()
 
-    async def _turn(self) -> None:
-        service = self._running.service
-        await service.store.renew()  # a leap of time must not look like a process that died
-        await service.worker.turn()
-
     def _administer(self, path: str, body: Mapping[str, Any]) -> None:
         self._said(Call("POST", path, json.dumps(body).encode()), self._configuration.admin)
+        self._running.do(people.caught_up(self._running.service))
 
     def _said(self, call: Call, token: str) -> None:
         wire = self._wire(token)

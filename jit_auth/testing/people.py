@@ -101,6 +101,18 @@ async def runs_out(service: Service, execution_id: str) -> Millis:
     return min([execution.expires, *(ask.expires for ask in found.asks if ask.state == "open")])
 
 
+async def caught_up(service: Service) -> None:
+    """Until everything is done that is due by now, whoever is at it."""
+    await service.store.renew()  # a leap of time must not look like a process that died
+    async with asyncio.timeout(MOVING):
+        while True:
+            await service.worker.turn()
+            await service.engine.dispatcher.quiet()
+            if service.engine.approvals.memory.belief.halted or not await service.store.due(1):
+                return
+            await asyncio.sleep(0.01)
+
+
 async def settled(service: Service, execution_id: str) -> None:
     """Until an execution waits for somebody, or for time to pass, or has ended."""
     loop = asyncio.get_running_loop()

@@ -31,6 +31,7 @@ class Running:
 
     def __init__(self, settings: Settings, clock: Clock, egress: Callable[[Sequence[str]], Egress]) -> None:
         self._settings = settings
+        self._bundle = load_bundle(settings)
         self._clock = clock
         self._egress = egress
         self._loop = asyncio.new_event_loop()
@@ -74,9 +75,8 @@ class Running:
 
     async def _serve(self) -> None:
         settings = self._settings
-        bundle = load_bundle(settings)
         async with build(
-            settings, bundle, clock=self._clock, write=_nowhere, egress=self._egress, channels=_CHANNELS
+            settings, self._bundle, clock=self._clock, write=_nowhere, egress=self._egress, channels=_CHANNELS
         ) as service:
             runner = runner_of(service.app, DRAIN / 2)
             await runner.setup()
