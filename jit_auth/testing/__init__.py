@@ -6,10 +6,13 @@ it is used. Nothing of the service imports this package, and no configuration re
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
-if find_spec("pytest") is None:
-    raise ModuleNotFoundError("jit_auth.testing needs pytest: pip install 'jit-auth[testing]'.", name="pytest")
+try:
+    import pytest  # noqa: F401  (imported here to say what is missing, and how to get it)
+except ModuleNotFoundError as fault:
+    if fault.name != "pytest":
+        raise
+    message = "jit_auth.testing needs pytest: pip install 'jit-auth[testing]'."
+    raise ModuleNotFoundError(message, name="pytest") from None
 
 from jit_auth.errors import Misused, Problem
 from jit_auth.testing.api import Answer, Api, Handler, Sent

@@ -219,6 +219,7 @@ class JitAuth:
 
     def next_delivery(self, type: str | None = None, *, timeout: float = 5.0) -> Delivery:
         """The oldest one (of that type) that was not asked for yet; waited for, in real seconds. Raises Misused."""
+        self._running.do(people.caught_up(self._running.service))  # they leave with the worker's next turn
         return self._deliveries.take(type, timeout)
 
     def close(self) -> None:
