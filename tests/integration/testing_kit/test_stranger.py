@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.project.tree import ROOT
 
-FILE = re.compile(r"^```(?:toml|python)\n# (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^`(\S+)`:\n\n```(?:toml|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ALONE = ("asyncio", "aiohttp", "schemathesis", "xdist", "hypothesispytest", "cacheprovider")
 """Plugins that a stranger need not have."""
 
