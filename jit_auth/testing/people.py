@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,8 @@ from jit_auth.testing.accounts import Accounts
 
 MOVING = 10.0
 """Seconds that an execution gets to come to rest after somebody has decided."""
+AGAIN = 0.05
+"""Seconds between two looks at what nobody has told of."""
 OPERATOR = "admin:testing"
 
 
@@ -103,14 +106,21 @@ async def runs_out(service: Service, execution_id: str) -> Millis:
 
 async def caught_up(service: Service) -> None:
     """Until everything is done that is due by now, whoever is at it."""
+    engine, loop = service.engine, asyncio.get_running_loop()
+    end = loop.time() + MOVING
     await service.store.renew()  # a leap of time must not look like a process that died
-    async with asyncio.timeout(MOVING):
-        while True:
-            await service.worker.turn()
-            await service.engine.dispatcher.quiet()
-            if service.engine.approvals.memory.belief.halted or not await service.store.due(1):
+    event = engine.waits.watch()
+    try:
+        while loop.time() < end:
+            engine.dispatcher.spawn(service.worker.turn())  # never cancelled: it may be in the middle of a send
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(end):
+                    await engine.dispatcher.quiet()
+            if engine.approvals.memory.belief.halted or not await service.store.due(1):
                 return
-            await asyncio.sleep(0.01)
+            await engine.waits.pause(event, AGAIN)
+    finally:
+        engine.waits.unwatch(event)
 
 
 async def settled(service: Service, execution_id: str) -> None:
@@ -124,7 +134,7 @@ async def settled(service: Service, execution_id: str) -> None:
             event.clear()
             if _rests(await opened(service, execution_id)) or service.engine.approvals.memory.belief.halted:
                 return
-            await waits.pause(event, min(0.05, end - loop.time()))
+            await waits.pause(event, AGAIN)
     finally:
         waits.unwatch(event)
 

@@ -41,7 +41,8 @@ class Running:
         self._failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="jit_auth.testing", daemon=True)
         self._thread.start()
-        self._ready.wait(PATIENCE)
+        if not self._ready.wait(PATIENCE):
+            raise Misused(f"The service did not start within {PATIENCE:g} s.", hint="Its log says what it waits for.")
         if self._failed:
             self._thread.join(PATIENCE)
             raise self._failed[0]
