@@ -85,10 +85,15 @@ class TestShippedConnectors:
         issuer = issuer.replace('kind = "oauth2"', 'kind = "oauth2"\nissuer = "https://auth.mailhub.example"')
         return Setup(connectors=[issuer], policies=[READS])
 
-    @pytest.mark.parametrize(
-        "action", ["github.get_issue", "gmail.list_messages", "slack.list_channels", "byissuer.messages"]
-    )
-    def test_each_can_be_connected(self, jit_auth: JitAuth, agent: Client, action: str) -> None:
-        jit_auth.connect(ALICE, action)
-        params = {"owner": "o", "repo": "r", "issue_number": 1} if action == "github.get_issue" else {}
-        assert agent.execute(action, user=ALICE, params=params).ok
+    def test_each_can_be_connected(self, jit_auth: JitAuth, agent: Client) -> None:
+        issue: dict[str, object] = {"owner": "o", "repo": "r", "issue_number": 1}
+        calls: dict[str, dict[str, object]] = {
+            "github.get_issue": issue,
+            "gmail.list_messages": {},
+            "slack.list_channels": {},
+            "byissuer.messages": {},
+        }
+        for action, params in calls.items():
+            jit_auth.connect(ALICE, action)
+            assert agent.execute(action, user=ALICE, params=params).ok, action
+        assert len(jit_auth.api.requests) == len(calls)
