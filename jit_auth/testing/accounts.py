@@ -32,6 +32,9 @@ class Accounts:
         self._codes: dict[str, Account] = {}
         self._refreshes: dict[str, Account] = {}
         self._tokens: dict[str, Account] = {}
+        self._unnamed: set[str] = set()
+        """Tokens whose account is asked for next. Some providers' userinfo is an action too (GitHub's /user): what
+        comes after is a call."""
 
     def consented(self, url: str, provider: Provider, name: str, scopes: Sequence[str] | None) -> dict[str, str]:
         """The person has said yes at the authorize URL `url`, to what was asked or to `scopes` alone: the query with
@@ -49,8 +52,9 @@ class Accounts:
         for provider in self.providers().values():
             if place in _tokens_at(provider):
                 return self._token(provider, request)
-            if place == _at(provider.userinfo_url):
-                return self._userinfo(provider, request)
+            if place == _at(provider.userinfo_url) and (bearer := _bearer(request)) in self._unnamed:
+                self._unnamed.discard(bearer)
+                return Answer(json=_identified(provider, self._tokens[bearer]))
             if place == _at(provider.revoke_url):
                 return self._revoked(request)
             if provider.issuer is not None and place.startswith(_origin(provider.issuer)) and "/.well-known/" in place:
@@ -72,16 +76,11 @@ class Accounts:
             "expires_in": LIFETIME,
             "scope": (provider.scope_separator or " ").join(account.scopes),
         }
-        told: dict[str, Any] = {"sub": account.name, "email": account.name}
+        if kept is self._codes:
+            self._unnamed.add(access)
+        told = _identified(provider, account)
         _put(told, provider.token_path, token)
-        return Answer(json=_identified(told, provider, account))
-
-    def _userinfo(self, provider: Provider, request: Request) -> Answer:
-        bearer = dict(request.headers).get("authorization", "").rpartition(" ")[2]
-        account = self._tokens.get(bearer)
-        if account is None:
-            return Answer(401, {"error": "invalid_token"})
-        return Answer(json=_identified({"sub": account.name, "email": account.name}, provider, account))
+        return Answer(json=told)
 
     def _revoked(self, request: Request) -> Answer:
         token = _form(request).get("token", "")
@@ -92,6 +91,10 @@ class Accounts:
 
 def _form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
+
+
+def _bearer(request: Request) -> str:
+    return dict(request.headers).get("authorization", "").rpartition(" ")[2]
 
 
 def _at(url: str | None) -> str | None:
@@ -120,7 +123,8 @@ def _metadata(provider: Provider) -> dict[str, Any]:
     }
 
 
-def _identified(told: dict[str, Any], provider: Provider, account: Account) -> dict[str, Any]:
+def _identified(provider: Provider, account: Account) -> dict[str, Any]:
+    told: dict[str, Any] = {"sub": account.name, "email": account.name}
     for path in (provider.account_id, provider.account_name):
         if path:
             _put(told, path, account.name)

@@ -31,6 +31,7 @@ from jit_auth.config.urls import is_loopback
 from jit_auth.core.toml import Document, convert
 from jit_auth.credentials import KINDS
 from jit_auth.errors import Fault, Faults, Misused
+from jit_auth.loading import load_bundle
 from jit_auth.testing.setup import AGENT, CALLBACKS, Setup
 
 Data = dict[str, Any]
@@ -55,9 +56,8 @@ class Configuration:
         self.admin = "jat_adm_" + secrets.token_hex(32)
         document = Document("(setup)", {}) if setup.config is None else document_of(setup.config)
         self._base = folder if setup.config is None else setup.config.absolute().parent
+        self._beyond = setup.config is not None and _beyond(convert(document, File))
         data = _harmless(document.data, ())
-        whose = urlsplit(str(document.data.get("server", {}).get("public_url", "")))
-        self._beyond = bool(whose.hostname) and not is_loopback(whose.hostname or "")
         environment = data.get("server", {}).get("environment", "test")
         for name in _NOT_ITS_OWN:
             data.pop(name, None)
@@ -69,6 +69,8 @@ class Configuration:
         data["users"] = {"verify": "none"} | {key: users[key] for key in ("consent", "notify") if key in users}
         _merge(data, {"agents": setup.agents, "people": setup.people})
         self._connectors(data, setup)
+        if barred := [name for name in _NOT_ITS_OWN if name in setup.tables]:
+            raise Misused(f"[{barred[0]}] is the kit's own.", hint="A test has no use for another one.")
         _merge(data, setup.tables)
         self.tokens: dict[str, str] = {}
         """Of each agent."""
@@ -90,10 +92,20 @@ class Configuration:
             raise Faults(resolver.faults)
         return settings
 
-    def agent(self, name: str, table: Mapping[str, Any]) -> None:
-        """One more agent, or another table for one; in force from the next settings on."""
-        self._document.data["agents"][name] = dict(table)
+    def with_agent(self, name: str, table: Mapping[str, Any]) -> Settings:
+        """The settings with one more agent, or another table for one. Raises Faults: then nothing is kept of it."""
+        agents = self._document.data["agents"]
+        before = dict(agents)
         self.tokens.setdefault(name, "jat_agt_" + secrets.token_hex(32))
+        agents[name] = dict(table)
+        try:
+            settings = self.settings()
+            load_bundle(settings)  # what is wrong is raised here, where a reload would only log it
+        except Faults:
+            agents.clear()
+            agents.update(before)
+            raise
+        return settings
 
     def token(self, agent: str | None) -> str:
         """Raises Misused."""
@@ -149,6 +161,15 @@ class Configuration:
         path = self._folder / f"policies-{number}.toml"
         path.write_text(given, "utf-8")
         return str(path.absolute())
+
+
+def _beyond(file: File) -> bool:
+    """Whether a deployment is no development: then its agents are believed less, unless it says otherwise."""
+    try:
+        hosts = [urlsplit(url).hostname or "" for url in (file.server.public_url, f"//{file.server.listen}")]
+    except ValueError:
+        return True
+    return not all(map(is_loopback, hosts))
 
 
 def _sha256(token: str) -> str:

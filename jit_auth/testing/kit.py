@@ -15,7 +15,6 @@ from jit_auth.client.protocol import Call, Speaker
 from jit_auth.config.signing import signing_text
 from jit_auth.engine.pages import Choice
 from jit_auth.errors import Misused
-from jit_auth.loading import load_bundle
 from jit_auth.storage.clock import Clock
 from jit_auth.testing import people
 from jit_auth.testing.accounts import Accounts
@@ -73,9 +72,7 @@ class JitAuth:
 
     def register(self, agent: str, **table: Any) -> str:
         """One more agent, with the keys of its table in config.toml (`actions` above all); its token. Raises Faults."""
-        self._configuration.agent(agent, table)
-        settings = self._configuration.settings()
-        load_bundle(settings)  # what is wrong is raised here, where a reload would only log it
+        settings = self._configuration.with_agent(agent, table)
         if not self._running.do(self._running.service.reload(lambda: settings)):
             raise Misused("The service did not take the new agent.", hint="Its log says why.")
         return self.token(agent)

@@ -48,6 +48,7 @@ def test_an_agent_may_what_its_table_says(jit_auth: JitAuth) -> None:
         assert refused.value.code == "user_not_permitted"
     with pytest.raises(Faults, match="acitons"):
         jit_auth.register("typo", acitons=["billing.*"])
+    jit_auth.restart()  # nothing of it is kept
 
 
 def test_callbacks_are_signed_and_received(jit_auth: JitAuth, agent: Client) -> None:

@@ -113,8 +113,10 @@ def test_what_follows_from_its_address_stays(deployment: Path, tmp_path: Path) -
     assert (beyond.server.environment, beyond.loopback, beyond.users.consent) == ("production", True, "shared")
     assert beyond.storage.url == f"sqlite:///{tmp_path}/jit-auth.db"
     assert list(beyond.admins) == ["testing"]
-    text = (deployment / "config.toml").read_text()
-    (deployment / "config.toml").write_text(text.replace("https://jit-auth.example.com", "http://127.0.0.1:8080"))
+    here = CONFIG.replace("https://jit-auth.example.com", "http://127.0.0.1:8080").replace(
+        "0.0.0.0:443", "127.0.0.1:8080"
+    )
+    (deployment / "config.toml").write_text(here)
     local = Configuration(Setup(config=deployment / "config.toml"), tmp_path, *place).settings()
     assert (local.agents["clerk"].trusts_users, local.agents["clerk"].sees_people) == (True, True)
 
@@ -129,6 +131,9 @@ def test_faults_are_told_where_they_are(deployment: Path, tmp_path: Path) -> Non
     with pytest.raises(Faults, match="did you mean 'amount'"), run(setup, tmp_path / "two"):
         pass
     with pytest.raises(Misused, match=r"no connector\.toml"), run(Setup(connectors=["title = 1"]), tmp_path / "three"):
+        pass
+    storage = {"storage": {"url": "postgresql://production.example/jit_auth"}}
+    with pytest.raises(Misused, match="the kit's own"), run(Setup(tables=storage), tmp_path / "five"):
         pass
     with pytest.raises(Faults, match="no such folder"), run(Setup(connectors=[tmp_path / "none"]), tmp_path / "four"):
         pass

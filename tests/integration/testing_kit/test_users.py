@@ -89,11 +89,14 @@ class TestShippedConnectors:
         issue: dict[str, object] = {"owner": "o", "repo": "r", "issue_number": 1}
         calls: dict[str, dict[str, object]] = {
             "github.get_issue": issue,
+            "github.get_authenticated_user": {},  # at the address of its userinfo
             "gmail.list_messages": {},
             "slack.list_channels": {},
             "byissuer.messages": {},
         }
-        for action, params in calls.items():
+        for action in calls:
             jit_auth.connect(ALICE, action)
+        assert jit_auth.api.requests == ()
+        for action, params in calls.items():
             assert agent.execute(action, user=ALICE, params=params).ok, action
         assert len(jit_auth.api.requests) == len(calls)
