@@ -116,11 +116,6 @@ class Dispatcher:
         elif self._tasks:
             await asyncio.wait(self._tasks, timeout=max(0.0, self._stop_by - asyncio.get_running_loop().time()))
 
-    async def quiet(self) -> None:
-        """Wait until nothing is under way that was done in the background."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
-
     async def start(self, judged: Judged, idem: Idem | None, admitted: Callable[[Execution], None] | None) -> Execution:
         """Drive a call that was only just made; `admitted` is called with its first row."""
         execution_id = judged.execution.id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -112,10 +111,8 @@ async def caught_up(service: Service) -> None:
     event = engine.waits.watch()
     try:
         while loop.time() < end:
-            engine.dispatcher.spawn(service.worker.turn())  # never cancelled: it may be in the middle of a send
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(end):
-                    await engine.dispatcher.quiet()
+            turn = asyncio.create_task(service.worker.turn())
+            await asyncio.wait({turn}, timeout=end - loop.time())  # never cancelled: it may be in the middle of a send
             if engine.approvals.memory.belief.halted or not await service.store.due(1):
                 return
             await engine.waits.pause(event, AGAIN)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 
 import pytest
 
@@ -135,6 +137,23 @@ def test_the_api_is_a_function_of_the_request(jit_auth: JitAuth, agent: Client) 
     jit_auth.api.answer_once([1])
     assert agent.execute("billing.invoices", user=ALICE).unwrap() == [1]
     assert agent.execute("billing.invoices", user=ALICE).unwrap() == "GET"
+
+
+def test_time_passes_while_the_api_thinks(jit_auth: JitAuth, agent: Client) -> None:
+    asked, answers = Event(), Event()
+
+    def slow(sent: Sent) -> str:
+        asked.set()
+        return "at last" if answers.wait(20) else "never"
+
+    jit_auth.api.answer(slow)
+    with ThreadPoolExecutor() as threads:
+        call = threads.submit(agent.execute, "billing.invoices", user=ALICE)
+        assert asked.wait(20)
+        jit_auth.advance(5)
+        answers.set()
+        assert call.result(20).unwrap() == "at last"
+    assert len(jit_auth.api.requests) == 1
 
 
 def test_what_a_handler_raises_is_raised_at_the_end(jit_auth: JitAuth, agent: Client) -> None:

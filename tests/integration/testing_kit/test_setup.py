@@ -113,9 +113,7 @@ def test_what_follows_from_its_address_stays(deployment: Path, tmp_path: Path) -
     assert (beyond.server.environment, beyond.loopback, beyond.users.consent) == ("production", True, "shared")
     assert beyond.storage.url == f"sqlite:///{tmp_path}/jit-auth.db"
     assert list(beyond.admins) == ["testing"]
-    here = CONFIG.replace("https://jit-auth.example.com", "http://127.0.0.1:8080").replace(
-        "0.0.0.0:443", "127.0.0.1:8080"
-    )
+    here = CONFIG.replace("https://jit-auth.example.com", "http://127.0.0.1:8080").replace("0.0.0.0:443", "[::1]:8080")
     (deployment / "config.toml").write_text(here)
     local = Configuration(Setup(config=deployment / "config.toml"), tmp_path, *place).settings()
     assert (local.agents["clerk"].trusts_users, local.agents["clerk"].sees_people) == (True, True)
