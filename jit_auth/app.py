@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from jit_auth.channels import CHANNELS, Port, Tools
+from jit_auth.channels import CHANNELS, Channel, Port, Tools
 from jit_auth.channels.terminal import stdout
 from jit_auth.config.settings import Settings
 from jit_auth.core.mac import Mac
@@ -114,6 +114,8 @@ class Service:
     store: Store
     reloads: Reload
     """Whether the last reload failed, and how many did."""
+    connections: Connections
+    """What an agent may ask its user to connect."""
     metrics: web.Application | None = None
     """For `[server] metrics_listen`."""
     draining: bool = False
@@ -143,11 +145,15 @@ async def build(
     write: Callable[[str], object] = stdout,
     opened: Callable[[Store], Store] = lambda store: store,
     watch: Watch | None = None,
+    egress: Callable[[Sequence[str]], Egress] = Egress,
+    channels: Mapping[str, Channel] = CHANNELS,
 ) -> AsyncIterator[Service]:
     """A service from settings and bundle, for as long as the context lasts.
 
     `clock` is shifted by tests; `write` gets what the terminal channel prints; `opened` may wrap the store (crash
-    tests do); `watch` counts, logs and traces (None: counts alone). Raises StorageError, VaultError.
+    tests do); `watch` counts, logs and traces (None: counts alone); `egress` makes the door to other hosts of
+    `allow_private_hosts`, and `channels` says what opens each (jit_auth.testing gives its own of both). No
+    configuration chooses any of them. Raises StorageError, VaultError.
     """
     vault = Vault(settings.vault.keys)
     async with AsyncExitStack() as stack:
@@ -165,19 +171,19 @@ async def build(
         watch.metrics.catalog = lambda: current.bundle.catalog
         store.wrote, store.batched = watch.wrote, watch.batched
         await store.publish(bundle.hash, "engine", loaded(bundle))
-        egress = Egress(settings.connectors.allow_private_hosts)
-        stack.push_async_callback(egress.close)
-        discovery = Discovery(egress, store.now)
-        refresher = Refresher(store, egress, discovery=discovery)
+        door = egress(settings.connectors.allow_private_hosts)
+        stack.push_async_callback(door.close)
+        discovery = Discovery(door, store.now)
+        refresher = Refresher(store, door, discovery=discovery)
         stack.push_async_callback(refresher.close)
-        flows = Flows(store, egress, Mac(store.derive("oauth-state")), discovery=discovery)
+        flows = Flows(store, door, Mac(store.derive("oauth-state")), discovery=discovery)
         tickets = store.derive("tickets")
 
         memory = Memory(store)
         await memory.reread()
         proof = Proof(memory, settings.users.verify == "none", bool(settings.issuers), settings.loopback)
         judge = Judge(current, memory, store, proof, most_open=limits.open_per_agent, cooldown=limits.deny_cooldown)
-        attempts = Attempts(store, memory, Sender(egress), refresher, limits.send_window / 1000)
+        attempts = Attempts(store, memory, Sender(door), refresher, limits.send_window / 1000)
         waits = Waits()
         copies = Copies(settings.users.notify, store.process, make_id)
         writer = Writer(store.process, make_id, copies)
@@ -211,7 +217,7 @@ async def build(
         )
         ports: dict[str, Port] = {}
         for way in bundle.reach.ways:
-            channel = CHANNELS[way.name]
+            channel = channels[way.name]
             ports[way.name] = await stack.enter_async_context(channel.open(settings.channels.get(way.name), tools))
         gather_key = Mac(store.derive("gather"))
         gathers = Gathers(store, approvals, make_id, gather_key, limits.asks_per_person_hour, environment)
@@ -220,9 +226,9 @@ async def build(
         def callback_secret(agent: str) -> bytes:
             return current.settings.callback_secrets.get(agent) or store.derive(f"callback:{agent}")
 
-        hooks = Hooks(store, egress, settings.webhooks, lambda: current.bundle.agents, callback_secret)
+        hooks = Hooks(store, door, settings.webhooks, lambda: current.bundle.agents, callback_secret)
         stack.push_async_callback(hooks.close)
-        worker = Worker(store, memory, dispatcher, shows, Owed(store, egress, current, hooks))
+        worker = Worker(store, memory, dispatcher, shows, Owed(store, door, current, hooks))
 
         def moved(execution: Execution) -> None:
             if execution.state == "paused":
@@ -249,7 +255,7 @@ async def build(
             catalog = current.bundle.catalog
             return Named(current.bundle.agents, catalog.connectors, catalog.providers)
 
-        cuts = Cuts(store, egress, named, settle)
+        cuts = Cuts(store, door, named, settle)
         connections = Connections(
             store, memory, current, submit, copies, make_id, limits.deny_cooldown, limits.open_per_agent
         )
@@ -319,7 +325,8 @@ async def build(
         )
         hosts = {settings.server.host, *settings.server.hosts}
         app = application([*routes, openapi.route(routes)], hosts, ready, watch.request)
-        service = Service(app, engine, worker, store, reloads, scrapes.alone(settings.server.metrics_listen))
+        alone = scrapes.alone(settings.server.metrics_listen)
+        service = Service(app, engine, worker, store, reloads, connections, alone)
         yield service
         await dispatcher.drain()
 

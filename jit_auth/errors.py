@@ -39,6 +39,7 @@
     ├── ChannelError                 a copy of a card could not be shown
     │   ├── Later                    the channel is away or asks us to slow down: try again after a while
     │   └── Never                    it will never reach this person by this channel: use another
+    ├── Misused                      the testing kit was asked for what is not there (jit_auth.testing alone)
     └── ProviderError                an OAuth provider's answer
         ├── Broken                   the grant is dead (invalid_grant): the user must connect again
         ├── Away                     an outage: try again later, nothing is stored
@@ -227,6 +228,12 @@ class RotationRefused(JitAuthError):
 
 class VaultError(JitAuthError):
     code = "vault"
+
+
+class Misused(JitAuthError):
+    """A test asked `jit_auth.testing` for what is not there: nothing is open, nothing was delivered, no such agent."""
+
+    code = "misused"
 
 
 class EgressError(JitAuthError):
