@@ -46,6 +46,7 @@ verify = "none"
 
 [connectors]
 paths = ["connectors"]
+allow_private_hosts = [] # of your own APIs: names, addresses, CIDRs; any other inside address is refused
 
 [policies]
 paths = ["policies.toml"]
