@@ -123,7 +123,8 @@ def test_faults_of_an_action(tmp_path: Path, change: tuple[str, str], told: str)
 @pytest.mark.parametrize(
     ("param", "told"),
     [
-        ("a = { type = 'strin' }", "parameter 'a': no usable JSON Schema"),
+        ("a = { type = 'strin' }", "parameter 'a': unknown type 'strin' (did you mean 'string'?)"),
+        ("a = { type = ['nmber', 'null'] }", "parameter 'a': unknown type 'nmber' (did you mean 'number'?)"),
         (
             "a = { type = 'string', maxlength = 3 }",
             "parameter 'a': unknown keyword 'maxlength' (did you mean 'maxLength'?)",
