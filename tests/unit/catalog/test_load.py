@@ -403,6 +403,13 @@ def test_a_deployment_sets_its_client_and_overrides(tmp_path: Path) -> None:
         mailhub(tmp_path, clients={"malihub": {}})
 
 
+def test_a_client_of_a_connector_that_cannot_be_read_is_no_second_fault(tmp_path: Path) -> None:
+    with pytest.raises(Faults) as wrong:
+        mailhub(tmp_path, action=ACTION.replace('risk = "high"', 'risk = "hihg"'), clients={"mailhub": {}})
+    (told,) = map(str, wrong.value.faults)
+    assert "invalid enum value 'hihg'" in told
+
+
 def test_the_hash_covers_content_but_secrets_and_places(tmp_path: Path) -> None:
     one = mailhub(tmp_path / "a", clients={"mailhub": {"client_id": "i", "client_secret": "s"}})
     two = mailhub(tmp_path / "b", clients={"mailhub": {"client_id": "i", "client_secret": "t"}})
