@@ -97,7 +97,7 @@ class BadRequest(Problem):
 class Unauthenticated(Problem):
     status = 401
     code = "unauthenticated"
-    hint = "Send `Authorization: Bearer <token>`; `jit-auth agent new NAME` prints one."
+    hint = "Send `Authorization: Bearer <token>`, whole, as `jit-auth init` or `jit-auth agent new NAME` printed it."
 
 
 class Forbidden(Problem):

@@ -23,8 +23,12 @@ def _outcome(fact: Fact) -> str:
     return f"{fact['state']} ({fact.get('status') or fact.get('code')})"
 
 
+def _writer(fact: Fact) -> str:
+    return "goes on in a chain tied to the one before" if fact["heads"] else "begins the chain"
+
+
 WORDS: Mapping[str, Callable[[Fact], str]] = {
-    "writer": lambda fact: f"begins a chain, tied to {len(fact['heads'])} older ones",
+    "writer": _writer,
     "bundle": lambda fact: f"publishes configuration and rules {_short(fact['bundle'])}",
     "request": lambda fact: f"requests {fact['action']}",
     "decision": _decision,
@@ -37,6 +41,10 @@ WORDS: Mapping[str, Callable[[Fact], str]] = {
     "token": lambda fact: f"uses the token for {fact['provider']}",
     "send": lambda fact: f"intends to send {_short(fact['digest'])}",
     "outcome": _outcome,
+    "wait": lambda fact: "goes on waiting",
+    "config.loaded": lambda fact: "loads configuration and rules",
+    "grant.created": lambda fact: "a grant is kept, encrypted",
+    "grant.scopes_changed": lambda fact: "the grant has them too",
 }
 
 

@@ -40,6 +40,8 @@ class Found(Generic[T]):
 class Files:
     connectors: tuple[Found[ConnectorTable], ...]
     providers: tuple[Found[SharedProviderTable], ...]
+    unread: frozenset[str]
+    """Ids of what is there, and faulty: a mention of it elsewhere is no fault of its own."""
 
 
 def shipped_path() -> Path:
@@ -54,6 +56,7 @@ def find(entries: Sequence[Path], faults: list[Fault]) -> Files:
     connectors: list[Found[ConnectorTable]] = []
     providers: list[Found[SharedProviderTable]] = []
     seen: set[Path] = set()
+    unread: set[str] = set()
     for entry in entries:
         folders = _folders(entry)
         if not folders and not entry.is_dir():
@@ -62,13 +65,16 @@ def find(entries: Sequence[Path], faults: list[Fault]) -> Files:
             if folder.resolve() in seen:
                 continue
             seen.add(folder.resolve())
+            before = len(faults)
             if (folder / CONNECTOR).is_file() and (connector := _read(folder, CONNECTOR, ConnectorTable, faults)):
                 connectors.append(connector)
             if (folder / PROVIDER).is_file() and (provider := _read(folder, PROVIDER, SharedProviderTable, faults)):
                 providers.append(provider)
+            if len(faults) > before:
+                unread.add(folder.resolve().name)
     _once("connector", connectors, faults)
     _once("provider", providers, faults)
-    return Files(tuple(connectors), tuple(providers))
+    return Files(tuple(connectors), tuple(providers), frozenset(unread))
 
 
 def _folders(entry: Path) -> list[Path]:

@@ -170,7 +170,7 @@ class _Loader:
         made = [self._connector(found) for found in sorted(self._files.connectors, key=lambda found: found.id)]
         known = {*self._shared, *(f.id for f in self._files.connectors if isinstance(f.table.provider, ProviderTable))}
         for name in self._clients:
-            if name not in known:
+            if name not in known and name not in self._files.unread:
                 fault = self._config.fault(("providers", name), f"unknown provider {name!r}{did_you_mean(name, known)}")
                 self._faults.append(fault)
         return [connector for connector in made if connector is not None]

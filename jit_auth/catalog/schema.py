@@ -24,6 +24,7 @@ _PLAIN = (
 KEYWORDS = frozenset((*_ONE, *_ONE_IN_PLACE, *_LIST_IN_PLACE, *_MAP, *_MAP_IN_PLACE, *_PLAIN, "prefixItems"))
 """What a schema may hold. No `$ref`, `$id`, `$schema`: a parameter's schema stands alone, nothing is ever fetched."""
 
+TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 FORMATS = frozenset({
     "email", "int64", "date-time", "date", "time", "duration", "uri", "uri-reference", "uuid", "ipv4", "ipv6",
     "hostname", "json-pointer",
@@ -67,6 +68,10 @@ def faults(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
                 yield (*path, keyword), f"{keyword!r} is refused: a parameter's schema stands alone"
             else:
                 yield (*path, keyword), f"unknown keyword {keyword!r}{did_you_mean(keyword, KEYWORDS)}"
+        kinds = inner.get("type", [])
+        for kind in [kinds] if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []:
+            if isinstance(kind, str) and kind not in TYPES:
+                yield (*path, "type"), f"unknown type {kind!r}{did_you_mean(kind, TYPES)}"
         form = inner.get("format")
         if form is not None and (not isinstance(form, str) or form not in FORMATS):
             yield (*path, "format"), f"unknown format {form!r}{did_you_mean(str(form), FORMATS)}"

@@ -17,7 +17,7 @@ CONSEQUENCE: Mapping[Effect, str] = {
 }
 
 OUTCOME: Mapping[State, str] = {
-    "paused": "Nothing is done yet. The call still waits.",
+    "paused": "Nothing is done yet. The call goes on by itself as soon as nothing is missing.",
     "released": "Nothing is done yet. It is the agent's turn to run it.",
     "executing": "The call is on its way to {provider}.",
     "succeeded": "Sent. {provider} answered {status}.",

@@ -45,6 +45,7 @@ def run_init(args: argparse.Namespace) -> int:
     print("\n".join(f"wrote {path}" for path in created.files))
     print(f"\nagent {created.agent}, for {created.person}. Its token, shown once:\n\n  {created.token}\n")
     print(f"next: jit-auth check -c {config}\n      jit-auth serve -c {config}")
+    print("and where the agent runs: JIT_AUTH_URL=http://127.0.0.1:8080, JIT_AUTH_TOKEN=that token")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         return 1
     except OSError as error:
         print(f"cannot listen: {error.strerror or error}", file=sys.stderr)
+        if error.errno == errno.EADDRINUSE:
+            print("Stop what listens there, or change listen and public_url in [server].", file=sys.stderr)
         return 1
     return 0
 

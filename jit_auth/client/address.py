@@ -32,7 +32,10 @@ def address(url: str | None, token: str | None, *, allow_http: bool) -> Address:
         )
     secret = (token if token is not None else os.environ.get("JIT_AUTH_TOKEN", "")).strip()
     if not secret:
-        raise NotConfigured("No token was given.", hint="Set JIT_AUTH_TOKEN to what `jit-auth agent new NAME` printed.")
+        raise NotConfigured(
+            "No token was given.",
+            hint="Set JIT_AUTH_TOKEN to what `jit-auth init` or `jit-auth agent new NAME` printed.",
+        )
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         raise NotConfigured("The token holds characters that no token has.", hint="Copy it again, whole, on one line.")
     try:

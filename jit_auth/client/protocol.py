@@ -16,6 +16,8 @@ from jit_auth.client.errors import Refused, Unreachable
 
 T = TypeVar("T")
 LONGEST_PAUSE_ASKED = 86_400.0
+QUIET = 2.0
+"""Seconds that a call is tried again without a word in the log."""
 
 
 class Call(NamedTuple):
@@ -90,8 +92,10 @@ class Speaker:
 
     def ask(self, call: Call, *, repeated: list[bool] | None = None) -> Steps[Answer]:
         """The answer of a call. Raises Unreachable. `repeated` gets an entry for each try that may have arrived."""
-        end = time.monotonic() + self._repeats.seconds
+        began = time.monotonic()
+        end = began + self._repeats.seconds
         pause = self._repeats.first
+        quiet = True
         while True:
             answer: Answer | None = None
             try:
@@ -112,7 +116,18 @@ class Speaker:
                     f"jit_auth does not answer at {self.url}{path}: {why}.", url=self.url + path
                 ) from None
             pause = min(pause * 2, self._repeats.longest)
+            if quiet and time.monotonic() + wait > began + QUIET:
+                quiet = False
+                self._tell(f"answered {answer.status}" if answer is not None else why, end)
             yield Pause(wait)
+
+    def _tell(self, why: str, end: float) -> None:
+        """A log line for whoever watches a program that says nothing while it tries again."""
+        import logging
+
+        logging.getLogger("jit_auth.client").warning(
+            "jit_auth does not answer at %s: %s; trying again for %.0f s", self.url, why, end - time.monotonic()
+        )
 
     def read(self, answer: Answer) -> Any:
         """The JSON of an answer that is no error. Raises Refused, Unreachable (`not_jit_auth`)."""

@@ -46,6 +46,7 @@ verify = "none"
 
 [connectors]
 paths = ["connectors"]
+# allow_private_hosts = ["127.0.0.1"] # an API of your own on this machine; every other inside address stays refused
 
 [policies]
 paths = ["policies.toml"]

@@ -28,6 +28,9 @@ def load(
     With `secrets` False no secret is resolved (they stay empty): for commands that only look at connectors.
     `environ` stands for os.environ.
     """
+    if not path.exists():
+        missing = "cannot be read: No such file or directory (`jit-auth init` writes one; -c FILE names another)"
+        raise Faults([Fault(shown(path), 0, missing)])
     document = document_of(path)
     resolver = Resolver(
         document,

@@ -49,11 +49,14 @@ def denied_by_policy(decision: Decision) -> Trouble:
     )
 
 
-def no_approver() -> Trouble:
+def no_approver(*, nobody: bool) -> Trouble:
+    """`nobody`: the rules ask the user, and the call names none."""
     return Trouble(
         "no_approver",
         "Nobody is left who could approve this.",
-        "An operator has to name more approvers.",
+        "The rules ask the user, and the call names none: name one."
+        if nobody
+        else "An operator has to name more approvers.",
         by="policy",
     )
 

@@ -99,7 +99,8 @@ def _no_approver(view: View) -> End | None:
     who = view.eligible if view.reached is None else view.reached
     if not wants or enough(wants, who, frozenset().union(*who)):
         return None
-    return End("denied", endings.no_approver())
+    nobody = view.execution.user is None and any("requester" in want.of for want in wants)
+    return End("denied", endings.no_approver(nobody=nobody))
 
 
 def _answered_no(view: View) -> End | None:

@@ -229,6 +229,8 @@ class Dispatcher:
                 begun = perf_counter()
                 came = await self._attempts.make(judged)
                 self.took("send", execution, begun, came.kind)
+                if came.kind == "never_left" and execution.attempt == 1:  # its later tries would say the same
+                    log.warning("%s did not leave, and is tried again: %s", execution.id, came.message)
                 return judged.settled(settled).after(execution, came)
             case Send():
                 failed = await self._attempts.freshen(judged)

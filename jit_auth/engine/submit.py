@@ -184,7 +184,7 @@ class Submit:
             raise Forbidden(
                 f"The agent {call.agent.name} may not use {call.action}.",
                 code="action_not_permitted",
-                hint="GET /actions lists what it may use; an operator can add actions in config.toml.",
+                hint=f"{_nearest(call.action, allowed)} An operator can add actions in config.toml.",
             )
         if operation is None:
             raise NotFound(f"There is no action {call.action!r}.", code="unknown_action")

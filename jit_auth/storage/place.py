@@ -50,7 +50,7 @@ class Lock:
         except OSError:
             os.close(self._fd)
             raise StorageError(
-                "Another `jit-auth serve` uses this database file.", hint="Stop it first, or use PostgreSQL."
+                f"Another `jit-auth serve` uses this database file: {path}.", hint="Stop it first, or use PostgreSQL."
             ) from None
 
     def release(self) -> None:

@@ -15,6 +15,7 @@ from jit_auth.catalog.formats import FORMATS
 from jit_auth.catalog.search import LONGEST, Index
 from jit_auth.catalog.tools import full_name
 from jit_auth.core.cursor import cursor_of, read_cursor
+from jit_auth.core.toml import nearest
 from jit_auth.engine.face import Engine
 from jit_auth.errors import BadRequest, NotFound
 from jit_auth.web.agents import Bearers
@@ -73,8 +74,11 @@ class Actions:
         allowed = bundle.allowed[agent.name]
         name = full_name(given, bundle.catalog.tools, allowed)
         if name not in allowed:
+            near = nearest(given[:200], allowed)
             raise NotFound(
-                f"This agent has no action {given[:200]!r}.", code="unknown_action", hint="GET /actions lists them."
+                f"This agent has no action {given[:200]!r}.",
+                code="unknown_action",
+                hint=f"Did you mean {near}?" if near else "GET /actions lists them.",
             )
         return _json(self._describe(name, "json"))
 

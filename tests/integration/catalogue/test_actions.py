@@ -165,3 +165,19 @@ async def test_a_tools_name_is_refused_as_the_actions_would_be(world: Kit) -> No
     near = await world.call("POST", "/execute", {"action": "mailhub__send_mesage", "user": "a", "params": {}})
     assert (near.status, near.json["code"]) == (404, "unknown_action")
     assert "mailhub.send_message" in near.json["hint"]
+    assert (await world.call("GET", "/actions/mailhub.send_mesage")).json[
+        "hint"
+    ] == "Did you mean mailhub.send_message?"
+
+
+async def test_the_nearest_name_is_one_that_the_agent_may_use(world: Kit) -> None:
+    call = {"user": "alice@example.com", "params": {}}
+    outside = await world.call("POST", "/execute", {"action": "malhub.list_messages"} | call, token=OTHER)
+    assert outside.json["code"] == "action_not_permitted"
+    assert outside.json["hint"].startswith("Did you mean mailhub.list_messages?")
+    for name in ("mailhub.delete_mesage", "mailhub.send_mesage"):
+        refused = await world.call("POST", "/execute", {"action": name} | call, token=OTHER)
+        shown = await world.call("GET", f"/actions/{name}", token=OTHER)
+        for hint in (refused.json["hint"], shown.json["hint"]):
+            assert "delete_message" not in hint
+            assert "send_message" not in hint

@@ -128,7 +128,7 @@ def test_a_verified_user_and_no_account_read_differently() -> None:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("paused", "still waits"),
+        ("paused", "goes on by itself"),
         ("executing", "on its way to Bank"),
         ("succeeded", "Bank answered 201"),
         ("failed", "It broke."),

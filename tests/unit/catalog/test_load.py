@@ -123,7 +123,8 @@ def test_faults_of_an_action(tmp_path: Path, change: tuple[str, str], told: str)
 @pytest.mark.parametrize(
     ("param", "told"),
     [
-        ("a = { type = 'strin' }", "parameter 'a': no usable JSON Schema"),
+        ("a = { type = 'strin' }", "parameter 'a': unknown type 'strin' (did you mean 'string'?)"),
+        ("a = { type = ['nmber', 'null'] }", "parameter 'a': unknown type 'nmber' (did you mean 'number'?)"),
         (
             "a = { type = 'string', maxlength = 3 }",
             "parameter 'a': unknown keyword 'maxlength' (did you mean 'maxLength'?)",
@@ -216,7 +217,7 @@ def test_faults_of_an_action_whose_body_is_a_message(tmp_path: Path, change: tup
 
 def test_a_faulty_part_of_a_message_is_told_of_once(tmp_path: Path) -> None:
     (told,) = faults(tmp_path, action=MAIL.replace('to = { type = "array"', 'to = { type = "arry"'))
-    assert "19: mailhub.send: parameter 'to': no usable JSON Schema" in told
+    assert told == "19: mailhub.send: parameter 'to': unknown type 'arry' (did you mean 'array'?)"
 
 
 def test_a_path_parameter_is_there(tmp_path: Path) -> None:
@@ -400,6 +401,13 @@ def test_a_deployment_sets_its_client_and_overrides(tmp_path: Path) -> None:
     assert "eu.mailhub.example" in provider.hosts
     with pytest.raises(Faults, match=r"unknown provider 'malihub' \(did you mean 'mailhub'\?\)"):
         mailhub(tmp_path, clients={"malihub": {}})
+
+
+def test_a_client_of_a_connector_that_cannot_be_read_is_no_second_fault(tmp_path: Path) -> None:
+    with pytest.raises(Faults) as wrong:
+        mailhub(tmp_path, action=ACTION.replace('risk = "high"', 'risk = "hihg"'), clients={"mailhub": {}})
+    (told,) = map(str, wrong.value.faults)
+    assert "invalid enum value 'hihg'" in told
 
 
 def test_the_hash_covers_content_but_secrets_and_places(tmp_path: Path) -> None:

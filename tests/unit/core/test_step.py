@@ -149,7 +149,7 @@ def test_people_whom_nobody_can_reach_are_no_approvers() -> None:
     step = next_step(view(row(version=0, state="executing"), decision=APPROVE, reached=(frozenset(),)))
     assert isinstance(step, End)
     assert step.error is not None
-    assert step.error.code == "no_approver"
+    assert (step.error.code, step.error.hint) == ("no_approver", "An operator has to name more approvers.")
 
 
 def test_a_met_approval_is_sent_within_its_limits() -> None:
@@ -225,7 +225,9 @@ def test_nobody_left_to_approve() -> None:
     step = next_step(view(row(version=0, state="executing", user=None), decision=lonely))
     assert isinstance(step, End)
     assert step.error is not None
-    assert step.error.code == "no_approver"
+    assert (step.error.code, step.error.hint.partition(":")[0]) == (
+        "no_approver", "The rules ask the user, and the call names none",
+    )  # fmt: skip
 
 
 def test_a_stop_bars_everything() -> None:
