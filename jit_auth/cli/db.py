@@ -13,7 +13,8 @@ from jit_auth.cli.options import config_option, json_option, print_json
 from jit_auth.config.database import judge_url
 from jit_auth.core.times import rfc3339
 from jit_auth.errors import JitAuthError
-from jit_auth.model import Millis
+from jit_auth.model import Audit, Millis, Unit
+from jit_auth.storage.audit import Verified
 from jit_auth.storage.shorten import Shortened
 from jit_auth.storage.store import Store
 from jit_auth.storage.upgrade import migrate
@@ -28,6 +29,7 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     upgrade.set_defaults(run=run_migrate)
     moved = move.add_parser("copy", help="copy all rows into an empty database, the service being down")
     moved.add_argument("--to", metavar="URL", required=True, help="as [storage] url; env:NAME takes it from there")
+    moved.add_argument("--reason", metavar="TEXT", default="", help="why; it goes on record in the copy")
     moved.set_defaults(run=run_copy)
     retain = move.add_parser("retain", help="remove the rows of the record that [retention] audit no longer keeps")
     retain.add_argument("--reason", metavar="TEXT", default="", help="why; it goes on record")
@@ -50,9 +52,9 @@ def run_migrate(args: argparse.Namespace) -> int:
 
 
 def run_copy(args: argparse.Namespace) -> int:
-    """Copies, then checks the copy's chain; exit 1 where that is broken."""
+    """Copies, puts that on record in the copy, then checks its chain; exit 1 where that is broken."""
     os.umask(0o077)
-    settings = settings_of(args)
+    settings, author = settings_of(args), author_of(args)
     url = os.environ.get(args.to[4:], "") if args.to.startswith("env:") else args.to
     try:
         judge_url(url, insecure=settings.storage.insecure_db)
@@ -62,7 +64,14 @@ def run_copy(args: argparse.Namespace) -> int:
 
     count = asyncio.run(copy(settings.storage.url, url, settings.base))
     moved = msgspec.structs.replace(settings, storage=msgspec.structs.replace(settings.storage, url=url))
-    verified = with_store(moved, lambda store, vault: store.audit.verify())
+
+    async def recorded(store: Store, vault: Vault) -> Verified:
+        # Where it came from is said by kind: an address may hold a password, or say where people's data is.
+        fact = author.fact("database.copied", of=_kind(settings.storage.url), to=_kind(url), rows=count)
+        await store.apply(Unit(None, (), Audit(actor=author.actor, what=(fact,))))
+        return await store.audit.verify()
+
+    verified = with_store(moved, recorded)
     if args.json:
         print_json({"rows": count, "audit_rows": verified.rows, "breaks": len(verified.breaks)})
     else:
@@ -70,6 +79,10 @@ def run_copy(args: argparse.Namespace) -> int:
         print(f"{count} rows are copied; the record of {verified.rows} rows is {whole}.")
         print("Now name the new database in [storage] url, and put the old one where no service finds it.")
     return 1 if verified.breaks else 0
+
+
+def _kind(url: str) -> str:
+    return "sqlite" if url.startswith("sqlite:") else "postgresql"
 
 
 def run_retain(args: argparse.Namespace) -> int:
