@@ -54,7 +54,7 @@ from jit_auth.oauth.flow import Flows
 from jit_auth.oauth.held import Held
 from jit_auth.oauth.metadata import Discovery
 from jit_auth.oauth.refresh import Refresher
-from jit_auth.reload import Reload, loaded
+from jit_auth.reload import Reload, kept_for, loaded
 from jit_auth.send.sender import Sender
 from jit_auth.signin.codes import Codes
 from jit_auth.signin.linking import Linking
@@ -62,7 +62,6 @@ from jit_auth.signin.oidc import open_oidc
 from jit_auth.signin.sessions import Sessions
 from jit_auth.storage.announce import announce
 from jit_auth.storage.clock import Clock
-from jit_auth.storage.retention import Keep
 from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
 from jit_auth.watch import Watch
@@ -164,8 +163,7 @@ async def build(
         limits, environment, public_url = settings.limits, settings.server.environment, settings.server.public_url
         make_id = announce(store, settings)
         current = Current(settings, bundle)
-        kept = settings.retention
-        store.keep = Keep(kept.params, kept.results, kept.audit)
+        store.keep = kept_for(settings)
         reloads = Reload(store, current)
         watch = watch or Watch()
         watch.metrics.catalog = lambda: current.bundle.catalog

@@ -23,11 +23,13 @@ from jit_auth.engine.current import Current
 from jit_auth.errors import Fault, Faults, JitAuthError, StorageError
 from jit_auth.loading import load_bundle
 from jit_auth.model import Audit, Unit
+from jit_auth.storage.retention import Keep
 from jit_auth.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-RELOADED = ("agents", "callback_secrets", "admins", "people", "providers", "policies", "document", "warnings")
+RELOADED = ("agents", "callback_secrets", "admins", "people", "providers", "policies", "retention", "document",
+            "warnings")  # fmt: skip
 """What of the settings is taken over; of `connectors` the paths, of `server` the admin tokens."""
 PUBLISH_PAUSES = (0.2, 1.0, 5.0)
 """Seconds between tries to publish while the database is away: its answer may be lost, and the bundle be published."""
@@ -36,6 +38,11 @@ PUBLISH_PAUSES = (0.2, 1.0, 5.0)
 def loaded(bundle: Bundle) -> dict[str, Any]:
     """What goes on record of a bundle that is in force from now on."""
     return {"do": "config.loaded", "bundle": bundle.hash, "policy": bundle.policy.hash}
+
+
+def kept_for(settings: Settings) -> Keep:
+    """For how long the store keeps things from now on."""
+    return Keep(settings.retention.params, settings.retention.results, settings.retention.audit)
 
 
 @dataclass
@@ -63,6 +70,7 @@ class Reload:
                 await self._fail(JitAuthError(type(error).__name__, code="internal"))
             else:
                 self.current.swap(settings, bundle)
+                self.store.keep = kept_for(settings)
                 self.failed = False
                 log.info("reloaded: the bundle is %s now, its policy %s", bundle.hash, bundle.policy.hash)
                 if kept:

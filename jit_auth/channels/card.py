@@ -16,7 +16,7 @@ from jit_auth.channels.shape import Card, Change, Decided, Details, Recent, Wait
 from jit_auth.channels.words import LEFT_OUT, MASK, OPAQUE, exactly, moment, offered, outcome, span
 from jit_auth.core.fields import Field, fields
 from jit_auth.core.reach import SHARED
-from jit_auth.core.text import NONE, Part, agent_says, hidden, host_shown, summary_parts, visible
+from jit_auth.core.text import NONE, Part, agent_says, host_shown, visible
 from jit_auth.engine.pages import ApprovalPage, ConsentPage
 from jit_auth.model import Ask, AskState, CardRole, Execution, Risk, State
 from jit_auth.model import Card as CardRow
@@ -60,6 +60,7 @@ def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> 
     voted = {vote.person for vote in page.votes}
     editors = tuple(visible(editor, one_line=True) for editor in execution.edited_by)
     unusual = words.unusual(execution, known=bool(page.recent), asked=page.asked, denied=page.denied)
+    removed = words.removed(execution)
     held = all(vote.hold for vote in page.votes if vote.verdict == "approve") and action.risk != "critical"
     return Card(
         id=card.id if card is not None else "",
@@ -68,7 +69,7 @@ def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> 
         ask=ask.id,
         person=visible(person, one_line=True),
         environment=visible(page.environment, one_line=True),
-        summary=summary_parts(action.summary, execution.params, sensitive=hidden(action)),
+        summary=words.line(action, execution),
         action=action.name,
         title=visible(action.title, one_line=True),
         connector=visible(page.connector_name, one_line=True),
@@ -80,8 +81,9 @@ def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> 
         account=words.account(execution, connects=page.connects, shared=bool(page.places) and not page.connects)
         if page.request is not None
         else "",
-        runs=words.BY_AGENT if page.request is None else "",
+        runs=words.BY_AGENT if page.request is None and not removed else "",
         fields=fields(action, execution.params),
+        removed=removed,
         **_asker(execution),
         reasons=tuple(visible(reason) for reason in execution.decision.reasons),
         again=visible(ask.why),
@@ -195,8 +197,7 @@ def build_link(environment: str, card: CardRow, ask: Ask, url: str) -> Card:
 def wanted(page: ConsentPage) -> tuple[Part, ...]:
     """What an access is asked for, in one line: the call, or the actions that an agent wants to be ready for."""
     if page.execution is not None:
-        action = page.wants[0].action
-        return summary_parts(action.summary, page.execution.params, sensitive=hidden(action))
+        return words.line(page.wants[0].action, page.execution)
     return (Part(", ".join(visible(each.action.title, one_line=True) for each in page.wants)),)
 
 
@@ -355,12 +356,12 @@ def _changed(page: ApprovalPage) -> tuple[Change, ...]:
 
 
 def _recent(page: ApprovalPage, execution: Execution) -> Recent:
-    parts = summary_parts(page.action.summary, execution.params, sensitive=hidden(page.action))
+    parts = words.line(page.action, execution)
     return Recent(execution.updated, "".join(part.text for part in parts), execution.state)
 
 
 def _waiting(page: ApprovalPage, url: str) -> Waiting:
-    parts = summary_parts(page.action.summary, page.execution.params, sensitive=hidden(page.action))
+    parts = words.line(page.action, page.execution)
     return Waiting(
         ask=page.ask.id,
         line="".join(part.text for part in parts),

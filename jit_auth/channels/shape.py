@@ -85,6 +85,8 @@ class Card(Struct, frozen=True, kw_only=True):
     host nor account."""
     account: str
     fields: tuple[Field, ...]
+    removed: str = ""
+    """Why there is nothing in `fields`, method, host and account: it was removed after its time, or erased."""
     agent: str
     """The agent that called, whose words `says` are: the last of the chain."""
     chain: tuple[str, ...]

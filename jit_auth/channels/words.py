@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from jit_auth.core import endings
-from jit_auth.core.text import visible
-from jit_auth.model import Ask, AskState, Effect, Escalate, Execution, Millis, State, Want
+from jit_auth.core.ids import ERASED
+from jit_auth.core.text import Part, hidden, summary_parts, visible
+from jit_auth.model import Action, Ask, AskState, Effect, Escalate, Execution, Millis, State, Want
 
 CONSEQUENCE: Mapping[Effect, str] = {
     "read": "Reads only: nothing changes at {provider}.",
@@ -27,6 +28,13 @@ OUTCOME: Mapping[State, str] = {
     "cancelled": "Withdrawn. Nothing is sent.",
     "unknown": "Sent, but the answer was lost: nobody knows yet whether it happened.",
 }
+
+_GONE: Mapping[State, str] = {
+    "succeeded": "It happened. What {provider} answered is removed.",
+    "failed": "The call failed. Why is removed.",
+    "denied": "Denied. Nothing was sent.",
+}
+"""Where what was told is removed after its time, or erased."""
 
 BY_AGENT = "The agent itself: it is a function of the agent's own. Nothing is sent from here."
 """Who runs such an action."""
@@ -63,10 +71,31 @@ _UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "
 _OFFERED: tuple[Millis, ...] = (900_000, 3_600_000)
 
 
+def line(action: Action, execution: Execution) -> tuple[Part, ...]:
+    """The call in one line; what it is of where what was asked for is removed."""
+    if "params" in execution.gone:
+        return (Part(f"{visible(action.title, one_line=True)} (what was asked for is removed)"),)
+    return summary_parts(action.summary, execution.params, sensitive=hidden(action))
+
+
+def removed(execution: Execution) -> str:
+    """Why there is nothing to read of what was asked for, where it is removed; "" where it is there."""
+    if "params" not in execution.gone:
+        return ""
+    if execution.user is not None and execution.user.startswith(ERASED):
+        return "What was asked for is removed: the person for whom the agent acted was erased here, with all of it."
+    ended = moment(execution.updated)
+    return f"What was asked for, and said about it, is removed: its time of keeping is over. The call ended on {ended}."
+
+
 def outcome(execution: Execution, provider_name: str) -> str:
     """What became of the call, in one or two sentences."""
     if _agents_word(execution):
         return _OF_AGENT[execution.state]
+    if "result" in execution.gone:
+        return _GONE.get(execution.state, OUTCOME[execution.state]).format(
+            provider=visible(provider_name, one_line=True), trouble=""
+        ).strip()  # fmt: skip
     if execution.state == "succeeded" and execution.result is None:
         return "It happened, as a person found out. The answer itself was lost."
     trouble = visible(execution.error.message) if execution.error else ""
@@ -136,6 +165,8 @@ def user(execution: Execution) -> str:
     """For whom the agent acts, and how that is known."""
     if execution.user is None:
         return "nobody in particular"
+    if execution.user.startswith(ERASED):
+        return "a person who was erased here"
     proof = "verified" if execution.verified else f"claimed by {visible(execution.agent, one_line=True)}"
     return f"{visible(execution.user, one_line=True)} ({proof})"
 

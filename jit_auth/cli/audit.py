@@ -1,4 +1,4 @@
-"""`jit-auth audit verify / export / tail` and `jit-auth db migrate / copy`: the record, and where it lies."""
+"""`jit-auth audit verify / export / tail`: the record of everything."""
 
 from __future__ import annotations
 
@@ -15,19 +15,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-import msgspec
-
 from jit_auth.cli.configured import settings_of, with_store
 from jit_auth.cli.options import config_option, json_option, print_json
 from jit_auth.cli.receipts import unproven
-from jit_auth.config.database import judge_url
 from jit_auth.core.text import visible
 from jit_auth.core.times import rfc3339
 from jit_auth.errors import JitAuthError
 from jit_auth.model import Millis
 from jit_auth.storage.audit import Entry, Record, Verified
 from jit_auth.storage.store import Store
-from jit_auth.storage.upgrade import migrate
 from jit_auth.vault import Vault
 
 T = TypeVar("T")
@@ -40,7 +36,7 @@ _EACH = 1.0
 
 
 def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`audit verify`, `audit export`, `audit tail`, `db migrate` and `db copy`."""
+    """`audit verify`, `audit export` and `audit tail`."""
     audit = sub.add_parser("audit", help="the record of everything").add_subparsers(metavar="COMMAND", required=True)
     check = audit.add_parser("verify", help="check that no row was altered, removed or added")
     check.set_defaults(run=run_verify)
@@ -54,15 +50,9 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     tail.add_argument("-n", "--lines", metavar="N", type=_count, default=20, help="how many (default 20)")
     tail.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
     tail.set_defaults(run=run_tail)
-    move = sub.add_parser("db", help="the database's schema").add_subparsers(metavar="COMMAND", required=True)
-    upgrade = move.add_parser("migrate", help="bring the schema to the newest version")
-    upgrade.set_defaults(run=run_migrate)
-    moved = move.add_parser("copy", help="copy all rows into an empty database, the service being down")
-    moved.add_argument("--to", metavar="URL", required=True, help="as [storage] url; env:NAME takes it from there")
-    moved.set_defaults(run=run_copy)
-    for parser in (check, export, tail, upgrade, moved):
+    for parser in (check, export, tail):
         config_option(parser)
-    for parser in (check, tail, upgrade, moved):
+    for parser in (check, tail):
         json_option(parser)
 
 
@@ -126,41 +116,6 @@ def run_tail(args: argparse.Namespace) -> int:
         return 0
 
     return _with_record(args, tail)
-
-
-def run_migrate(args: argparse.Namespace) -> int:
-    """Makes or upgrades the schema; says which it is now."""
-    os.umask(0o077)
-    settings = settings_of(args)
-    revision = asyncio.run(migrate(settings.storage.url, settings.base, Vault(settings.vault.keys)))
-    if args.json:
-        print_json({"schema": revision})
-    else:
-        print(f"the schema is {revision}")
-    return 0
-
-
-def run_copy(args: argparse.Namespace) -> int:
-    """Copies, then checks the copy's chain; exit 1 where that is broken."""
-    os.umask(0o077)
-    settings = settings_of(args)
-    url = os.environ.get(args.to[4:], "") if args.to.startswith("env:") else args.to
-    try:
-        judge_url(url, insecure=settings.storage.insecure_db)
-    except ValueError as error:
-        raise JitAuthError(f"--to: {error}") from None
-    from jit_auth.storage.copy import copy  # brings both databases with it: for this command alone
-
-    count = asyncio.run(copy(settings.storage.url, url, settings.base))
-    moved = msgspec.structs.replace(settings, storage=msgspec.structs.replace(settings.storage, url=url))
-    verified = with_store(moved, lambda store, vault: store.audit.verify())
-    if args.json:
-        print_json({"rows": count, "audit_rows": verified.rows, "breaks": len(verified.breaks)})
-    else:
-        whole = "broken" if verified.breaks else "whole"
-        print(f"{count} rows are copied; the record of {verified.rows} rows is {whole}.")
-        print("Now name the new database in [storage] url, and put the old one where no service finds it.")
-    return 1 if verified.breaks else 0
 
 
 def line(entry: Entry) -> str:

@@ -14,6 +14,7 @@ from jit_auth.catalog.globs import match
 from jit_auth.catalog.load import Catalog
 from jit_auth.catalog.load import load as load_catalog
 from jit_auth.cli.configured import settings_of
+from jit_auth.cli.database import lacking, spoken
 from jit_auth.cli.options import config_option, json_option, print_json
 from jit_auth.cli.outside import channel_faults, issuer_faults, unreached, unsigned
 from jit_auth.config.database import sqlite_path
@@ -25,6 +26,7 @@ from jit_auth.credentials.supplied import unsupplied
 from jit_auth.errors import Fault, Faults, JitAuthError
 from jit_auth.policy.rules import load as load_policy
 from jit_auth.storage.clock import Clock
+from jit_auth.storage.roles import Rights
 from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
 
@@ -38,10 +40,11 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Faults on stdout (exit 1), warnings on stderr."""
+    """Faults on stdout (exit 1), warnings and notes on stderr."""
     os.umask(0o077)
     faults: list[Fault] = []
     warnings: list[str] = []
+    notes: list[str] = []
     try:
         settings = settings_of(args)
     except Faults as wrong:
@@ -49,17 +52,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         warnings.extend(settings.warnings)
         faults.extend(_content(settings, warnings))
-        faults.extend(_database(settings, warnings))
+        faults.extend(_database(settings, warnings, notes))
         faults.extend(channel_faults(settings))
         faults.extend(issuer_faults(settings))
         warnings.extend(unreached(settings))
         warnings.extend(unsigned(settings))
     if args.json:
         told = [{"file": fault.file, "line": fault.line, "message": fault.message} for fault in faults]
-        print_json({"ok": not faults, "faults": told, "warnings": warnings})
+        print_json({"ok": not faults, "faults": told, "warnings": warnings, "notes": notes})
         return 1 if faults else 0
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     for fault in faults:
         print(fault)
     if not faults:
@@ -115,8 +120,9 @@ def _agents(settings: Settings, catalog: Catalog) -> Iterator[str]:
             yield f"agent {agent.name} may do nothing: its actions are empty"
 
 
-def _database(settings: Settings, warnings: list[str]) -> Iterator[Fault]:
-    """Whether the keys are keys, and the database answers. A SQLite file that is not there yet is not created."""
+def _database(settings: Settings, warnings: list[str], notes: list[str]) -> Iterator[Fault]:
+    """Whether the keys are keys, and the database answers, to whom. A SQLite file that is not there yet is not
+    created."""
     try:
         vault = Vault(settings.vault.keys)
     except JitAuthError as error:
@@ -129,9 +135,13 @@ def _database(settings: Settings, warnings: list[str]) -> Iterator[Fault]:
             yield settings.document.fault(at, f"storage.url: the folder {file.parent} is not there or not writable")
         return
     try:
-        needed = asyncio.run(_open(settings, vault))
+        needed, rights = asyncio.run(_open(settings, vault))
         for key in sorted({*vault.ids[1:], *needed} - {vault.ids[0]}):
             warnings.append(_about(key, key in vault.ids, key in needed))
+        if rights is not None:
+            if rights.lacks:
+                yield settings.document.fault(at, f"storage.url: {lacking(rights)}")
+            (notes if rights.adds_only else warnings).append(f"storage.url: {spoken(rights, settings.retention)}")
     except JitAuthError as error:
         yield settings.document.fault(at, f"storage.url: {error.message}")
 
@@ -148,10 +158,10 @@ def _about(key: str, here: bool, needed: bool) -> str:
     return f"vault.keys: nothing stored needs the vault key {key!r} any more: take it out"
 
 
-async def _open(settings: Settings, vault: Vault) -> tuple[str, ...]:
-    """The ids of the vault keys that what is stored needs."""
+async def _open(settings: Settings, vault: Vault) -> tuple[tuple[str, ...], Rights | None]:
+    """The ids of the vault keys that what is stored needs; what PostgreSQL lets us do."""
     store = await Store.open(settings.storage.url, vault, clock=Clock(), base=settings.base, serve=False)
     try:
-        return await store.keys.needed()
+        return await store.keys.needed(), await store.roles.rights()
     finally:
         await store.close()

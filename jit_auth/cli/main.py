@@ -27,7 +27,7 @@ COMMANDS = {
     "policy": "policy",
     "audit": "audit",
     "keys": "keys",
-    "db": "audit",
+    "db": "db",
 }
 """Which module of this package adds which command, in the order in which `--help` lists them."""
 

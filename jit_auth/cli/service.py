@@ -17,6 +17,7 @@ from aiohttp import web
 
 from jit_auth.app import Service, build, calm_gc
 from jit_auth.cli.configured import settings_of
+from jit_auth.cli.database import judge
 from jit_auth.cli.options import config_option
 from jit_auth.config.settings import Settings
 from jit_auth.engine.advance import DRAIN
@@ -72,6 +73,7 @@ async def serve(settings: Settings, bundle: Bundle, read: Callable[[], Settings]
     traces = traces_of(os.environ)
     try:
         async with build(settings, bundle, watch=Watch(access=access, traces=traces)) as service:
+            await judge(service.store, settings)
             reloads = asyncio.create_task(reload(service, read, hangup))
             try:
                 await listen(service, settings, stop)

@@ -260,7 +260,8 @@ class Approvals:
         self, person: str, ask: Ask, opened: Opened, card: Card | None, judged: Judged, *, context: bool
     ) -> ApprovalPage | None:
         operation, execution = judged.operation, opened.execution
-        if operation is None or (judged.request is None and operation.build is not None):
+        removed = "params" in execution.gone  # what is built of nothing is not what was sent
+        if operation is None or (judged.request is None and operation.build is not None and not removed):
             return None
         kind = KINDS[operation.provider.kind]
         tally = judged.view.crowd.tally
@@ -275,7 +276,7 @@ class Approvals:
             action=operation.action,
             connector_name=operation.connector.name,
             provider_name=operation.provider_name,
-            request=judged.request,
+            request=None if removed else judged.request,
             connects=kind.connects and operation.build is not None,
             places=tuple(kind.adds(operation.provider)) if operation.build is not None else (),
             votes=tuple(sorted((v for v in opened.votes if v.ask == ask.id), key=lambda vote: vote.at)),

@@ -69,6 +69,11 @@ class Job:
         """Rows that no other unit of the same batch may touch."""
         self.done: asyncio.Future[Applied | Stale] | None = None
 
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything in it to be written."""
+        return bool(self.compares or self.inserts or self.loose or self.lines or self.raising)
+
 
 class Raising:
     """A raise of the epoch: a new bundle or None, and the stops' bound values (their epoch is known only inside)."""

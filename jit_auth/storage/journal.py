@@ -60,6 +60,7 @@ class Texts:
         lease = select(process.c.lease_until).where(process.c.id == bindparam("process")).scalar_subquery()
         self.ground = compiler.text(_ground(lease, compiler.name, read=True))
         self.ground_to_raise = compiler.text(_ground(lease, compiler.name, read=False))
+        self.ground_to_look = compiler.text(_ground(lease, compiler.name, read=None))
         self.stops = compiler.text(
             select(stop.c.kind, stop.c.id, stop.c.epoch).where(stop.c.epoch > bindparam("since"))
         )
@@ -77,15 +78,15 @@ class Texts:
         self.next_head = compiler.text(head.where(audit.c.writer < bindparam("before")))
 
 
-def _ground(lease: Any, dialect: str, *, read: bool) -> Any:
-    """The epoch row, locked (SQLite: by the transaction), then the lease and the clock. PostgreSQL computes what stands
-    beside a lock before it waits for it: a clock read there would be as old as the wait was long, and what ran out
-    meanwhile would count."""
+def _ground(lease: Any, dialect: str, *, read: bool | None) -> Any:
+    """The epoch row, locked (SQLite: by the transaction; None: not at all), then the lease and the clock. PostgreSQL
+    computes what stands beside a lock before it waits for it: a clock read there would be as old as the wait was long,
+    and what ran out meanwhile would count."""
     epoch = tables.epoch
     row = select(epoch.c.n, epoch.c.bundle).where(epoch.c.id == literal_column("1"))
     if dialect != "postgresql":
         return row.add_columns(lease.label("lease"))
-    held = row.with_for_update(read=read).cte("held")
+    held = (row if read is None else row.with_for_update(read=read)).cte("held")
     return select(held.c.n, held.c.bundle, lease.label("lease"), now_on_postgres().label("clock"))
 
 

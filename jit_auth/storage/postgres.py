@@ -317,7 +317,10 @@ class PostgresJournal:
         if pasts:
             # Before the clock is read, since this may wait; and before what was counted meanwhile, since that is seen.
             await connection.fetch(_TURNS, turns(pasts))
-        text = self._texts.ground if jobs[0].raising is None else self._texts.ground_to_raise
+        texts, first = self._texts, jobs[0]
+        text = texts.ground if first.raising is None else texts.ground_to_raise
+        if len(jobs) == 1 and not first.writes:
+            text = texts.ground_to_look  # a role that may only read has no lock
         begun = self._clock.steady()
         epoch, bundle, lease, clock = await connection.fetchrow(text.sql, self._process)
         self._measured(clock, begun)

@@ -25,26 +25,16 @@ from jit_auth.storage.job import Answer, Job
 from jit_auth.storage.journal import HEADS, Head, Texts, oldest, pick, thrown
 from jit_auth.storage.judge import Ground, Which, stale
 from jit_auth.storage.reader import failed, settle
+from jit_auth.storage.room import CHECKPOINT, Room, committed, unwritten
 
 OLDEST = (3, 35, 0)
 BUSY: Millis = 5_000
 """How long a transaction waits for another process."""
 
-CHECKPOINT = 4_000
-"""Pages of WAL (16 MiB) before they go into the file: hot pages are then written back once, not four times."""
-
-SMALLEST = 250
-"""The same on a disk that was too small for it."""
-
-GIVE_WAY = 1.0
-"""Seconds between attempts to have a log that has filled the disk written into the file."""
-
 _OWN_FAULT = (
     sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError, ArithmeticError,
     TypeError, ValueError,
 )  # fmt: skip
-
-_NOT_COMMITTED = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR_WRITE)
 
 
 class _Collision(Exception):
@@ -74,9 +64,7 @@ class SqliteJournal:
         self._queue: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._newest: Millis = 0
-        self._full = False
-        self._gave_way = 0.0
-        self._pages = CHECKPOINT
+        self._room = Room()
         self._seen = (0, "")
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="jit-auth-journal", daemon=True)
@@ -136,10 +124,10 @@ class SqliteJournal:
             batch = pick(waiting)
             if batch:
                 begun = time.perf_counter()
-                if self._full:
-                    self._gives_way()  # before the log takes whatever room has come
+                if self._room.short:
+                    self._room.make(self._connected)  # before the log takes whatever room has come
                 answers = self._commit(batch)
-                if self._full and _surely_not(answers) and self._gives_way():
+                if self._room.short and unwritten(answers) and self._room.make(self._connected):
                     answers = self._commit(batch)
                 took = time.perf_counter() - begun
                 with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
@@ -154,7 +142,7 @@ class SqliteJournal:
     def _commit(self, jobs: Sequence[Job]) -> Sequence[Answer]:
         committing = False
         try:
-            connection = self._connection or self._connect()
+            connection = self._connected()
             ground = self._begin(connection)
             try:
                 answers = self._together(connection, jobs, ground)
@@ -315,35 +303,18 @@ class SqliteJournal:
         self._seen = (epoch, bundle)
         return Ground(epoch, bundle, self.now(), lease)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = open_to_write(self._path)
-        connection.execute(f"PRAGMA wal_autocheckpoint = {self._pages}")
-        self._heads(connection)  # the newest time written
-        self._connection = connection
-        return connection
-
-    def _gives_way(self) -> bool:
-        """There was no room: have the log written into the file, and begun anew in the room that it has. SQLite does so
-        after a commit alone, and there is none where the log itself has taken the last room."""
-        if time.monotonic() - self._gave_way < GIVE_WAY:
-            return False
-        self._gave_way = time.monotonic()
-        try:
-            connection = self._connection = self._connection or self._connect()
-            busy, frames, _ = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-            # From now on it is smaller: what room there is beside it is the file's.
-            self._pages = min(self._pages, max(frames // 2, SMALLEST))
-            connection.execute(f"PRAGMA wal_autocheckpoint = {self._pages}")
-        except (sqlite3.Error, StorageError):
-            return False
-        self._full = bool(busy)
-        return not busy
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            connection = open_to_write(self._path)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {self._room.pages}")
+            self._heads(connection)  # the newest time written
+            self._connection = connection
+        return self._connection
 
     def _failed(self, jobs: Sequence[Job], error: Exception, committing: bool) -> Sequence[Answer]:
         connection, self._connection = self._connection, None
-        self._full = self._full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-        # Frames that were not all written are no commit; frames that were, and could not be synced, may be one.
-        unknown = committing and getattr(error, "sqlite_errorcode", None) not in _NOT_COMMITTED
+        self._room.saw(error)
+        unknown = committing and committed(error)
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 if connection.in_transaction:
@@ -352,11 +323,6 @@ class SqliteJournal:
         if committing:
             self._head.lost(self._clock())
         return [failed(error, unknown=unknown) for _ in jobs]
-
-
-def _surely_not(answers: Sequence[Answer]) -> bool:
-    """Whether nothing of a batch was written: what was must not be written a second time."""
-    return all(isinstance(answer, StorageError) and not answer.unknown for answer in answers)
 
 
 def scrub(path: Path) -> bool:

@@ -60,6 +60,7 @@ from jit_auth.storage.read import Holdings, Reads, Situation
 from jit_auth.storage.reader import Reader, SqliteReader
 from jit_auth.storage.retention import Keep, Retention
 from jit_auth.storage.rewrap import Rewrap
+from jit_auth.storage.roles import Roles
 from jit_auth.storage.schema import own_key, prepare_sqlite
 from jit_auth.storage.shorten import Shorten
 from jit_auth.storage.sqlite import SqliteJournal, scrub
@@ -116,7 +117,11 @@ class Store:
         """The record: `verify`, `rows`, `tail`."""
         self._house = House(compiler, reader, journal, process)
         turns = Turns(vault, compiler, reader, journal)
-        self._shorten = Shorten(compiler, self.audit, journal, turns, self._made)
+        self.roles = Roles(compiler, reader)
+        """What this process's role of the database may do."""
+        ready = lambda: self._people.wrap_under == vault.ids[0]  # noqa: E731 - this process's word, no step of its own
+        self.shorten = Shorten(compiler, self.audit, journal, turns, self.roles, ready, self._made)
+        """Removes the record's oldest rows."""
         self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._made, journal, turns)
         """Vault keys: which are needed, and how they are rotated."""
         self.keep = Keep()
@@ -353,9 +358,8 @@ class Store:
         """Remove what has passed its time (flows, keys, tallies, sessions, codes; content), and processes long dead."""
         await self._house.sweep()
         await self._retention.sweep(self.keep)
-        # While a new key is not everybody's yet, what it would seal has time.
-        if self.keep.audit is not None and self._people.wrap_under == self._vault.ids[0]:
-            await self._shorten.sweep(self.now() - self.keep.audit)
+        if self.keep.audit is not None:
+            await self.shorten.sweep(self.now() - self.keep.audit)
 
     async def _start(self, *, alone: bool) -> None:
         """Take a lease. `alone`: the lock proves that every other process of this file is dead."""

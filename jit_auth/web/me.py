@@ -17,7 +17,8 @@ from typing import Any
 from aiohttp import web
 from msgspec import Struct
 
-from jit_auth.core.text import Part, hidden, summary_parts, visible
+from jit_auth.channels.words import line
+from jit_auth.core.text import Part, visible
 from jit_auth.engine.mine import Account, Deed, Mines, Waiting
 from jit_auth.engine.withdrawals import ALL, Withdrawals
 from jit_auth.errors import BadRequest, Forbidden, Unauthenticated
@@ -154,7 +155,7 @@ def _mark(signed: Signed, name: str) -> str:
 def _summary(action: Action | None, execution: Execution) -> tuple[Part, ...]:
     if action is None:
         return (Part(visible(execution.action, one_line=True), foreign=True),)
-    return summary_parts(action.summary, execution.params, sensitive=hidden(action))
+    return line(action, execution)
 
 
 def _ready_for(each: Waiting) -> tuple[Part, ...]:

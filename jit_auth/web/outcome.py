@@ -9,7 +9,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from jit_auth.channels.card import outcome
-from jit_auth.core.text import hidden, summary_parts
+from jit_auth.channels.words import line
 from jit_auth.engine.pages import ApprovalPage
 from jit_auth.errors import BadRequest, Conflict, Unprocessable
 from jit_auth.model import Execution
@@ -54,7 +54,7 @@ class Outcomes:
             happened=found == "succeeded",
             person=page.person,
             agent=execution.chain[0],
-            summary=summary_parts(page.action.summary, execution.params, sensitive=hidden(page.action)),
+            summary=line(page.action, execution),
             outcome=outcome(execution, page.provider_name),
         )
 

@@ -8,9 +8,10 @@ from typing import Any
 from aiohttp import web
 
 from jit_auth.channels.card import Card, build, masked, outcome
+from jit_auth.channels.words import line
 from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.links import row_of
-from jit_auth.core.text import hidden, summary_parts, visible
+from jit_auth.core.text import hidden, visible
 from jit_auth.engine.pages import ApprovalPage, Voted
 from jit_auth.errors import NotFound
 from jit_auth.web.choices import LONGEST_FEEDBACK, editable
@@ -104,7 +105,7 @@ def decided(pages: Pages, voted: Sequence[Voted], *, together: bool = False) -> 
         items=[
             {
                 "agent": each.execution.chain[0],
-                "summary": summary_parts(each.action.summary, each.execution.params, sensitive=hidden(each.action)),
+                "summary": line(each.action, each.execution),
                 "outcome": outcome(each.execution, each.provider_name or each.action.provider),
                 "waiting": each.ask.state == "open",
             }

@@ -5,6 +5,7 @@ A clock apart from PostgreSQL's is played in the long run alone.
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from jit_auth.errors import StorageError
-from jit_auth.model import Insert
-from jit_auth.storage import sqlite
+from jit_auth.model import Applied, Insert, Stale
+from jit_auth.storage import room
 from jit_auth.storage.store import Store
 from tests.chaos import disks
 from tests.chaos.clocks import jumps
 from tests.chaos.deaths import database_killed, killed, told_to_stop
 from tests.chaos.server import Mortal
 from tests.chaos.wires import SHORT, to_database, to_mail_server, to_provider
-from tests.conformance.world import World, execution, written
+from tests.conformance.world import World, execution, together, unit, written
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ async def test_a_full_disk(tmp_path: Path) -> None:
 
 async def test_a_disk_that_sqlites_own_log_has_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A little room is enough: the log is written into the file then, instead of growing until it is full again."""
-    monkeypatch.setattr(sqlite, "GIVE_WAY", 0.0)
+    monkeypatch.setattr(room, "GIVE_WAY", 0.0)
     try:
         with disks.small(tmp_path / "disk", 4):
             world = World("sqlite:///store.db", tmp_path / "disk")
@@ -73,6 +74,53 @@ async def test_a_disk_that_sqlites_own_log_has_filled(tmp_path: Path, monkeypatc
                 await _write(store, 1000)
             disks.resize(tmp_path / "disk", 5)
             await _write(store, 250)
+            await world.close()
+    except disks.Unable as error:
+        pytest.skip(str(error))
+
+
+class Ticks:
+    """A clock that goes on by `step` seconds whenever somebody looks at it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.step = 0.0
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+async def test_what_was_written_when_room_came_back_is_not_written_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is room again, of which the journal knows nothing yet: a batch of which a part is in, and a part is refused
+    for its own fault, is not tried again when it looks."""
+    ticks = Ticks()
+    monkeypatch.setattr(room, "time", ticks)
+    try:
+        with disks.small(tmp_path / "disk", 4):
+            world = World("sqlite:///store.db", tmp_path / "disk")
+            store = await world.open()
+            first = execution(store)
+            await written(store, Insert(first))
+            reading = sqlite3.connect(world.path, isolation_level=None)
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM execution").fetchone()  # while it lasts, the log cannot begin anew
+            with pytest.raises(StorageError):
+                await _write(store, 1000)
+            reading.execute("ROLLBACK")
+            reading.close()
+            before = (await world.sql("SELECT count(*) FROM execution"))[0][0]
+            disks.resize(tmp_path / "disk", 8)
+            ticks.step = room.GIVE_WAY * 0.6  # before the batch it is too early to look, after it no more
+            fresh = [execution(store) for _ in range(4)]
+            units = [unit(Insert(row)) for row in (*fresh[:2], first, *fresh[2:])]
+            answers = await together(*(store.apply(each) for each in units))
+            assert [type(answer) for answer in answers] == [Applied, Applied, Stale, Applied, Applied]
+            assert (await world.sql("SELECT count(*) FROM execution"))[0][0] == before + 4
+            await _write(store, 250)
+            assert (await store.audit.verify()).breaks == ()
             await world.close()
     except disks.Unable as error:
         pytest.skip(str(error))

@@ -145,7 +145,7 @@ def _groups(card: Card) -> Iterable[Group]:
     sent = "What was sent" if card.role == "resolve" else "What will be sent" if card.open else "What was asked for"
     if card.runs:
         sent = "What it is run with"
-    yield from _group(sent, tuple(_values(card.fields)))
+    yield from _group(sent, (Row("", (card.removed,)), *_values(card.fields)))
     through = ", then ".join(card.chain[1:])
     decided = tuple(_vote(vote.who, vote.verdict, vote.at, vote.feedback) for vote in card.decided)
     rows = [

@@ -105,6 +105,7 @@ def _body(card: Card) -> tuple[list[Block], bool]:
         made.say(f"Changed by an approver: {change.name}\n{boxed([f'was: {change.before}', f'now: {change.after}'])}")
     for each in card.fields[:MOST_VALUES]:
         made.say(f"{each.name} ({_size(each)})\n{boxed(_lines(each))}")
+    made.say(card.removed)
     if len(card.fields) > MOST_VALUES:
         made.say(f"{len(card.fields) - MOST_VALUES} more values: open the page to read them.")
         made.cut = True

@@ -351,6 +351,23 @@ async def test_what_takes_a_restart_is_named_and_kept(world: Kit, caplog: pytest
     assert sum("after a restart" in record.getMessage() for record in caplog.records) == 2, "until it is restarted"
 
 
+async def test_what_is_kept_no_longer_goes_after_a_reload(world: Kit) -> None:
+    done = (await world.execute("note", params=NOTE)).json
+    assert world.service is not None
+    world.clock.offset += 60_000
+    await world.service.store.sweep()
+    assert (await world.call("GET", f"/executions/{done['id']}")).json == done
+    config = world.folder / "config.toml"
+    config.write_text(config.read_text() + '\n[retention]\nparams = "never"\nresults = "30s"\n')
+    assert await reload(world)
+    await world.service.store.sweep()
+    assert (await world.call("GET", f"/executions/{done['id']}")).json == {
+        **done,
+        "result": None,
+        "removed": ["result"],
+    }
+
+
 async def test_loopback_is_not_left_or_reached_by_a_reload(world: Kit, caplog: pytest.LogCaptureFixture) -> None:
     """What the file says of agents rests on it: their word about users, literal secrets."""
     assert world.service is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from jit_auth.model import Audit, Unit
 from jit_auth.storage import retention, shorten
 from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
-from tests.integration.operators.conftest import ADMINS, facts
+from tests.integration.operators.conftest import ADMINS, TOKENS, facts
 from tests.integration.operators.rotation import sql
 from tests.integration.service.kit import Kit, kit
 
@@ -66,6 +67,46 @@ async def test_content_goes_and_the_rows_stay(place: Kit, monkeypatch: pytest.Mo
     assert (await place.service.store.audit.verify()).breaks == ()
     await place.service.store.sweep()
     assert await facts(place, "content.removed") == did, "there is nothing more to do, and nothing is said"
+
+
+async def test_people_read_that_it_was_removed_and_why(place: Kit) -> None:
+    assert place.service is not None
+    links, told = {}, {}
+    for subject in ("first", "second"):
+        params = SEND | {"to": [f"{subject}@y.example"]}
+        paused = (await place.execute("send_message", params=params, reason="why")).json["id"]
+        links[paused] = await place.approval_link(paused)
+        assert (await place.decide(links[paused], "deny", feedback="not now")).status == 200
+        assert (await place.ended(paused))["status"] == "denied"
+        told[paused] = await shown(place, links[paused])
+        assert all(word in told[paused] for word in (f"{subject}@y.example", "not now", "byte for byte"))
+        if subject == "first":
+            place.service.store.keep = retention.Keep(1_000, 1_000, None)
+            await swept(place, 0.002)
+            place.service.store.keep = retention.Keep(None, None, None)
+    first, second = links
+    page = await shown(place, links[first])
+    assert "its time of keeping is over. The call ended on " in page
+    assert "Send an e-mail (what was asked for is removed)" in page
+    assert "Denied. Nothing was sent." in page
+    for word in ("first@y.example", "No parameters", "byte for byte", "Method", "not now", "why</blockquote>"):
+        assert word not in page, word
+    assert "Send an e-mail (what was asked for is removed)" in await shown(place, links[second]), "among the last calls"
+    erased = await place.call("DELETE", "/admin/users/alice@example.com", token=TOKENS["security"])
+    assert erased.status == 200
+    page = await shown(place, links[second])
+    assert "the person for whom the agent acted was erased here" in page
+    assert "a person who was erased here" in page
+    assert "psn_" not in page
+    for word in ("second@y.example", "No parameters", "byte for byte"):
+        assert word not in page, word
+
+
+async def shown(world: Kit, link: str) -> str:
+    """What a page says to a browser."""
+    async with world.session.get(link, headers={"Accept": "text/html"}) as reply:
+        assert reply.status == 200
+        return html.unescape(await reply.text())
 
 
 async def test_a_replay_after_the_cut_answers_the_execution(place: Kit) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -28,11 +29,19 @@ async def test_from_a_file_to_postgresql_and_back(tmp_path: Path, postgres_url: 
             done = await world.execute("note", params={"text": "once"}, key="k")
             asked = await world.execute("send_message", params=SEND)
             link = await world.approval_link(asked.json["id"])
+            before = await facts(world)
         assert await command(world, postgres_url) == 0
         sent = world.mail.counts["POST"]
         world.storage = postgres_url
         world.write()
         async with world.running():
+            (copied,) = [fact for fact in await facts(world) if fact["do"] == "database.copied"]
+            assert (copied["actor"], copied["of"], copied["to"]) == ("operator", "sqlite", "postgresql")
+            assert copied["rows"] > len(before)
+            assert "why" not in copied
+            assert copied["as"]
+            assert world.service is not None
+            assert (await world.service.store.audit.verify()).breaks == ()
             again = await world.execute("note", params={"text": "once"}, key="k")
             assert (again.json["id"], again.json["status"]) == (done.json["id"], "succeeded")
             assert (await world.decide(link)).status == 200
@@ -46,9 +55,18 @@ async def test_from_a_file_to_postgresql_and_back(tmp_path: Path, postgres_url: 
         world.storage = "sqlite:///back.db"
         world.write()
         async with world.running():
+            copies = [(fact["of"], fact["to"]) for fact in await facts(world) if fact["do"] == "database.copied"]
+            assert copies == [("sqlite", "postgresql"), ("postgresql", "sqlite")]
             listed = await world.call("GET", f"/executions/{asked.json['id']}")
             assert listed.json["status"] == "succeeded"
             assert (await world.execute("note", params={"text": "there"})).json["status"] == "succeeded"
+
+
+async def facts(world: Kit) -> list[dict[str, Any]]:
+    """All that is on record, each fact with its actor."""
+    assert world.service is not None
+    rows = [row async for row in world.service.store.audit.rows()]
+    return [{**fact, "actor": row.actor} for row in rows for fact in row.what]
 
 
 async def _until_dead(url: str) -> None:

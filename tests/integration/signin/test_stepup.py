@@ -17,6 +17,7 @@ from jit_auth.cli.receipts import unproven
 from jit_auth.model import Vote
 from tests.fakes.authenticator import Authenticator
 from tests.fakes.browser import Browser, Page
+from tests.integration.operators.rotation import sql
 from tests.integration.signin.service import ANA, BO, EVE, Asked, Corp, corp, digest, form_token
 
 DAY = 86_400_000
@@ -287,6 +288,43 @@ async def test_a_vote_that_its_receipt_does_not_prove_is_found(world: Corp, monk
     assert (await unproven(store, world.at))[1] == [
         (asked.ask, "the record names a passkey, and the vote has no receipt")
     ]
+
+
+async def test_receipts_prove_votes_after_the_record_was_cut(world: Corp, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Browser() as browser:
+        phone = await signed(world, browser)
+        asked = await world.asked("wipe")
+        page = await confirming(world, browser, asked)
+        await browser.submit("Approve", {"passkey": json.dumps(phone.get(options(page, "confirm")))})
+        await world.ended(asked.execution)
+    assert world.service is not None
+    store = world.service.store
+    world.clock.offset += 10 * DAY
+    cut = store.now() - DAY
+    assert (await store.shorten.now(cut, "operator", {})).rows > 5
+    assert await world.facts("passkey.enrolled") == [], "the row that named the key is gone"
+    assert (await store.audit.verify()).breaks == ()
+    assert await unproven(store, world.at) == (1, []), "the passkey that is held speaks for it"
+    (vote,) = await store.own.signed_votes()
+    receipt = vote.receipt or {}
+
+    async def claimed(forged: Vote) -> list[str]:
+        """What is said of this vote in place of the one that was cast."""
+
+        async def votes() -> tuple[Vote, ...]:
+            return (forged,)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store.own, "signed_votes", votes)
+            return [why for _, why in (await unproven(store, world.at))[1]]
+
+    assert await claimed(msgspec.structs.replace(vote, verdict="deny")) != []
+    forged = {**receipt, "signature": receipt["signature"][::-1]}
+    assert await claimed(msgspec.structs.replace(vote, receipt=forged)) != []
+    await sql(world, "DELETE FROM passkey")
+    assert await unproven(store, world.at) == (1, []), "nobody can say any more; its rows are gone as well"
+    later = msgspec.structs.replace(vote, at=cut + 1)
+    assert await claimed(later) == ["its key is not the one that was enrolled"]
 
 
 async def test_where_browsers_have_no_passkeys_the_page_says_so(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from jit_auth.channels.card import Card, build, masked, moment
+from jit_auth.channels.email.letter import letter
+from jit_auth.channels.slack.message import message
 from jit_auth.channels.terminal import Terminal
 from jit_auth.core.endings import UNREPORTED
 from jit_auth.engine.pages import ApprovalPage
@@ -221,3 +223,29 @@ def test_a_function_of_the_agents_own_goes_nowhere_from_here() -> None:
 def test_what_became_of_it_is_the_agents_word(changes: dict[str, Any], says: str) -> None:
     given = replace(EXECUTION, **changes)
     assert build(page(action=FUNCTION, request=None, execution=given)).outcome.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("user", "why"),
+    [
+        ("alice@example.com", "its time of keeping is over. The call ended on 25 Nov 2025"),
+        ("erased:psn_1", "the person for whom the agent acted was erased here"),
+    ],
+)
+def test_what_is_removed_is_said_to_be(user: str, why: str) -> None:
+    gone = replace(EXECUTION, user=user, params={}, reason=None, state="denied", gone=("params", "result"))
+    told = card(execution=gone, request=None, ask=replace(ROUND, state="denied"))
+    assert why in told.removed
+    assert (told.fields, told.method, told.runs, told.says) == ((), "", "", "")
+    assert told.line == "Pay (what was asked for is removed)"
+    assert told.outcome == "Denied. Nothing was sent."
+    assert "psn_" not in told.user
+    resolving = replace(told, role="resolve", open=True)
+    assert told.removed in str(letter(resolving, "ask", URL).groups)
+    assert told.removed in str(message(resolving, URL))
+    assert "what was asked for is removed" in str(message(told, URL))
+
+
+def test_an_answer_that_is_removed_is_not_one_that_was_lost() -> None:
+    gone = replace(EXECUTION, state="succeeded", gone=("result",))
+    assert card(execution=gone).outcome == "It happened. What Bank answered is removed."
