@@ -42,6 +42,7 @@ class Files:
     providers: tuple[Found[SharedProviderTable], ...]
 
 
+@cache
 def shipped_path() -> Path:
     """The connectors that come with the program: inside the wheel, else beside the package in a checkout."""
     package = Path(__file__).resolve().parent.parent
