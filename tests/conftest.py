@@ -3,6 +3,7 @@ mark `attack`."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,12 @@ def commands() -> Iterator[None]:
     """What starts processes of ours ends with the session."""
     yield
     close_commands()
+
+
+def pytest_collection_finish() -> None:
+    """What the collection has made stays to the end: no garbage collection of a test walks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,8 @@ class Store:
         """What approvals look at beside their own execution."""
         self.lists = Lists(compiler, self._codec, self._people, reader)
         """An agent's executions."""
-        self.own = OwnReads(compiler, self._codec, self._people, reader)
-        """What one person may see of their own."""
         self.cuts = CutReads(compiler, self._codec, self._people, reader)
         """What a kill switch has to find."""
-        self.access = AccessReads(compiler, self._codec, self._people, reader)
-        """What an agent or a user can reach, and has used."""
         self.erasing = EraseReads(compiler, self._codec, self._people, reader)
         """What an erasure has to find."""
         self.audit = Record(vault, compiler, self._people, reader)
@@ -123,6 +120,17 @@ class Store:
         """For how long content is kept once it is over."""
         self._retention = Retention(compiler, reader, journal, self._made)
         self._new_person = compiler.upsert(tables.person, ("look",), ())
+        self._compiler = compiler
+
+    @cached_property
+    def own(self) -> OwnReads:
+        """What one person may see of their own."""
+        return OwnReads(self._compiler, self._codec, self._people, self._reader)
+
+    @cached_property
+    def access(self) -> AccessReads:
+        """What an agent or a user can reach, and has used."""
+        return AccessReads(self._compiler, self._codec, self._people, self._reader)
 
     @classmethod
     async def open(
