@@ -110,19 +110,19 @@ def _create(connection: Connection, names: Set[str]) -> None:
     if tables.stamp.name in names:
         tables.metadata.create_all(connection)  # an empty stamp: made around it
         return
-    for statement in _schema(connection.dialect.name):
+    for statement in _schema(f"{connection.dialect.name}+{connection.dialect.driver}://"):
         connection.exec_driver_sql(statement)
 
 
 @cache
-def _schema(dialect: str) -> tuple[str, ...]:
-    """The statements that make it, the same for all databases of a kind: they take longer to write than to run."""
+def _schema(url: str) -> tuple[str, ...]:
+    """The statements that make it, the same for all databases of a dialect: they take longer to write than to run."""
     found: list[str] = []
 
     def write(statement: Any, *_: Any, **__: Any) -> None:
         found.append(str(statement.compile(dialect=engine.dialect)))
 
-    engine = create_mock_engine(f"{dialect}://", write)
+    engine = create_mock_engine(url, write)
     tables.metadata.create_all(engine, checkfirst=False)
     return tuple(found)
 
