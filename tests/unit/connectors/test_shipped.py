@@ -36,7 +36,7 @@ def test_what_is_shipped_is_made_for_the_provider_that_it_has_here() -> None:
     settings: list[dict[str, Any]] = [
         {},
         {"client_id": "one", "client_secret": "s1"},
-        {"client_id": "one"},
+        {"client_id": "one", "token_auth": "none"},
         {"client_id": "two", "client_secret": "s2"},
         {"client_id": "one", "client_secret": "s3"},
         {"scope_param": "user_scope"},
