@@ -105,6 +105,8 @@ class Store:
         """What approvals look at beside their own execution."""
         self.lists = Lists(compiler, self._codec, self._people, reader)
         """An agent's executions."""
+        self.own = OwnReads(compiler, self._codec, self._people, reader)
+        """What one person may see of their own."""
         self.cuts = CutReads(compiler, self._codec, self._people, reader)
         """What a kill switch has to find."""
         self.erasing = EraseReads(compiler, self._codec, self._people, reader)
@@ -121,11 +123,6 @@ class Store:
         self._retention = Retention(compiler, reader, journal, self._made)
         self._new_person = compiler.upsert(tables.person, ("look",), ())
         self._compiler = compiler
-
-    @cached_property
-    def own(self) -> OwnReads:
-        """What one person may see of their own."""
-        return OwnReads(self._compiler, self._codec, self._people, self._reader)
 
     @cached_property
     def access(self) -> AccessReads:
