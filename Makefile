@@ -32,7 +32,7 @@ demo: $(VENV)/.installed
 	@AUTO="$(AUTO)" $(BIN)/python -m examples.demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 again: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none $(TESTS)
@@ -56,7 +56,7 @@ check: $(VENV)/.installed-dev
 
 # What is named is all over the tree, so that all of it is collected.
 attack: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m attack
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m attack
 
 audit: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.attack.supply audit

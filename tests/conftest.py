@@ -1,13 +1,31 @@
-"""What all tests share: a PostgreSQL server, started when a test first asks for it; the mark `attack`."""
+"""What all tests share: a PostgreSQL server and a way to start processes, each made when a test first asks for it; the
+mark `attack`."""
 
 from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
 
 import pytest
 
 from tests.attack.register import named
+from tests.commands import close_commands
 from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands() -> Iterator[None]:
+    """What starts processes of ours ends with the session."""
+    yield
+    close_commands()
+
+
+def pytest_collection_finish() -> None:
+    """What the collection has made stays to the end: no garbage collection of a test walks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -44,6 +44,7 @@ class Files:
     """Ids of what is there, and faulty: a mention of it elsewhere is no fault of its own."""
 
 
+@cache
 def shipped_path() -> Path:
     """The connectors that come with the program: inside the wheel, else beside the package in a checkout."""
     package = Path(__file__).resolve().parent.parent

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from jit_auth.catalog.action import action_of
 from jit_auth.catalog.authorities import authorities
+from jit_auth.catalog.connector import Tell, connector_of, head_of
 from jit_auth.catalog.files import Files, Found, find, shipped_path
-from jit_auth.catalog.hosts import url_fault
 from jit_auth.catalog.kinds import ProviderKind
 from jit_auth.catalog.provider import ID, judge, merge, public
 from jit_auth.catalog.tables import ConnectorTable
@@ -21,15 +21,9 @@ from jit_auth.catalog.validate import Validate
 from jit_auth.config.provider import ProviderTable, written
 from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.request import Build, prepare
-from jit_auth.core.target import TEMPLATE, base_of, path_of
 from jit_auth.core.toml import Document, did_you_mean
 from jit_auth.errors import Fault, Faults
 from jit_auth.model import Action, Connector, Provider
-
-ACCOUNT_FIELDS = frozenset({"id", "name"})
-"""What is known of a connected account, and so may stand in a base URL as `{account.FIELD}`."""
-
-_Tell = Callable[[tuple[str | int, ...], str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +90,11 @@ def load(
         paths = [path for path in paths if path.exists()]
     files = find([shipped_path(), *paths] if shipped else list(paths), faults)
     loader = _Loader(files, clients, allow_private, kinds, config or Document("config.toml", {}), faults)
-    connectors = loader.connectors()
+    made = loader.connectors()
     if faults:
         raise Faults(faults)
-    actions = {
-        action.name: Operation(
-            action,
-            connector,
-            connector.provider,
-            Validate(action.params),
-            prepare(connector, action) if action.run == "engine" else None,
-            tool_params(param.name for param in action.params),
-        )
-        for connector in connectors
-        for action in connector.actions
-    }
+    connectors = [each.connector for each in made]
+    actions = {operation.action.name: operation for each in made for operation in each.operations}
     return Catalog(
         actions=dict(sorted(actions.items())),
         providers=dict(sorted(loader.providers.items())),
@@ -133,13 +117,53 @@ def _hash(connectors: Sequence[Connector], providers: Mapping[str, Provider]) ->
     return sha256_text(canonical(plain))
 
 
-def _below(fault: _Tell, at: tuple[str, ...]) -> _Tell:
-    """Tells `fault` of paths below `at`."""
+@dataclass(frozen=True)
+class _Made:
+    """A connector, and its actions ready to be called."""
 
-    def tell(path: tuple[str | int, ...], message: str) -> None:
-        fault((*at, *path), message)
+    connector: Connector
+    operations: tuple[Operation, ...]
 
-    return tell
+
+def _made(connector: Connector) -> _Made:
+    operations = (
+        Operation(
+            action,
+            connector,
+            connector.provider,
+            Validate(action.params),
+            prepare(connector, action) if action.run == "engine" else None,
+            tool_params(param.name for param in action.params),
+        )
+        for action in connector.actions
+    )
+    return _Made(connector, tuple(operations))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A shipped connector with the provider that it has here: all that it is made of. No secret is kept here."""
+
+    found: Found[ConnectorTable]
+    provider: Provider
+    connects: bool
+
+    def __hash__(self) -> int:  # the rest is compared
+        return hash(self.found.id)
+
+
+@lru_cache(maxsize=16)
+def _made_once(asked: _Asked) -> _Made:
+    """What comes with the program changes with it alone, and most of it is not set up. Raises Faults."""
+    faults: list[Fault] = []
+
+    def fault(path: tuple[str | int, ...], message: str) -> None:
+        faults.append(asked.found.document.fault(path, message))
+
+    connector = connector_of(asked.found, asked.provider, connects=asked.connects, fault=fault)
+    if faults:
+        raise Faults(faults)
+    return _made(connector)
 
 
 class _Loader:
@@ -163,7 +187,7 @@ class _Loader:
         self._shared = {found.id: found for found in files.providers}
         self.providers: dict[str, Provider] = {}
 
-    def connectors(self) -> list[Connector]:
+    def connectors(self) -> list[_Made]:
         """All connectors, sorted by id; fills `providers`."""
         for found in self._files.providers:
             self._provider(found.id, found.table, found, (), None)
@@ -173,7 +197,7 @@ class _Loader:
             if name not in known and name not in self._files.unread:
                 fault = self._config.fault(("providers", name), f"unknown provider {name!r}{did_you_mean(name, known)}")
                 self._faults.append(fault)
-        return [connector for connector in made if connector is not None]
+        return [each for each in made if each is not None]
 
     def _provider(
         self, name: str, table: ProviderTable, found: Found[Any], at: tuple[str, ...], base_url: str | None
@@ -203,65 +227,27 @@ class _Loader:
             judge(provider, keys, kind, self._allow_private, fault)
         return provider
 
-    def _connector(self, found: Found[ConnectorTable]) -> Connector | None:
-        table, document = found.table, found.document
+    def _connector(self, found: Found[ConnectorTable]) -> _Made | None:
         before = len(self._faults)
 
         def fault(path: tuple[str | int, ...], message: str) -> None:
-            self._faults.append(document.fault(path, message))
+            self._faults.append(found.document.fault(path, message))
 
-        if table.id is not None and table.id != found.id:
-            fault(("id",), f"id {table.id!r} differs from the folder's name {found.id!r}")
-        if not ID.fullmatch(found.id):
-            fault(("id",), f"{found.id!r} is no id of a connector: lower-case letters, digits, - and _, at most 48")
-        for key, given in (("base_url", table.base_url), ("provider", table.provider)):
-            if given is None and table.calls:
-                fault((), f"missing key {key!r}")
-        if table.base_url is not None and (why := url_fault(TEMPLATE.sub("x", table.base_url), self._allow_private)):
-            fault(("base_url",), f"base_url: {why}")
+        head_of(found, self._allow_private, fault)
         provider = self._provider_of(found, fault)
         if provider is None or provider.kind not in self._kinds:
             return None
         connects = self._kinds[provider.kind].connects
-        connector = Connector(
-            id=found.id,
-            name=table.name or found.id,
-            provider=provider,
-            actions=(),
-            docs=table.docs,
-            base_url=table.base_url,
-        )
-        try:
-            fields = base_of(connector)[1] if table.base_url is not None else frozenset()
-        except ValueError as error:
-            fault(("base_url",), str(error))
-        else:
-            if unknown := sorted(fields - ACCOUNT_FIELDS):
-                fault(("base_url",), f"base_url: an account has no field {unknown[0]!r}, only id and name")
-            elif fields and not connects:
-                fault(("base_url",), f"base_url: with a provider of kind {provider.kind} there are no accounts")
-        made: list[Action] = []
-        for name, action_table in table.actions.items():
-            at = ("actions", name)
-            keys = document.data["actions"][name]
-            action = action_of(found.id, name, action_table, keys, provider, connects, _below(fault, at))
-            if action is None:
-                continue
-            if action.run == "agent":
-                made.append(action)
-                continue
+        if found.entry == shipped_path() and provider.client_secret is None and provider.secret is None:
             try:
-                path_of(action.path, {param.name for param in action.params if param.where == "path"})
-            except ValueError as error:
-                fault((*at, "path"), f"{action.name}: {error}")
-            made.append(action)
-        if not table.actions:
-            fault(("actions",), "a connector has at least one action")
-        if len(self._faults) > before:
-            return None
-        return msgspec.structs.replace(connector, actions=tuple(made))
+                return _made_once(_Asked(found, provider, connects))
+            except Faults as wrong:
+                self._faults.extend(wrong.faults)
+                return None
+        connector = connector_of(found, provider, connects=connects, fault=fault)
+        return _made(connector) if len(self._faults) == before else None
 
-    def _provider_of(self, found: Found[ConnectorTable], fault: _Tell) -> Provider | None:
+    def _provider_of(self, found: Found[ConnectorTable], fault: Tell) -> Provider | None:
         """Its own provider, or the shared one it may use (THREAT_MODEL 5: only if that says so, or came with it)."""
         given = found.table.provider
         if given is None and not found.table.calls:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from jit_auth.model import Decision, Idem, Row, Token
 from jit_auth.storage import pack
 from jit_auth.storage.compiled import Compiler, Write
 from jit_auth.storage.people import Keys, People, Person
-from jit_auth.storage.rows import AGENT, SHAPES, Group, Shape, sealed_struct
+from jit_auth.storage.rows import AGENT, SHAPES, Group, Shape, fields_of, sealed_struct
 
 R = TypeVar("R")
 
@@ -39,11 +39,11 @@ class _Sealed:
     def __init__(self, kind: type[Any], group: Group) -> None:
         self.column = group.column
         self.struct = sealed_struct(kind, group)  # type: ignore[arg-type]  # a class is hashable, whatever mypy thinks
-        self.names = tuple(field.name for field in msgspec.structs.fields(self.struct))
+        self.names = self.struct.__struct_fields__
         self.decoder = msgspec.json.Decoder(self.struct)
         self.get: Callable[[Any], tuple[Any, ...]] = getter(self.names)
         self.optional = group.column == "told"
-        defaults = {field.name: field.default for field in msgspec.structs.fields(kind)}
+        defaults = {field.name: field.default for field in fields_of(kind)}
         self.erased = {
             name: _ERASED[name]
             if name in _ERASED
@@ -54,6 +54,12 @@ class _Sealed:
         }
 
 
+@cache
+def _sealed(kind: type[Any], group: Group) -> _Sealed:
+    """The same for all stores."""
+    return _Sealed(kind, group)
+
+
 class _Change:
     """One set of changed fields of one table, worked out once: which columns they touch, and the statement."""
 
@@ -61,7 +67,7 @@ class _Change:
 
     def __init__(self, codec: TableCodec, fields: tuple[str, ...]) -> None:
         shape = codec.shape
-        known = {field.name for field in msgspec.structs.fields(shape.kind)}
+        known = {field.name for field in fields_of(shape.kind)}
         fixed = {*shape.key, "version", shape.holder, "scope", "body", "id"}
         for name in fields:
             if name not in known or name in fixed:
@@ -91,7 +97,7 @@ class TableCodec:
         self.shape = shape
         self.compiler = compiler
         self.columns = shape.columns()
-        self.groups = tuple(_Sealed(shape.kind, group) for group in shape.groups())
+        self.groups = tuple(_sealed(shape.kind, group) for group in shape.groups())  # type: ignore[arg-type]  # see above
         self._people = people
         self._keys = keys
         self._plain = getter(shape.plain)

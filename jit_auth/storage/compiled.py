@@ -142,11 +142,15 @@ class Compiler:
 
     def upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Text:
         """INSERT of all columns; where the keys exist, only `update` is written (nothing: the old row stays)."""
-        statement = self._inserting()(table).values({column.name: bindparam(column.name) for column in table.c})
-        if not update:
-            return self.text(statement.on_conflict_do_nothing(index_elements=list(keys)))
-        new = {name: statement.excluded[name] for name in update}
-        return self.text(statement.on_conflict_do_update(index_elements=list(keys), set_=new))
+
+        def made() -> Any:
+            statement = self._inserting()(table).values({column.name: bindparam(column.name) for column in table.c})
+            if not update:
+                return statement.on_conflict_do_nothing(index_elements=list(keys))
+            new = {name: statement.excluded[name] for name in update}
+            return statement.on_conflict_do_update(index_elements=list(keys), set_=new)
+
+        return Text(lambda: made().compile(dialect=self.dialect, compile_kwargs={"render_postcompile": True}))
 
     def _inserting(self) -> Any:
         """The dialect's own INSERT, which knows ON CONFLICT."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, cast, extract, func, literal_column, select, update
@@ -76,6 +77,12 @@ class Texts:
         head = head.order_by(audit.c.writer.desc(), audit.c.seq.desc()).limit(literal_column("1"))
         self.newest_head = compiler.text(head)
         self.next_head = compiler.text(head.where(audit.c.writer < bindparam("before")))
+
+
+@cache
+def texts_of(compiler: Compiler) -> Texts:
+    """The same for all stores of a dialect."""
+    return Texts(compiler)
 
 
 def _ground(lease: Any, dialect: str, *, read: bool | None) -> Any:

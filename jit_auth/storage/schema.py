@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Set
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, create_engine, insert, inspect, select, text
+from sqlalchemy import Connection, bindparam, create_engine, create_mock_engine, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -65,7 +68,7 @@ def prepare(
     if stamp is None and names & {table.name for table in tables.metadata.sorted_tables} - {tables.stamp.name}:
         raise StorageError("The database has tables of ours, but no stamp: it was made by something else.")
     if stamp is None:
-        tables.metadata.create_all(connection)
+        _create(connection, names)
         connection.execute(insert(tables.stamp).values(version_num=HEAD))
         connection.execute(insert(tables.epoch).values(id=1, n=1, bundle=""))
         _make_index_key(connection, vault)
@@ -95,10 +98,33 @@ def prepare_new(connection: Connection) -> None:
     Raises StorageError where the database has tables of ours."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
-    if set(inspect(connection).get_table_names()) & set(tables.metadata.tables):
+    names = set(inspect(connection).get_table_names())
+    if names & set(tables.metadata.tables):
         raise StorageError("The target has tables of ours already.", hint="Name an empty database.")
-    tables.metadata.create_all(connection)
+    _create(connection, names)
     connection.execute(insert(tables.stamp).values(version_num=HEAD))
+
+
+def _create(connection: Connection, names: Set[str]) -> None:
+    """All tables, in a database that has those `names`."""
+    if tables.stamp.name in names:
+        tables.metadata.create_all(connection)  # an empty stamp: made around it
+        return
+    for statement in _schema(f"{connection.dialect.name}+{connection.dialect.driver}://"):
+        connection.exec_driver_sql(statement)
+
+
+@cache
+def _schema(url: str) -> tuple[str, ...]:
+    """The statements that make it, the same for all databases of a dialect: they take longer to write than to run."""
+    found: list[str] = []
+
+    def write(statement: Any, *_: Any, **__: Any) -> None:
+        found.append(str(statement.compile(dialect=engine.dialect)))
+
+    engine = create_mock_engine(url, write)
+    tables.metadata.create_all(engine, checkfirst=False)
+    return tuple(found)
 
 
 def _make_index_key(connection: Connection, vault: Vault) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ from jit_auth.storage.erase import EraseReads
 from jit_auth.storage.history import Histories
 from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Builder, Job
-from jit_auth.storage.journal import Head, Texts
+from jit_auth.storage.journal import Head, texts_of
 from jit_auth.storage.lists import Lists
 from jit_auth.storage.own import OwnReads
 from jit_auth.storage.people import Keys, People, Unknown
@@ -109,8 +110,6 @@ class Store:
         """What one person may see of their own."""
         self.cuts = CutReads(compiler, self._codec, self._people, reader)
         """What a kill switch has to find."""
-        self.access = AccessReads(compiler, self._codec, self._people, reader)
-        """What an agent or a user can reach, and has used."""
         self.erasing = EraseReads(compiler, self._codec, self._people, reader)
         """What an erasure has to find."""
         self.audit = Record(vault, compiler, self._people, reader)
@@ -128,6 +127,12 @@ class Store:
         """For how long content is kept once it is over."""
         self._retention = Retention(compiler, reader, journal, self._made)
         self._new_person = compiler.upsert(tables.person, ("look",), ())
+        self._compiler = compiler
+
+    @cached_property
+    def access(self) -> AccessReads:
+        """What an agent or a user can reach, and has used."""
+        return AccessReads(self._compiler, self._codec, self._people, self._reader)
 
     @classmethod
     async def open(
@@ -142,7 +147,7 @@ class Store:
         process = new_id("prc", clock(), os.urandom(10))
         path = file_of(url, base)
         compiler = compiler_for("postgresql" if path is None else "sqlite")
-        texts, head = Texts(compiler), Head(vault, process)
+        texts, head = texts_of(compiler), Head(vault, process)
         lock: Lock | None = None
         if path is not None:
             make_private(path)

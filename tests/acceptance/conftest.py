@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import files
-from tests.acceptance.kit import Service, World, close_commands, numbered
+from tests.acceptance.kit import Service, World, numbered
 from tests.acceptance.office import Office, office
 
 _PEOPLE = numbered("person")
@@ -22,12 +22,6 @@ def world() -> Iterator[World]:
     made.start()
     yield made
     made.stop()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def commands() -> Iterator[None]:
-    yield
-    close_commands()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import functools
 import hashlib
 import http.client
 import json
@@ -26,6 +25,7 @@ from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from tests.commands import zygote
 from tests.fakes.browser import Browser, Page
 from tests.fakes.mail_api import MailApi
 from tests.fakes.provider_odd import OddProvider
@@ -58,51 +58,7 @@ def command(
     *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `jit-auth ...` to its end."""
-    came = _zygote().ask(argv=list(arguments), cwd=str(cwd) if cwd else None, env={**base_env(), **(env or {})})
-    return subprocess.CompletedProcess(["jit-auth", *arguments], came["code"], came["out"], came["err"])
-
-
-class _Zygote:
-    """See zygote.py; it ends with this process, whose end of its standard input closes."""
-
-    def __init__(self) -> None:
-        # Errors are the children's; what the parent says is a fault of the tests.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.acceptance.zygote"],
-            env=base_env(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
-        self._lock = threading.Lock()
-
-    def ask(self, **told: Any) -> dict[str, Any]:
-        with self._lock:
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.write(json.dumps(told) + "\n")
-            self._process.stdin.flush()
-            came: dict[str, Any] = json.loads(self._process.stdout.readline())
-            return came
-
-    def close(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
-        self._process.wait(10)
-
-
-@functools.cache
-def _zygote() -> _Zygote:
-    return _Zygote()
-
-
-def close_commands() -> None:
-    """At the end of the session."""
-    if _zygote.cache_info().currsize:
-        _zygote().close()
-        _zygote.cache_clear()
+    return zygote().run(*arguments, cwd=cwd, env={**base_env(), **(env or {})})
 
 
 def base_env() -> dict[str, str]:
@@ -231,7 +187,7 @@ class Service:
         return command(*arguments, "-c", str(self.folder / "config.toml"), env=self.env)
 
     def start(self, *, ready: bool = True) -> Service:
-        came = _zygote().ask(
+        came = zygote().ask(
             argv=["serve", "-c", str(self.folder / "config.toml")],
             cwd=None,
             env={**base_env(), **self.env},
@@ -253,7 +209,7 @@ class Service:
             return False
 
     def _code(self) -> int | None:
-        code: int | None = _zygote().ask(pid=self.pid)["code"]
+        code: int | None = zygote().ask(pid=self.pid)["code"]
         return code
 
     @property

@@ -16,20 +16,29 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from playwright.async_api import Browser, Page, async_playwright, expect
+from pytest_asyncio import fixture
 
 from jit_auth.app import build
 from jit_auth.config.load import load
 from jit_auth.loading import load_bundle
 from tests.fakes.provider_dot import PASSWORD, DotProvider
 
+HERE = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 expect.set_options(timeout=20_000)  # a loaded machine is slow, not wrong
 TOKEN = "jat_agt_" + "a" * 43
 ALICE = "alice@example.com"
 
 
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of them run in one loop: the browser's, which is started once."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@fixture(scope="session", loop_scope="session")
+async def started() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: the pages are not clicked through in a browser")
     async with async_playwright() as playwright:
@@ -38,7 +47,15 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@fixture(loop_scope="session")
+async def chromium(started: Browser) -> AsyncIterator[Browser]:
+    """The browser, without a profile that another test has left."""
+    yield started
+    for context in started.contexts:
+        await context.close()
+
+
+@fixture(loop_scope="session")
 async def page(chromium: Browser) -> AsyncIterator[Page]:
     """A fresh profile. Whatever the browser blocks or complains about fails the test."""
     context = await chromium.new_context()
@@ -108,7 +125,7 @@ class Site:
                 await self.more.wait()
 
 
-@pytest.fixture
+@fixture(loop_scope="session")
 async def site(provider: DotProvider, tmp_path: Path) -> AsyncIterator[Site]:
     async with service(provider, tmp_path) as running:
         yield running

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, ViewportSize, expect
+from pytest_asyncio import fixture
 
 from tests.browser.conftest import ALICE, Site, service, sign_in
 from tests.browser.test_accessible import look
@@ -19,7 +20,7 @@ from tests.fakes.provider_dot import DotProvider
 LONG = "Q" * 150 + " \u202e" + "paypal@\u0430pple.com \u05d0\u05d1\u05d2@example.com"
 
 
-@pytest.fixture
+@fixture(loop_scope="session")
 async def home(provider: DotProvider, tmp_path: Path) -> AsyncIterator[Site]:
     """The service with an issuer that takes everybody for Alice."""
     async with HostileIssuer(time.time).running() as issuer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Browser, expect
+from pytest_asyncio import fixture
 
 from jit_auth.cli.receipts import unproven
 from tests.integration.signin.service import ANA, Corp, corp
@@ -22,7 +22,7 @@ AUTHENTICATOR = {
 }
 
 
-@pytest.fixture
+@fixture(loop_scope="session")
 async def world(tmp_path: Path) -> AsyncIterator[Corp]:
     async with corp(tmp_path) as made:
         made.public_url = f"http://localhost:{made.port}"

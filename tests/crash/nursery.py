@@ -15,7 +15,7 @@ from tests.crash.serve import begin
 from tests.integration.service.kit import Kit
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.crash.serve"])
+_CONTEXT.set_forkserver_preload(["tests.loaded", "tests.crash.serve"])
 
 
 class Life:

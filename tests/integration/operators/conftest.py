@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.commands import zygote
 from tests.integration.attacks.meddler import Meddler
 from tests.integration.service.kit import Answer, Kit, kit
-from tests.project.tree import ROOT
 
 ROLES = ("viewer", "operator", "security")
 TOKENS = {role: f"jat_adm_{role * 4}" for role in ROLES}
@@ -42,12 +41,9 @@ class Ran:
 
 async def command(world: Kit, *words: str) -> Ran:
     """`jit-auth ...` in a process of its own, on this service's files."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "jit_auth", *words, "-c", str(world.folder / "config.toml"),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return Ran(process.returncode or 0, out.decode(), err.decode())
+    given = (*words, "-c", str(world.folder / "config.toml"))
+    ran = await asyncio.wait_for(asyncio.to_thread(zygote().run, *given, cwd=None, env=os.environ), 60)
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
 async def admin(world: Kit, path: str, body: Any = None, *, role: str = "security") -> Answer:

@@ -31,6 +31,26 @@ def test_these_are_shipped() -> None:
     assert all(6 <= len(connector.actions) <= 12 for connector in CATALOG.connectors.values())
 
 
+def test_what_is_shipped_is_made_for_the_provider_that_it_has_here() -> None:
+    """Nothing of one deployment, its secret least of all, is left for the next load."""
+    settings: list[dict[str, Any]] = [
+        {},
+        {"client_id": "one", "client_secret": "s1"},
+        {"client_id": "one", "token_auth": "none"},
+        {"client_id": "two", "client_secret": "s2"},
+        {"client_id": "one", "client_secret": "s3"},
+        {"scope_param": "user_scope"},
+        {},
+    ]
+    for given in settings:
+        catalog = load([], {"github": given}, public_url="http://a", allow_private=(), kinds=KINDS)
+        provider = catalog.providers["github"]
+        assert catalog.connectors["github"].provider == provider
+        assert all(each.provider == provider for each in catalog.actions.values() if each.connector.id == "github")
+        assert (provider.client_id, provider.client_secret) == (given.get("client_id"), given.get("client_secret"))
+        assert provider.scope_param == given.get("scope_param", CATALOG.providers["github"].scope_param)
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*.toml")), ids=lambda path: path.parent.name)
 def test_every_scope_list_carries_its_source(path: Path) -> None:
     lines = path.read_text().split("\n")

@@ -1,33 +1,23 @@
 """Runs `jit-auth` commands, each in a process of its own, without loading Python anew for each.
 
-`python -m tests.acceptance.zygote`: one JSON object a line in, one out. {argv, cwd, env} gives {code, out, err};
+`python -m tests.zygote`: one JSON object a line in, one out. {argv, cwd, env} gives {code, out, err};
 {argv, cwd, env, out, err} (paths) gives {pid} at once, and {pid} then {code}, null while it runs. A child is a fork of
-a process that has imported the package and done nothing else.
+a process that has imported the package, compiled its pages and read what it ships, and done nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
-import pkgutil
 import sys
 import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
 
-import jit_auth
+import tests.loaded  # noqa: F401  (what children find done)
 from jit_auth.cli import main as entry
-
-EXTRA = ("jit_auth.watch.traces",)
-"""What needs an extra that may not be installed."""
-
-# All of it, also what a process imports when it first needs it: children find it here, and do not load it each.
-for _module in pkgutil.walk_packages(jit_auth.__path__, "jit_auth."):
-    if not _module.name.endswith("__main__") and ".migrations" not in _module.name and _module.name not in EXTRA:
-        importlib.import_module(_module.name)
 
 
 def child(told: dict[str, Any], files: list[int]) -> int:
