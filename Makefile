@@ -51,6 +51,8 @@ bench: $(VENV)/.installed-dev $(VENV)-bench/.installed
 	$(BIN)/python -W ignore -m benchmarks $(if $(BENCH_ONLY),--only $(BENCH_ONLY))
 
 frameworks: $(VENV)/.installed-dev $(VENV)-frameworks/.installed
+	$(BIN)/mypy --python-executable $(VENV)-frameworks/bin/python --cache-dir .mypy_cache/frameworks \
+	  examples/frameworks/on_*.py examples/frameworks/scripted
 	$(BIN)/python -m pytest -n 0 tests/examples/test_frameworks.py
 
 check: $(VENV)/.installed-dev

@@ -7,7 +7,7 @@ from typing import Any
 from agents import Agent, FunctionTool, Runner, RunState
 
 from examples.frameworks.scripted.for_openai_agents import chat  # yours: Agent(model="...")
-from jit_auth.client import AsyncClient, Execution, Refused
+from jit_auth.client import AsyncClient, Client, Execution, Refused
 
 jit = AsyncClient()
 
@@ -25,6 +25,8 @@ async def act(run: str, call_id: str, name: str, arguments: str) -> Execution | 
 def tool(name: str, description: str, parameters: dict[str, Any]) -> FunctionTool:
     async def needs_approval(context: Any, params: dict[str, Any], call_id: str) -> bool:
         asked = await act(context.context["run"], call_id, name, json.dumps(params))
+        for link in getattr(asked, "consent_links", ()):
+            print(f"for alice's own browser: {link}", flush=True)
         return isinstance(asked, Execution) and asked.open
 
     async def invoke(context: Any, arguments: str) -> str:
@@ -33,17 +35,14 @@ def tool(name: str, description: str, parameters: dict[str, Any]) -> FunctionToo
     return FunctionTool(name, description, parameters, invoke, strict_json_schema=False, needs_approval=needs_approval)
 
 
-async def helper() -> Agent[Any]:
-    tools = [tool(**each["function"]) for each in await jit.actions("openai")]
-    return Agent(name="helper", model=chat, tools=[*tools])
+agent = Agent(name="helper", model=chat, tools=[tool(**each["function"]) for each in Client().actions("openai")])
 
 
 async def ask(run: str, prompt: str) -> None:
-    save(run, await Runner.run(await helper(), prompt, context={"run": run}))
+    save(run, await Runner.run(agent, prompt, context={"run": run}))
 
 
 async def resume(run: str) -> None:  # in this process or the next
-    agent = await helper()
     state = await RunState.from_string(agent, Path(f"{run}.json").read_text())
     for item in state.get_interruptions():
         asked = await act(run, str(item.call_id), str(item.name), str(item.arguments))

@@ -8,7 +8,7 @@ from pydantic_ai import Agent, CallDeferred, DeferredToolRequests, DeferredToolR
 from pydantic_ai.messages import ModelMessagesTypeAdapter
 
 from examples.frameworks.scripted.for_pydantic_ai import chat  # yours: the name of a model
-from jit_auth.client import AsyncClient, Refused
+from jit_auth.client import AsyncClient, Client, Refused
 
 jit = AsyncClient()
 
@@ -22,26 +22,29 @@ async def act(context: RunContext[str], **params: Any) -> str:
     except Refused as fault:
         return fault.for_model()
     if execution.open:
+        for link in execution.consent_links:
+            print(f"for alice's own browser: {link}", flush=True)
         raise CallDeferred({"execution": execution.id})
     return execution.for_model()
 
 
-async def helper() -> Agent[str, str | DeferredToolRequests]:
-    catalogue = [each["function"] for each in await jit.actions("openai")]
-    tools = [Tool.from_schema(act, each["name"], each["description"], each["parameters"], True) for each in catalogue]
-    return Agent(chat, tools=tools, deps_type=str, output_type=[str, DeferredToolRequests])
+catalogue = [each["function"] for each in Client().actions("openai")]
+tools = [Tool.from_schema(act, each["name"], each["description"], each["parameters"], True) for each in catalogue]
+agent = Agent(chat, tools=tools, deps_type=str, output_type=[str, DeferredToolRequests])
 
 
 async def ask(run: str, prompt: str) -> None:
-    save(run, await (await helper()).run(prompt, deps=run))
+    save(run, await agent.run(prompt, deps=run))
 
 
 async def resume(run: str) -> None:  # in this process or the next
     saved = json.loads(Path(f"{run}.json").read_text())
     history = ModelMessagesTypeAdapter.validate_python(saved["messages"])
-    answers = {call: (await jit.wait(execution)).for_model() for call, execution in saved["waiting"].items()}
+    answers: dict[str, Any] = {
+        call: (await jit.wait(execution)).for_model() for call, execution in saved["waiting"].items()
+    }
     results = DeferredToolResults(calls=answers)
-    save(run, await (await helper()).run(deps=run, message_history=history, deferred_tool_results=results))
+    save(run, await agent.run(deps=run, message_history=history, deferred_tool_results=results))
 
 
 def save(run: str, result: Any) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
-from examples.frameworks.world import ROOT, World
+from examples.frameworks.world import PATIENCE, ROOT, World
 
 EXAMPLES = ("own_api", "on_asyncio", "on_langgraph", "on_openai_agents", "on_pydantic_ai")
 AMOUNTS = {"allowed": 5, "failed": 6, "refused": 0, "approved": 40, "denied": 41, "unknown": 42, "expired": 600}
@@ -61,8 +61,9 @@ class Walk:
     async def hear(self, process: asyncio.subprocess.Process, *wanted: str, waiting: bool = False) -> None:
         """What it prints, until each of these conversations has ended (or is `waiting`), or it said this word."""
         left, lines = set(wanted), []
-        async with asyncio.timeout(120):
-            async for raw in process.stdout or ():
+        async with asyncio.timeout(PATIENCE):
+            assert process.stdout is not None  # noqa: S101 (it was asked for)
+            async for raw in process.stdout:
                 lines.append(raw.decode().rstrip())
                 name, _, words = lines[-1].partition(": ")
                 path = name.removeprefix(self.named(""))

@@ -30,6 +30,9 @@ ROOT = Path(__file__).parents[2]
 SHORT = "2s"
 """How long bo has for a large refund here, instead of ten minutes."""
 
+PATIENCE = 150
+"""Seconds until something that does not come counts as missing: frameworks are slow to import on a busy machine."""
+
 
 class Billing:
     """The internal API: it wants its key, pays, and hangs up before it answers where an invoice ends in -unknown."""
@@ -125,7 +128,7 @@ class World:
             await reader
 
     async def _ready(self, reader: asyncio.Task[None]) -> None:
-        async with asyncio.timeout(60), ClientSession() as session:
+        async with asyncio.timeout(PATIENCE), ClientSession() as session:
             while not reader.done():
                 with contextlib.suppress(OSError):
                     async with session.get(self.environment["JIT_AUTH_URL"] + "/readyz") as reply:
@@ -135,14 +138,15 @@ class World:
         raise RuntimeError("jit-auth serve has stopped:\n" + "\n".join(self.log[-20:]))
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        async for raw in process.stdout or ():
+        assert process.stdout is not None  # noqa: S101 (it was asked for)
+        async for raw in process.stdout:
             self.log.append(raw.decode(errors="replace").rstrip())
             if self.log[-1].startswith("approve "):
                 self.asked.put_nowait(self.log[-1].split()[3])
 
     async def questions(self, count: int) -> list[str]:
         """The links of the next questions to bo, once they are asked."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             return [await self.asked.get() for _ in range(count)]
 
     async def decide(self, links: list[str]) -> None:
