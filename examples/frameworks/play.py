@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hmac
+import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
@@ -91,10 +95,11 @@ class Walk:
             links = await self.begin(*ask, heard=prompts, asked=len(waiting))
             async with self.program("serve") as second:
                 await self.hear(second, "listens")
-                await self.forged()
+                await self.deliver("approved", "whsec_" + "A" * 32, 401)
                 await self.world.decide(links)
                 await self.world.decide(await self.world.questions(1))
                 await self.hear(second, *waiting)
+                await self.deliver("approved", self.world.secret, 204)
             return self.said
         stays = self.example == "on_asyncio"  # it waits in its first process, and is killed in the middle of that
         heard = [path for path in prompts if not (stays and path in waiting)]
@@ -103,12 +108,17 @@ class Walk:
             await self.hear(second, *waiting)
         return self.said
 
-    async def forged(self) -> None:
-        """Somebody says that it was all decided, and cannot sign that."""
-        url, event = self.world.environment["CALLBACK_URL"], {"type": "execution.finished"}
-        async with ClientSession() as session, session.post(url, json=event) as answer:
-            if answer.status != 401:
-                raise RuntimeError(f"{self.example} answered a forged callback with {answer.status}")
+    async def deliver(self, path: str, secret: str, expected: int) -> None:
+        """A callback that the service did not send: forged by a stranger, or one of its own once more."""
+        data = {"metadata": {"thread_id": self.named(path)}}
+        body = json.dumps({"type": "execution.finished", "data": data})
+        id, now, key = "evt_1", str(int(time.time())), base64.b64decode(secret.removeprefix("whsec_"))
+        signature = base64.b64encode(hmac.digest(key, f"{id}.{now}.{body}".encode(), "sha256")).decode()
+        headers = {"webhook-id": id, "webhook-timestamp": now, "webhook-signature": f"v1,{signature}"}
+        url = self.world.environment["CALLBACK_URL"]
+        async with ClientSession() as session, session.post(url, data=body, headers=headers) as answer:
+            if answer.status != expected:
+                raise RuntimeError(f"{self.example} answered with {answer.status}, not {expected}")
 
     async def listed(self) -> dict[str, str]:
         """A job: one list, worked through twice."""
