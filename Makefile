@@ -11,7 +11,7 @@ AUTO ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test again fuzz chaos bench check attack audit sbom format clean
+.PHONY: help demo test again fuzz chaos bench frameworks check attack audit sbom format clean
 
 help:
 	@echo "make demo          the whole way, on this machine: an agent asks, people decide, the call is sent once"
@@ -21,6 +21,7 @@ help:
 	@echo "make fuzz          schemathesis against /openapi.json of a running service, for ten minutes"
 	@echo "make chaos         long: kill -9, SIGTERM, disks, clocks, wires; CHAOS_KILLS=500, CHAOS_SEED=1, CHAOS_ONLY=wire"
 	@echo "make bench         long: measures on this machine, writes the table in README.md; BENCH_BRIEF=1 writes nothing"
+	@echo "make frameworks    the agents of examples/frameworks: LangGraph, OpenAI Agents, Pydantic AI, asyncio, own API"
 	@echo "make check         lint, format, types, import contracts"
 	@echo "make attack        the tests of every attack that THREAT_MODEL.md and docs/security.md name"
 	@echo "make audit         known advisories against what is installed (asks the network)"
@@ -32,6 +33,8 @@ demo: $(VENV)/.installed
 	@AUTO="$(AUTO)" $(BIN)/python -m examples.demo
 
 test: $(VENV)/.installed-dev
+	@$(MAKE) --no-print-directory $(VENV)-frameworks/.installed \
+	  || echo "the frameworks cannot be had here: the tests that need them are skipped by name" >&2
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 again: $(VENV)/.installed-dev
@@ -46,6 +49,11 @@ chaos: $(VENV)/.installed-dev
 # BENCH_ONLY=rivals,decision runs some of them and writes nothing.
 bench: $(VENV)/.installed-dev $(VENV)-bench/.installed
 	$(BIN)/python -W ignore -m benchmarks $(if $(BENCH_ONLY),--only $(BENCH_ONLY))
+
+frameworks: $(VENV)/.installed-dev $(VENV)-frameworks/.installed
+	$(BIN)/mypy --python-executable $(VENV)-frameworks/bin/python --cache-dir .mypy_cache/frameworks \
+	  examples/frameworks/on_*.py examples/frameworks/scripted
+	$(BIN)/python -m pytest -n 0 tests/examples/test_frameworks.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -69,7 +77,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-frameworks .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Stamps, so that nothing is installed twice; a changed pyproject.toml installs again.
 $(VENV)/.created:
@@ -87,11 +95,12 @@ $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $(VENV)/.installed $@
 
-# What benchmarks compare with is in a place of its own: its plugins and versions are none of the tests' business.
-$(VENV)-bench/.installed: pyproject.toml
+# What benchmarks compare with, and what examples are written for, is in places of their own: their plugins and versions
+# are none of the tests' business.
+$(VENV)-%/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)-bench
-	$(VENV)-bench/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(VENV)-bench/bin/python -m pip install --quiet --group bench
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)-$*/bin/python -m pip install --quiet --group $*
 	@touch $@

@@ -1,4 +1,4 @@
-"""The tree as a list of files: what the project's tests about itself read. Caches and the environment are left out."""
+"""The tree as a list of files: what the project's tests about itself read. Caches and environments are left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_SKIP = {".git", ".venv", "build", "dist", "__pycache__", "node_modules"}
+_SKIP = {".git", "build", "dist", "__pycache__", "node_modules"}
 
 
 def files(*suffixes: str, under: str = ".") -> list[Path]:
@@ -29,6 +29,8 @@ def _walk(folder: Path) -> Iterator[Path]:
         return
     for path in folder.iterdir():
         if path.name in _SKIP or path.name.endswith(("_cache", ".egg-info")) or path.name == ".hypothesis":
+            continue
+        if path.name.startswith(".venv"):  # also those of make bench and make frameworks
             continue
         if path.is_dir():
             yield from _walk(path)
