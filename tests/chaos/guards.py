@@ -50,6 +50,8 @@ POINTS = ("before.release", "after.release", "before.claim", "after.claim", "bef
 """Commits at which the service dies by itself; the other deaths come at any moment."""
 AFTER_CLAIMS = 11 * 60_000
 """Milliseconds after which every claim that nobody prolongs has run out."""
+WITHOUT = 0.7
+"""How often nobody is killed then."""
 SLOTS = 4
 """Agents at a time, of which two and two do some errands in common."""
 PAUSE = 0.25
@@ -236,13 +238,15 @@ async def _killing(at: Field, kills: int) -> None:
             await at.send_out(slot)
         while not enough():
             await asyncio.sleep(at.chance.uniform(0.02, PAUSE))
-            if not at.up and at.chance.random() < 0.9:
+            if not at.up and at.chance.random() < WITHOUT:
                 continue
-            slot = at.chance.choice(at.slots)
-            slot.alive.kill()
-            await slot.alive.wait()
-            (at.hits if at.over(slot, hard=True) else at.idle)["agent"] += 1
-            await at.send_out(slot)
+            doomed = at.chance.sample(at.slots, at.chance.choice((1, 1, 1, 2, SLOTS)))
+            for slot in doomed:
+                slot.alive.kill()
+            for slot in doomed:
+                await slot.alive.wait()
+                (at.hits if at.over(slot, hard=True) else at.idle)["agent"] += 1
+                await at.send_out(slot)
 
 
 async def _replica(at: Field, number: int, enough: Callable[[], bool]) -> None:
