@@ -52,6 +52,8 @@ AFTER_CLAIMS = 11 * 60_000
 """Milliseconds after which every claim that nobody prolongs has run out."""
 WITHOUT = 0.7
 """How often nobody is killed then."""
+AT_ONCE = 0.1
+"""How often an agent is killed that has only just begun; the others have ended something."""
 SLOTS = 4
 """Agents at a time, of which two and two do some errands in common."""
 PAUSE = 0.25
@@ -92,6 +94,11 @@ class Slot:
             if what == "unheard" or more.startswith("odd"):
                 odd.append(line)
         return begun, ended, odd
+
+    def worked(self, at_once: bool) -> bool:
+        """Whether its present life has got somewhere: ended a call, or (`at_once`) begun one."""
+        begun, ended, _ = self.read()
+        return bool(begun if at_once else ended)
 
     @property
     def busy(self) -> bool:
@@ -240,7 +247,8 @@ async def _killing(at: Field, kills: int) -> None:
             await asyncio.sleep(at.chance.uniform(0.02, PAUSE))
             if not at.up and at.chance.random() < WITHOUT:
                 continue
-            doomed = at.chance.sample(at.slots, at.chance.choice((1, 1, 1, 2, SLOTS)))
+            able = [slot for slot in at.slots if slot.worked(at.chance.random() < AT_ONCE)]
+            doomed = at.chance.sample(able, min(len(able), at.chance.choice((1, 1, 2, SLOTS))))
             for slot in doomed:
                 slot.alive.kill()
             for slot in doomed:
