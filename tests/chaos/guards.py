@@ -58,7 +58,7 @@ SLOTS = 4
 """Agents at a time, of which two and two do some errands in common."""
 PAUSE = 0.25
 """At most so many seconds between two kills of agents, as long as a service is there; else it takes longer."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 @dataclass
@@ -263,7 +263,7 @@ async def _replica(at: Field, number: int, enough: Callable[[], bool]) -> None:
         variables = {"JIT_AUTH_CRASH_AT": f"{point}:{at.chance.randint(1, 20)}"} if point else {}
         before = at.done
         async with living(at.kits[number], at.offset, **variables) as life:
-            await until(lambda: life.over or at.done > before, PATIENCE)  # noqa: B023 - it is over before they change
+            await until(lambda: life.over or at.done > before or enough(), PATIENCE)  # noqa: B023 - over before they change
             at.up += 1
             try:
                 async with asyncio.timeout(at.chance.uniform(0.0, 0.6)):

@@ -84,7 +84,7 @@ class Life:
         self._stopped = threading.Event()
         self._ledger = _appending(orders.ledger)
         self._journal = _appending(orders.journal)
-        self._repeats = Repeats(seconds=120.0, first=0.02, longest=0.1)
+        self._repeats = Repeats(seconds=600.0, first=0.02, longest=0.1)
 
     def stop(self, *_: object) -> None:
         """No new errands."""

@@ -17,7 +17,9 @@ from tests.crash.serve import begin
 from tests.integration.service.kit import Kit
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.crash.serve", "tests.crash.agent"])
+_LATE = ("sqlalchemy.dialects.sqlite.aiosqlite", "sqlalchemy.dialects.postgresql.asyncpg", "jit_auth.client.guarded")
+"""What a service or an agent imports only when it comes to it."""
+_CONTEXT.set_forkserver_preload(["tests.crash.serve", "tests.crash.agent", *_LATE])
 
 
 class Life:
