@@ -7,6 +7,7 @@ import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -171,7 +172,7 @@ async def test_a_claim_whose_answer_was_lost_is_given_again(ops: Ops, turns: Tur
 
 async def test_each_turn_has_a_key_of_its_own(ops: Ops, turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
     await asyncio.gather(ops("db"), ops("db"), ops("web"))
-    monkeypatch.setattr("os.getpid", lambda: 1)
+    monkeypatch.setattr("jit_auth.client.turn.os", SimpleNamespace(getpid=lambda: 1))
     await ops("dns")
     keys = [key for path, _, key in turns.asked if path == "executions/claim"]
     assert len(keys) == len(set(keys)) >= 3
