@@ -266,7 +266,7 @@ async def _replica(at: Field, number: int, enough: Callable[[], bool]) -> None:
             await until(lambda: life.over or at.done > before or enough(), PATIENCE)  # noqa: B023 - over before they change
             at.up += 1
             try:
-                async with asyncio.timeout(at.chance.uniform(0.0, 0.6)):
+                async with asyncio.timeout(at.chance.uniform(0.0, 1.0)):
                     await life.wait()
                 hit = True  # in the middle of a commit
             except TimeoutError:
@@ -343,7 +343,10 @@ def _faults(
 
 
 def _died(at: Field, word: str, runs: list[tuple[str, str]]) -> bool:
-    """Whether who ran it, or (nobody did) may have claimed it, was killed with it in hand."""
+    """Whether who ran it, or (nobody did) may have claimed it, was killed with it in hand. Where nobody ran it, a claim of
+    a second may also have run out while the service was away, before its answer could be given again."""
     if runs:
         return word in at.killed.get(runs[0][0], ())
+    if Errand(word).action == "quick":
+        return True
     return any(word in left for left in at.killed.values())
