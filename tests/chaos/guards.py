@@ -343,8 +343,8 @@ def _faults(
 
 
 def _died(at: Field, word: str, runs: list[tuple[str, str]]) -> bool:
-    """Whether who ran it, or (nobody did) may have claimed it, was killed with it in hand. Where nobody ran it, a claim of
-    a second may also have run out while the service was away, before its answer could be given again."""
+    """Whether who ran it, or (nobody did) may have claimed it, was killed with it in hand. Where nobody ran it, a claim
+    of a second may also have run out while the service was away, before its answer could be given again."""
     if runs:
         return word in at.killed.get(runs[0][0], ())
     if Errand(word).action == "quick":
