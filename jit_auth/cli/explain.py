@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from jit_auth.catalog.load import Catalog
+from jit_auth.catalog.tools import own_params
 from jit_auth.cli.configured import settings_of, with_store
 from jit_auth.cli.options import print_json
 from jit_auth.config.load import shown
@@ -56,10 +57,22 @@ def described(path: Path, policy: Policy, catalog: Catalog, aliases: Any) -> Cal
         raise Faults([Fault(file, 0, f"cannot be read: {error.strerror}")]) from None
     except Problem as problem:
         raise Faults([Fault(file, 1, problem.message)]) from None
+    body = _by_tool_name(body, catalog)
     actions = {name: operation.action for name, operation in catalog.actions.items()}
     return read_call(
         file, body, actions, aliases=aliases, groups_of=policy.groups_of, zone=_zone(policy), now=Clock()()
     )
+
+
+def _by_tool_name(body: Any, catalog: Catalog) -> Any:
+    """As /execute takes it."""
+    name = body.get("action") if isinstance(body, dict) else None
+    operation = catalog.actions.get(catalog.tools.get(name, "")) if isinstance(name, str) else None
+    if operation is None:
+        return body
+    params = body.get("params")
+    more = {"params": own_params(params, operation.renamed)} if isinstance(params, dict) and params else {}
+    return {**body, "action": operation.action.name, **more}
 
 
 def stored(args: argparse.Namespace, policy: Policy, catalog: Catalog) -> Explanation:

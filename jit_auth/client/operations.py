@@ -126,7 +126,8 @@ class Operations:
         return self._object(answer)
 
     def claim(self, execution: Execution, key: str) -> Steps[tuple[Json, Answer]]:
-        """Take the agent's turn. At most one of all tries, whoever makes them, is answered with a claim."""
+        """Take the agent's turn. All tries with one key are answered with one claim, and no others: the key is of one
+        call in one process."""
         body = _encoded({"digest": execution.digest})
         answer = yield from self._speaker.ask(Call("POST", f"{_path(execution)}/claim", body, key))
         return self._object(answer), answer

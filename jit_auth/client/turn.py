@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from inspect import BoundArguments
@@ -49,7 +50,7 @@ class Turn:
         self._taken = False
         """Somebody else has claimed it: it is theirs to end, never ours to run."""
         self._key = new_key()
-        """Of this claim, for all its tries."""
+        """Of this claim, for all its tries: the service gives the same claim again for it."""
 
     def come(self) -> Steps[Execution | None]:
         """The execution, where it has been run already; None once it is our turn. Raises what `unwrap` does."""
@@ -70,8 +71,9 @@ class Turn:
         """The claim; None where it was not given. Nothing but a claim lets the function run."""
         found = self._found
         assert found is not None  # noqa: S101 (come comes first)
+        key = f"{self._key}-{os.getpid()}"  # a fork in the middle is two turns: only one of them may run
         try:
-            told, answer = yield from self._operations.claim(found, self._key)
+            told, answer = yield from self._operations.claim(found, key)
         except Refused as refusal:
             self._found = yield from self._refused(found, refusal)
             return None

@@ -7,8 +7,10 @@ Attacks: two claims at once, of one agent or a copy of it (the claim is an inten
 own transaction, so that one wins); a claim decided just before a stop, written just after (the same epoch as a send,
 THREAT_MODEL 9); another digest than was approved; another agent's claim, or a person's, to complete with (an own
 execution alone, and a MAC that nothing but the claim's answer ever held); a claim that is kept alive after its agent
-was stopped (heartbeats are judged; what came of it is a fact, and nothing stops a fact); a function that prints its
-environment (what it gives is kept without credentials, as an upstream's answer is, THREAT_MODEL 36).
+was stopped (heartbeats are judged; what came of it is a fact, and nothing stops a fact); a key that is tried again to
+get what another was given (whoever knows agent's token, execution and key alone, and only until the claim was used), or
+to begin after a stop (a claim is given again only where it would be given, compared in its own transaction); a function
+that prints its environment (what it gives is kept without credentials, as an upstream's answer is, THREAT_MODEL 36).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from jit_auth.core import endings
 from jit_auth.core.digest import canonical
@@ -27,7 +30,7 @@ from jit_auth.core.mac import Mac
 from jit_auth.core.step import next_step
 from jit_auth.core.view import Send
 from jit_auth.engine.advance import Dispatcher, busy
-from jit_auth.engine.handover import claim
+from jit_auth.engine.handover import again, claim, unclaimed
 from jit_auth.engine.judge import Judge
 from jit_auth.engine.memory import Memory
 from jit_auth.engine.own import Own
@@ -35,6 +38,7 @@ from jit_auth.engine.stale import MOST_STALE
 from jit_auth.engine.units import Writer
 from jit_auth.errors import Conflict, Forbidden, Unavailable
 from jit_auth.model import (
+    CLAIMED,
     Audit,
     Change,
     Committed,
@@ -82,36 +86,42 @@ class Functions:
     key: Mac
     """Under which claims are made: they are stored nowhere."""
 
-    async def claim(self, agent: str, execution_id: str, digest: str) -> Turn:
-        """Every check of a send; then it is this agent's to run, once. Raises Conflict (`already_claimed`,
-        `digest_mismatch`), Unavailable (`halted`, `busy`, `stale_bundle`)."""
+    async def claim(self, agent: str, execution_id: str, digest: str, key: str | None = None) -> Turn:
+        """Every check of a send; then it is this agent's to run, once. The same `key` again gives the same claim, as
+        long as the agent has not used it. Raises Conflict (`already_claimed`, `digest_mismatch`),
+        Unavailable (`halted`, `busy`, `stale_bundle`)."""
         stale = Stale("version", 0)
         for _ in range(LOOKS):
             opened = await self.own.get(agent, execution_id)
             row = opened.execution
-            if row.claimed or (row.attempt and row.state in ("unknown", "succeeded", "failed")):
-                raise Conflict(
-                    "It is claimed already.",
-                    code="already_claimed",
-                    hint="Whoever claimed it completes it. Do not run it a second time.",
-                )
-            if row.state != "released":
+            mine = key is not None and row.claimed and compare_digest(row.process or "", self._hands(row, key))
+            if not mine and (row.claimed or (row.attempt and row.state in ("unknown", "succeeded", "failed"))):
+                raise _already_claimed()
+            if not mine and row.state != "released":
                 return Turn(opened)
             if row.digest != digest:
                 raise _other_digest()
             if self.memory.belief.halted and (await self.memory.reread()).halted:
                 raise _halted()
             judged = (await self.judge.judge(row, opened.asks, opened.votes)).claiming()
-            step = next_step(judged.view)
+            if mine and judged.view.now >= judged.view.claim_ends:  # it has run out, and is not put down yet
+                await self.dispatcher.advance(execution_id, orphan=True)
+                continue
+            step = next_step(replace(judged.view, execution=unclaimed(row)) if mine else judged.view)
             if not isinstance(step, Send) or judged.view.digest != digest:
                 if judged.view.halted:
                     raise _halted()
+                if mine:
+                    raise _already_claimed()
                 opened = await self._put_down(agent, execution_id)
                 if opened.execution.state != "released":
                     return Turn(opened)
                 continue
             until = judged.view.now + self._timeout(row)
-            written = claim(self.writer, judged, step, until)
+            if mine:
+                written = again(self.writer, judged, step, until)
+            else:
+                written = claim(self.writer, judged, step, until, self._hands(_next(row), key))
             applied = await self.store.apply(written.unit)
             if not isinstance(applied, Stale):
                 self.dispatcher.tell(written.execution)
@@ -165,7 +175,8 @@ class Functions:
                 await self.dispatcher.advance(execution_id, orphan=True)
                 continue
             until = now + self._timeout(row)
-            change = Change(row, {"deadline": until, "due": until, "updated": now})
+            # (Who beats has the claim: its key has done its work.)
+            change = Change(row, {"process": CLAIMED, "deadline": until, "due": until, "updated": now})
             if await self._applied(row, (change,), {"do": "heartbeat", "until": until}):
                 return Turn(await self.own.get(agent, execution_id), until=until)
         raise _moving()
@@ -222,6 +233,13 @@ class Functions:
         made = self.key.digest(canonical([row.id, row.attempt]))
         return PREFIX + urlsafe_b64encode(made).decode("ascii").rstrip("=")
 
+    def _hands(self, row: Execution, key: str | None) -> str:
+        """`Execution.process` of what was claimed with this key."""
+        if key is None:
+            return CLAIMED
+        made = self.key.digest(canonical([row.id, row.attempt, key]))
+        return f"{CLAIMED}:{urlsafe_b64encode(made).decode('ascii').rstrip('=')}"
+
     def _check(self, row: Execution, secret: str) -> None:
         """Raises Conflict where there is no claim, Forbidden where it is another one than its own."""
         if not row.attempt:
@@ -247,6 +265,18 @@ def _same(row: Execution, outcome: str, body: Any) -> bool:
     if "result" in row.gone:
         return True
     return row.result is not None and canonical(row.result.body) == canonical(body)
+
+
+def _next(row: Execution) -> Execution:
+    return replace(row, attempt=row.attempt + 1)
+
+
+def _already_claimed() -> Conflict:
+    return Conflict(
+        "It is claimed already.",
+        code="already_claimed",
+        hint="Whoever claimed it completes it. Do not run it a second time.",
+    )
 
 
 def _halted() -> Unavailable:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from jit_auth.core.view import Release, Send
 from jit_auth.engine.judge import Judged
 from jit_auth.engine.units import Writer, Written, admission, spent
-from jit_auth.model import CLAIMED, Idem, Millis, Op
+from jit_auth.model import Execution, Idem, Millis, Op
 
 
 def release(writer: Writer, judged: Judged, step: Release, idem: Idem | None) -> Written:
@@ -31,15 +31,15 @@ def release(writer: Writer, judged: Judged, step: Release, idem: Idem | None) ->
     return writer.write(judged, at, to, facts, settled=step.settled, idem=idem)
 
 
-def claim(writer: Writer, judged: Judged, send: Send, until: Millis) -> Written:
+def claim(writer: Writer, judged: Judged, send: Send, until: Millis, hands: str) -> Written:
     """The point of no return: after this unit the function may have run. The same checks in the same transaction as
-    the intent of a call that we make (THREAT_MODEL 9)."""
+    the intent of a call that we make (THREAT_MODEL 9). `hands`: whose it is in, as `Execution.process`."""
     execution, view = judged.execution, judged.view
     to: dict[str, Any] = {
         "state": "executing",
         "intent": True,
         "attempt": execution.attempt + 1,
-        "process": CLAIMED,
+        "process": hands,
         "deadline": until,
         "due": until,
         "not_after": send.not_after,
@@ -54,3 +54,17 @@ def claim(writer: Writer, judged: Judged, send: Send, until: Millis) -> Written:
     at = replace(judged.at, not_after=send.not_after, send=True)
     actor = f"agent:{execution.agent}"
     return writer.write(judged, at, to, facts, ops=ops, settled=send.settled, actor=actor)
+
+
+def unclaimed(execution: Execution) -> Execution:
+    """The row as it was before its claim: whether that would be given now too is judged of it."""
+    return replace(execution, state="released", intent=False, process=None, deadline=None, due=None)
+
+
+def again(writer: Writer, judged: Judged, send: Send, until: Millis) -> Written:
+    """The same claim for the same key: its answer was lost, so nothing has run yet, and it is stopped by all that would
+    stop a claim, in this transaction (THREAT_MODEL 9)."""
+    facts = [{"do": "claim.again", "attempt": judged.execution.attempt, "until": until}]
+    at = replace(judged.at, not_after=send.not_after, send=True)
+    actor = f"agent:{judged.execution.agent}"
+    return writer.write(judged, at, {"deadline": until, "due": until}, facts, actor=actor)

@@ -10,6 +10,8 @@ class Backlog(Struct, frozen=True, kw_only=True):
 
     paused: int = 0
     """Executions that wait for people."""
+    released: int = 0
+    """Functions of agents' own that wait to be claimed."""
     lost: int = 0
     """Intents past their deadline whose outcome is not on record: a process died, or the database was away."""
     cards: int = 0

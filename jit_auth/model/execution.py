@@ -14,7 +14,8 @@ Millis = int
 State = Literal["paused", "released", "executing", "succeeded", "failed", "denied", "expired", "cancelled", "unknown"]
 OPEN: frozenset[str] = frozenset({"paused", "released", "executing"})
 CLAIMED = "claim"
-"""`Execution.process` while the agent itself is at it: it has claimed a function of its own, until `deadline`."""
+"""How `Execution.process` begins while the agent itself is at it: it has claimed a function of its own, until
+`deadline`. After a colon: a MAC of the key it was claimed with, until the agent has shown that it has its claim."""
 
 DecisionEffect = Literal["allow", "require_approval", "deny"]
 AskKind = Literal["consent", "approval", "outcome"]
@@ -177,7 +178,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     @property
     def claimed(self) -> bool:
         """Whether the agent has claimed it, and its word on what came of it is waited for."""
-        return self.intent and self.process == CLAIMED
+        return self.intent and self.process is not None and self.process.startswith(CLAIMED)
 
 
 class Ask(Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ class Backlogs:
         execution, card, outbox = tables.execution, tables.card, tables.outbox
         one: Any = literal_column("1")
         paused = select(one).where(execution.c.state == literal_column("'paused'"))
+        released = select(one).where(execution.c.state == literal_column("'released'"))
         lost = select(one).where(
             execution.c.due <= bindparam("now"),
             execution.c.state == literal_column("'executing'"),
@@ -31,7 +32,7 @@ class Backlogs:
         cards = select(one).where(card.c.due <= bindparam("now"))
         owed = select(one).select_from(outbox)
         self._queries: tuple[Text, ...] = (
-            *(compiler.text(_counted(rows)) for rows in (paused, lost, cards, owed)),
+            *(compiler.text(_counted(rows)) for rows in (paused, released, lost, cards, owed)),
             *(compiler.text(_oldest(table)) for table in (card, outbox)),
         )
 
@@ -39,9 +40,10 @@ class Backlogs:
         """All of it, in one snapshot. Raises StorageError."""
         asked = [(text, text.args(now=now, most=MOST)) for text in self._queries]
         counts = [rows[0][0] for rows in await self._reader.fetch(*asked)]
-        paused, lost, cards, outbox, card_due, outbox_due = counts
+        paused, released, lost, cards, outbox, card_due, outbox_due = counts
         return Backlog(
             paused=paused,
+            released=released,
             lost=lost,
             cards=cards,
             cards_age=_age(now, card_due),

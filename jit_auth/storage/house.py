@@ -73,7 +73,7 @@ class House:
                 execution.c.due > bindparam("now"),
                 execution.c.state == literal_column("'executing'"),
                 execution.c.process.is_not(None),
-                execution.c.process != literal_column(f"'{CLAIMED}'"),  # in its agent's hands, not in a process's
+                execution.c.process.not_like(literal_column(f"'{CLAIMED}%'")),  # in its agent's hands, not a process's
             )
             .values(due=bindparam("now_due"))
         )

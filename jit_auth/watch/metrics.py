@@ -63,6 +63,7 @@ _GAUGES: tuple[tuple[str, str, Callable[[Present, Backlog], float], bool], ...] 
     ("clock_skew_seconds", "How far the database's clock is ahead of this machine's",
      lambda now, _: now.skew / 1000, False),
     ("paused_executions", "Executions that wait for people", lambda _, there: there.paused, True),
+    ("released_executions", "Functions of agents' own that wait to be claimed", lambda _, there: there.released, True),
     ("lost_intents", "Intents past their deadline without an outcome on record", lambda _, there: there.lost, True),
     ("cards_due", "Copies of questions that are to be shown now", lambda _, there: there.cards, True),
     ("cards_oldest_due_seconds", "Since when the longest due copy is", lambda _, there: there.cards_age, True),

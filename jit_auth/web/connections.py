@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from jit_auth.catalog.tools import full_name
 from jit_auth.config.settings import Agent
 from jit_auth.core.digest import parse_json
 from jit_auth.core.times import rfc3339
@@ -105,10 +106,12 @@ class ConnectionRoutes:
         account = _text(body, "account", 254)
         if account is not None and another:
             raise _invalid("/another_account", "asks for an account that is not connected: leave `account` out")
+        bundle = self._current.bundle
+        allowed = bundle.allowed.get(agent.name, frozenset())
         return Wish(
             agent=agent,
-            user=self._current.bundle.people.person(user),
-            actions=tuple(dict.fromkeys(actions)),
+            user=bundle.people.person(user),
+            actions=tuple(dict.fromkeys(full_name(name, bundle.catalog.tools, allowed) for name in actions)),
             account=account,
             another=another,
             return_url=_text(body, "return_url", 2_000),

@@ -58,7 +58,7 @@ class Execute:
             parameters(request, ())
         body = await read_body(request)
         agent = self._bearers.again(agent)
-        call = self.call(agent, parse_json(body), request.headers.get("Idempotency-Key"))
+        call = self.call(agent, parse_json(body), key_of(request))
         seconds = prefer(request) if "Prefer" in request.headers else None
         if call.dry_run:
             seen = await self._engine.previews.preview(call)
@@ -115,8 +115,6 @@ class Execute:
         dry_run = body.get("dry_run", False)
         if not isinstance(dry_run, bool):
             raise _missing("/dry_run", "is true or false")
-        if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
-            raise BadRequest(f"An Idempotency-Key has 1 to {LONGEST_KEY} visible characters.", code="bad_key")
         return Call(
             agent=agent,
             action=action,
@@ -179,6 +177,14 @@ async def read_body(request: web.Request, largest: int = LARGEST_BODY) -> bytes:
     if len(body) > largest:
         raise _too_large(largest)
     return body
+
+
+def key_of(request: web.Request) -> str | None:
+    """The Idempotency-Key. Raises BadRequest (`bad_key`)."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
+        raise BadRequest(f"An Idempotency-Key has 1 to {LONGEST_KEY} visible characters.", code="bad_key")
+    return key
 
 
 def _too_large(largest: int) -> TooLarge:

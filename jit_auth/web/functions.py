@@ -1,6 +1,7 @@
 """Functions of agents' own over HTTP: claim, heartbeat and complete (docs/http-api.md).
 
-A claim is shown in one answer, once, and is a secret: it stands in bodies, never in a URL.
+A claim is a secret, shown to whoever took the turn and to nobody after its first use: it stands in bodies, never in a
+URL.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jit_auth.core.times import rfc3339
 from jit_auth.engine.functions import Functions, Turn
 from jit_auth.errors import Conflict, Unprocessable
 from jit_auth.web.agents import Bearers
-from jit_auth.web.execute import Execute, read_body
+from jit_auth.web.execute import Execute, key_of, read_body
 from jit_auth.web.query import only, parameters
 
 LARGEST_RESULT = 1 << 20
@@ -45,7 +46,8 @@ class FunctionRoutes:
     async def claim(self, request: web.Request) -> web.Response:
         """Take the turn: 200 with the claim; 403 where it is denied by now, 409 where it is not the agent's turn."""
         agent, body = await self._body(request, ("digest",))
-        turn = await self._functions.claim(agent.name, request.match_info["id"], _text(body, "digest"))
+        key = key_of(request)
+        turn = await self._functions.claim(agent.name, request.match_info["id"], _text(body, "digest"), key)
         if turn.claim is None:
             return self._refused(agent, turn)
         document = self._execute.document(agent, turn.opened)

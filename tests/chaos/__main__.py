@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.chaos import clocks, disks
 from tests.chaos.deaths import database_killed, killed, told_to_stop
+from tests.chaos.guards import guarded
 from tests.chaos.ledger import Findings
 from tests.chaos.server import Mortal
 from tests.chaos.wires import MOODS, to_database, to_mail_server, to_provider
@@ -26,12 +27,18 @@ Scenario = tuple[str, Callable[[Path], Awaitable[Findings]]]
 
 
 def scenarios(server: Mortal, kills: int, seed: int) -> Iterator[Scenario]:
-    """Their names, and what plays each in a folder. Half of the kills are on each database."""
+    """Their names, and what plays each in a folder. Half of the kills are on each database, of guarded functions one in
+    four on PostgreSQL."""
     half = kills // 2
     yield "kill -9, SQLite", lambda at: killed(at, kills=kills - half, seed=seed)
     yield (
         "kill -9, two replicas on PostgreSQL",
         lambda at: killed(at, server.database(), kills=half, seed=seed, replicas=2),
+    )
+    yield "guard, SQLite", lambda at: guarded(at, kills=kills - kills // 4, seed=seed)
+    yield (
+        "guard, two replicas on PostgreSQL",
+        lambda at: guarded(at, server.database(), kills=kills // 4, seed=seed, replicas=2),
     )
     yield "SIGTERM, SQLite", lambda at: told_to_stop(at, times=10)
     yield "SIGTERM, two replicas on PostgreSQL", lambda at: told_to_stop(at, server.database(), times=5, replicas=2)

@@ -90,7 +90,7 @@ async def judge(kit: Kit, load_: Load, troubles: Troubles, *, before: int, may: 
     found = Findings(calls=len(load_.calls), refusals=load_.refusals, wrong=list(load_.wrong))
     sent = Counter(str(body.get("text")) for body in kit.mail.messages)
     async with looking(kit) as store:
-        rows = await _all(store)
+        rows = await everything(store)
         verified = await store.audit.verify()
     found.rows = verified.rows
     found.wrong += [f"audit verify: {broken}" for broken in verified.breaks]
@@ -123,7 +123,8 @@ def _faults(call: Call, rows: dict[str, Execution], sent: int) -> Iterator[str]:
         yield f"sent {sent} times"
 
 
-async def _all(store: Store) -> dict[str, Execution]:
+async def everything(store: Store) -> dict[str, Execution]:
+    """All executions of the agent, by id."""
     found: dict[str, Execution] = {}
     cursor: str | None = None
     while True:

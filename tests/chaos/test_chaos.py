@@ -19,6 +19,7 @@ from jit_auth.storage.store import Store
 from tests.chaos import disks
 from tests.chaos.clocks import jumps
 from tests.chaos.deaths import database_killed, killed, told_to_stop
+from tests.chaos.guards import guarded
 from tests.chaos.server import Mortal
 from tests.chaos.wires import SHORT, to_database, to_mail_server, to_provider
 from tests.conformance.world import World, execution, together, unit, written
@@ -41,6 +42,13 @@ async def test_kill_9_of_two_replicas(tmp_path: Path, mortal: Mortal) -> None:
     found = await killed(tmp_path / "w", mortal.database(), kills=2, replicas=2)
     assert found.wrong == []
     assert found.calls > 5, found
+
+
+async def test_kill_9_of_agents_and_service_while_guarded_functions_run(tmp_path: Path) -> None:
+    found = await guarded(tmp_path / "w", kills=10)
+    assert found.wrong == []
+    assert found.notes["runs"] > 5, found
+    assert min(found.notes["kills of agents"], found.notes["kills of the service"]) > 0, found
 
 
 async def test_sigterm_drains(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""A service as a process of its own that is forked from one which has loaded everything: its start takes no second."""
+"""A service, or an agent, as a process of its own that is forked from one which has loaded everything: its start takes
+no second."""
 
 from __future__ import annotations
 
@@ -11,11 +12,14 @@ from typing import TextIO
 
 from aiohttp import ClientError
 
+from tests.crash import agent
 from tests.crash.serve import begin
 from tests.integration.service.kit import Kit
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.loaded", "tests.crash.serve"])
+_LATE = ("sqlalchemy.dialects.sqlite.aiosqlite", "sqlalchemy.dialects.postgresql.asyncpg", "jit_auth.client.guarded")
+"""What a service or an agent imports only when it comes to it."""
+_CONTEXT.set_forkserver_preload(["tests.loaded", "tests.crash.serve", "tests.crash.agent", *_LATE])
 
 
 class Life:
@@ -90,6 +94,13 @@ async def living(kit: Kit, offset: int = 0, **environment: str) -> AsyncIterator
             process.close()
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+
+async def agent_life(orders: agent.Orders) -> Life:
+    """An agent at work. Whoever asks for it ends it, and waits for its end."""
+    process = _CONTEXT.Process(target=agent.begin, args=(orders,))
+    await asyncio.to_thread(process.start)
+    return Life(process)
 
 
 async def _read(printed: TextIO, kit: Kit) -> None:

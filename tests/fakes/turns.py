@@ -1,4 +1,5 @@
-"""A service of functions alone, as agents see it: releases, gives one claim, keeps outcomes, and loses answers."""
+"""A service of functions alone, as agents see it: releases, gives one claim (again for its key, until it was used),
+keeps outcomes, and loses answers."""
 
 from __future__ import annotations
 
@@ -96,9 +97,12 @@ class Turns:
             if found["status"] == "released":
                 if body["digest"] != found["digest"]:
                     return _problem(409, "digest_mismatch")
-                claim = f"jat_clm_{next(self.numbers)}"
-                await self.change(found["id"], status="executing", claim=claim)
+                claim, key = f"jat_clm_{next(self.numbers)}", request.headers.get("Idempotency-Key")
+                await self.change(found["id"], status="executing", claim=claim, key=key)
                 return web.json_response({"claim": claim, "claim_expires_at": self._ends()})
+            key = request.headers.get("Idempotency-Key")
+            if found["status"] == "executing" and key is not None and key == found.get("key"):
+                return web.json_response({"claim": found["claim"], "claim_expires_at": self._ends()})
             if "claim" in found:
                 return _problem(409, "already_claimed")
             return _problem(409, "not_released", execution=self._shown(found))
@@ -107,6 +111,7 @@ class Turns:
         if path == "executions/heartbeat":
             if found["status"] != "executing":
                 return _problem(409, "claim_expired")
+            await self.change(found["id"], key=None)
             return web.json_response({"claim_expires_at": self._ends()})
         result = {"status": None, "headers": {}, "body": body["result"], "untrusted": True}
         if found["status"] not in ("executing", "unknown") and found["result"] != result:
@@ -141,7 +146,7 @@ class Turns:
 
     @staticmethod
     def _shown(found: Json) -> Json:
-        return {name: value for name, value in found.items() if name != "claim"}
+        return {name: value for name, value in found.items() if name not in ("claim", "key")}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Turns]:

@@ -106,6 +106,13 @@ def _execute() -> Json:
         ]
     }
     denied = {"schema": {"oneOf": [ref("Denied"), permitted]}}
+    made["parameters"].append(
+        in_header(
+            "Idempotency-Key",
+            "The same key: the same claim again, until its first use. Random, of one process, for one turn.",
+            text(minLength=1, maxLength=255, format="jit-auth-visible"),
+        )
+    )
     made["responses"]["403"] = {**_DENIED, "content": {PROBLEM: denied}}
     return made
 
@@ -149,9 +156,17 @@ def _claim() -> Json:
         closed({"digest": text("As the execution says.", minLength=1, maxLength=LONGEST_TEXT, examples=_DIGESTS)}),
         answer(ref("Claimed"), "It is this agent's to run"),
         {
+            400: ("bad_key",),
             409: ("not_released", "already_claimed", "already_finished", "digest_mismatch"),
             503: ("halted", "stale_bundle"),
         },
+    )
+    made["parameters"].append(
+        in_header(
+            "Idempotency-Key",
+            "The same key: the same claim again, until its first use. Random, of one process, for one turn.",
+            text(minLength=1, maxLength=255, format="jit-auth-visible"),
+        )
     )
     made["responses"]["403"] = {**_DENIED, "content": {PROBLEM: {"schema": ref("Denied")}}}
     return made

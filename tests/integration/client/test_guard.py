@@ -7,6 +7,7 @@ import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -160,8 +161,30 @@ async def test_a_lost_complete_is_told_again(ops: Ops, turns: Turns) -> None:
     assert len(ops.runs) == 1
 
 
+async def test_a_claim_whose_answer_was_lost_is_given_again(ops: Ops, turns: Turns) -> None:
+    turns.lose("executions/claim", 3)
+    assert await ops("db") == {"restarted": "db"}
+    assert len(ops.runs) == 1
+    keys = [key for path, _, key in turns.asked if path == "executions/claim"]
+    assert len(keys) == 4
+    assert len(set(keys)) == 1
+
+
+async def test_each_turn_has_a_key_of_its_own(ops: Ops, turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    await asyncio.gather(ops("db"), ops("db"), ops("web"))
+    monkeypatch.setattr("jit_auth.client.turn.os", SimpleNamespace(getpid=lambda: 1))
+    await ops("dns")
+    keys = [key for path, _, key in turns.asked if path == "executions/claim"]
+    assert len(keys) == len(set(keys)) >= 3
+    assert None not in keys
+    processes = {str(key).partition("-")[2] for key in keys}
+    assert len(processes) == 2, "a fork in the middle of a turn has another key"
+
+
 async def test_a_claim_that_may_have_been_lost_never_runs_it(ops: Ops, turns: Turns) -> None:
+    """Of a service that does not give it again."""
     turns.lose("executions/claim")
+    turns.refuse("executions/claim", 409, {"code": "already_claimed", "status": 409, "detail": "No."})
     call = asyncio.ensure_future(ops("db"))
     await turns.until("executions", 2)
     await turns.change("exe_1", status="unknown", error={"code": "outcome_unknown"})

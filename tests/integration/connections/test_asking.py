@@ -56,6 +56,15 @@ async def test_an_equal_request_is_the_one_that_is_open(both: Kit) -> None:
     assert len(await facts(both, "connection.asked")) == 2
 
 
+async def test_a_tool_name_stands_for_its_action(world: Kit) -> None:
+    first = await ask(world, READ, NOTE)
+    again = await ask(world, READ.replace(".", "__"), NOTE, NOTE.replace(".", "__"))
+    assert (again.status, again.json["url"]) == (201, first.json["url"])
+    assert sorted(again.json["actions"]) == sorted([READ, NOTE])
+    for name in ("mailhub__nix", "ops__restart", "nix", "mailhub__list_messages__0123456789abcdef"):
+        assert (await ask(world, name)).status in (403, 404)
+
+
 async def test_of_equal_requests_at_once_one_asks(both: Kit) -> None:
     answers = await asyncio.gather(*(ask(both, READ) for _ in range(10)))
     assert {answer.status for answer in answers} <= {201, 503}

@@ -113,3 +113,12 @@ async def test_content_is_removed_after_its_time_from_what_is_over_alone(tmp_pat
             assert (await complete(world, done, secret, result="soon gone")).status == 200, "it cannot be compared"
             assert (await complete(world, done, secret, "failed")).status == 409
             assert (await claim(world, turn)).status == 200
+
+
+async def test_what_waits_to_be_claimed_is_counted(both: Kit) -> None:
+    assert both.service is not None
+    told = [await released(both) for _ in range(2)]
+    assert (await both.service.store.backlog()).released == 2
+    await claimed(both, told[0])
+    backlog = await both.service.store.backlog()
+    assert (backlog.released, backlog.paused, backlog.lost) == (1, 0, 0)

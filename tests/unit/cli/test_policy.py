@@ -91,6 +91,20 @@ def test_explain_of_a_file(place: Place, capsys: Captured) -> None:
     )
 
 
+def test_explain_takes_a_tool_name(place: Place, capsys: Captured) -> None:
+    told = []
+    for name in ("mailhub.send", "mailhub__send"):
+        body = {"action": name, "params": {"to": "carl", "body": "x"}, "now": "2026-11-24T10:00:00Z"}
+        (place.folder / "call.json").write_text(json.dumps(body))
+        assert main(["policy", "explain", "call.json"]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    (place.folder / "call.json").write_text(json.dumps({"action": "mailhub__nix"}))
+    assert main(["policy", "explain", "call.json"]) == 1
+    (place.folder / "call.json").write_text("[]")
+    assert main(["policy", "explain", "call.json"]) == 1
+
+
 def test_explain_of_a_stored_execution(place: Place, capsys: Captured) -> None:
     stored = execution()
     place.put(stored)

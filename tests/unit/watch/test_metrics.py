@@ -122,6 +122,7 @@ async def test_the_state_is_read_when_it_is_asked_for() -> None:
         "jit_auth_clock_skew_seconds": -1.5,
         "jit_auth_database_up": 1,
         "jit_auth_paused_executions": 0,
+        "jit_auth_released_executions": 0,
     }.items():
         assert value(text, line) == told, line
 
