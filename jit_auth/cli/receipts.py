@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from jit_auth.errors import JitAuthError
-from jit_auth.model import Millis, Vote
+from jit_auth.model import Millis, Passkey, Vote
 from jit_auth.signin.base64url import decoded
 from jit_auth.signin.site import relying_party
 from jit_auth.signin.statement import Receipt, stated
@@ -56,7 +56,7 @@ async def _unproven(store: Store, vote: Vote, keys: Mapping[str, str], public_ur
     Votes from before `cut`, of a passkey that is held no more, are as gone as their rows of the record."""
     mark = (vote.receipt or {}).get("credential_id")
     if cut and isinstance(mark, str) and mark not in keys:
-        held = await store.passkey(mark)
+        held = await store.row(Passkey, mark)
         if held is None and vote.at < cut:
             return ""
         keys = {} if held is None else {mark: "sha256:" + hashlib.sha256(held.public_key).hexdigest()}

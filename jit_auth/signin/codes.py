@@ -121,7 +121,7 @@ class Codes:
             fact = {"do": "code.mailed", "ask": ask.id, "mail": row.mail, "to": Who(person)}
             if not isinstance(await self.store.apply(Unit(None, tuple(ops), _audit(row, fact))), Stale):
                 return row
-            old = None if old is None else await self.store.code(old.id)
+            old = None if old is None else await self.store.row(Code, old.id)
         raise Unavailable("Codes for this are being asked for from elsewhere.", hint="Wait a moment, then try again.")
 
     async def _put(self, row: Code, op: Change | Delete, did: str) -> Code | None:
@@ -135,7 +135,7 @@ class Codes:
     async def _row(self, cookie: str | None) -> Code | None:
         if cookie is None or not _COOKIE.fullmatch(cookie):
             return None
-        return await self.store.code(self._id(cookie))
+        return await self.store.row(Code, self._id(cookie))
 
     def _id(self, cookie: str) -> str:
         return "cod_" + self.mac.hex(b"cookie\n" + cookie.encode())

@@ -43,14 +43,14 @@ class Linking:
                 hint="If that is a mistake, an operator can put it right. Nothing was changed.",
             )
         key = "idn_" + self.mac.hex(f"{verified.issuer}\n{verified.subject}".encode())
-        known = await self.store.identity(key)
+        known = await self.store.row(Linked, key)
         if known is None:
             made = Linked(id=key, person=person, issuer=verified.issuer, at=self.store.now())
             fact = {"do": "identity.linked", "issuer": verified.issuer, "by": Who(person)}
             audit = Audit(actor=f"person:{person}", what=(fact,), user=person)
             if not isinstance(await self.store.apply(Unit(None, (Insert(made),), audit)), Stale):
                 return person
-            known = await self.store.identity(key)  # this very account may have been linked a moment ago
+            known = await self.store.row(Linked, key)  # this very account may have been linked a moment ago
         if known is None or known.person != person:
             raise SignInRefused(
                 "The issuer names you by an id that belongs to another account of its own.",

@@ -69,7 +69,7 @@ class Sessions:
         """The session of a cookie, if it is one and still good."""
         if cookie is None or not _COOKIE.fullmatch(cookie):
             return None
-        found = await self.store.session(self._id(cookie))
+        found = await self.store.row(Session, self._id(cookie))
         now = self.store.now()
         if found is None or now >= min(found.until, found.used + IDLE) or self.gone(found.person):
             return None
@@ -82,7 +82,7 @@ class Sessions:
     async def close(self, signed: Signed) -> None:
         """End it. One that has ended already stays so."""
         for _ in range(3):
-            found = await self.store.session(signed.session.id)
+            found = await self.store.row(Session, signed.session.id)
             if found is None:
                 return
             fact = {"do": "signout", "by": Who(found.person)}

@@ -117,7 +117,7 @@ class StepUp:
 
     async def remove(self, person: str, passkey_id: str) -> None:
         """Take a passkey away. Raises PasskeyRefused (`passkey_unknown`)."""
-        found = await self.store.passkey(passkey_id)
+        found = await self.store.row(Passkey, passkey_id)
         if found is None or found.person != person:
             raise PasskeyRefused("This passkey is not one of yours here.", code="passkey_unknown")
         fact = {"do": "passkey.removed", "passkey": found.id, "by": Who(person)}
@@ -152,7 +152,7 @@ class StepUp:
         return named
 
     async def _kept(self, person: str, named: str) -> Challenge:
-        kept = await self.store.challenge(named)
+        kept = await self.store.row(Challenge, named)
         if kept is None or kept.person != person or self.store.now() >= kept.until:
             raise PasskeyRefused(
                 "This was asked too long ago, or was answered already.",

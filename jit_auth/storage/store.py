@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jit_auth.core.ids import new_id
 from jit_auth.errors import StorageError, VaultError
@@ -67,6 +67,8 @@ from jit_auth.storage.shorten import Shorten
 from jit_auth.storage.sqlite import SqliteJournal, scrub
 from jit_auth.storage.turns import Turns
 from jit_auth.vault import DataKey, Vault
+
+R = TypeVar("R", Session, Linked, Code, Passkey, Challenge)
 
 
 class Store:
@@ -264,25 +266,9 @@ class Store:
         """One copy of a question."""
         return await self._reads.one(Card, id)
 
-    async def session(self, id: str) -> Session | None:
-        """One signed-in browser, by the MAC of its cookie."""
-        return await self._reads.one(Session, id)
-
-    async def identity(self, id: str) -> Linked | None:
-        """The person that an issuer's account is linked to, by the MAC of issuer and subject."""
-        return await self._reads.one(Linked, id)
-
-    async def code(self, id: str) -> Code | None:
-        """A mailed code, by the MAC of the cookie of the browser that asked."""
-        return await self._reads.one(Code, id)
-
-    async def passkey(self, id: str) -> Passkey | None:
-        """One passkey, by its credential id."""
-        return await self._reads.one(Passkey, id)
-
-    async def challenge(self, id: str) -> Challenge | None:
-        """What a passkey is to sign."""
-        return await self._reads.one(Challenge, id)
+    async def row(self, kind: type[R], id: str) -> R | None:
+        """What a sign-in has left, by its id: a session, link, code or challenge by a MAC, a passkey by its own."""
+        return await self._reads.one(kind, id)
 
     async def flow(self, id: str) -> Flow | None:
         """One OAuth round trip."""
