@@ -145,7 +145,9 @@ async def test_reminders_warnings_and_escalation_come_once_each(world: Kit) -> N
 async def test_what_is_told_at_once_is_what_is_read_afterwards(world: Kit) -> None:
     """Nobody else is connected: a consent, and approvals of one or two groups, are asked at once; again by key, and by
     an equal call that joins."""
-    for number, (action, params) in enumerate((("send_message", MAIL), ("note", {"text": "t"}), ("note", {"text": "x"}))):
+    for number, (action, params) in enumerate(
+        (("send_message", MAIL), ("note", {"text": "t"}), ("note", {"text": "x"}))
+    ):
         call = {"params": params, "user": "gil@example.com"}
         first = (await world.execute(action, key=f"told-{number}", **call)).json
         kinds = [item["kind"] for item in first["waiting_for"]]
