@@ -57,7 +57,7 @@ def policy_texts(settings: Settings) -> list[tuple[str, str]]:
 
 
 def document_of(path: Path, *, missing: str = "") -> Document:
-    """A TOML file with positions. Raises Faults, also where it cannot be read; `missing` is said where there is none."""
+    """A TOML file with positions. Raises Faults, also where it cannot be read: `missing` is added if there is none."""
     try:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:

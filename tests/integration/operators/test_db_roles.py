@@ -21,7 +21,7 @@ from jit_auth.errors import StorageError
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
-from tests.integration.operators.conftest import ADMINS, admin, facts
+from tests.integration.operators.conftest import ADMINS, TOKENS, admin, facts
 from tests.integration.operators.rotation import sql
 from tests.integration.service.kit import Kit, kit
 from tests.postgres import Server
@@ -210,3 +210,23 @@ async def test_check_and_serve_tell_a_role_that_can_do_more_or_less(
     assert re.match("1 .*has no INSERT on audit, UPDATE on vote", await told())
     with pytest.raises(StorageError, match="has no INSERT on audit"):
         await started(loopback=True)
+
+
+async def test_the_commands_beside_the_service_need_no_more_than_its_role(house: House, capsys: Captured) -> None:
+    world = house.kit
+    async with world.running():
+        await world.connected()
+        execution = (await world.execute("send_message", params=SEND)).json["id"]
+        commands = [
+            ("approvals", "list"), ("approvals", "show", execution), ("policy", "explain", execution),
+            ("access", "agent", "mailbot"), ("access", "user", "alice@example.com"), ("halt", "--reason", "x"),
+            ("resume", "--reason", "x"), ("revoke", "user", "alice@example.com"), ("keys", "rotate"),
+            ("audit", "verify"), ("audit", "tail"), ("revoke", "agent", "mailbot"),
+        ]  # fmt: skip
+        for words in commands:
+            capsys.readouterr()
+            assert await house.command(SERVICE, *words) == 0, (words, capsys.readouterr())
+        erased = await world.call("DELETE", "/admin/users/alice@example.com", token=TOKENS["security"])
+        assert erased.status == 200, erased.json
+        assert world.service is not None
+        assert (await world.service.store.audit.verify()).breaks == ()
