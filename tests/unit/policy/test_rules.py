@@ -310,9 +310,23 @@ def test_groups_are_united_and_aliases_are_the_same_person() -> None:
 
 def test_a_condition_names_groups_that_exist() -> None:
     text = rule("a", "deny", "pay.list", when="'finance' in user.groups")
-    assert faults(text) == ["policies.toml:5:9: unknown group 'finance' (there are none)"]
+    assert faults("[groups]\nfinances = []\n" + text) == [
+        "policies.toml:7:9: unknown group 'finance' (did you mean 'finances'?)"
+    ]
     assert faults("[groups]\nfinance = []\n" + text) == []
     assert faults(text, groups={"finance": ["bo"]}) == []
+
+
+@pytest.mark.parametrize("kind", ["rule", "label"])
+def test_a_group_that_nobody_is_in_and_that_is_near_no_other_is_a_doubt(kind: str) -> None:
+    text = rule("a", "allow", "pay.list", unless="'cfo' in user.groups")
+    if kind == "label":
+        text = "[[label]]\nid = 'l'\nmatch = ['*']\nadd = ['l']\nwhen = \"'cfo' in user.groups\"\n"
+    text = "[groups]\ndirectors = []\n" + text
+    (told,) = [str(doubt) for doubt in load([("policies.toml", text)], ACTIONS, []).doubts]
+    assert "unknown group 'cfo' (there are: directors)" in told
+    with pytest.raises(Faults, match="unknown group 'cfo'"):
+        load([("policies.toml", text)], ACTIONS, [], strict=True)
 
 
 def test_a_condition_names_a_person_by_the_one_id() -> None:
