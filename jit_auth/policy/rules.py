@@ -157,7 +157,7 @@ class _Judge:
         """Names that labels add."""
         self.made: list[Label] = []
         """All labels that are without fault, once they are read."""
-        self.doubts: list[Fault] = []
+        self.doubts = crew.doubts
         """What rules without fault may not mean."""
         self._labels: set[str] = set()
         self._fitting: dict[str, tuple[str, ...]] = {}

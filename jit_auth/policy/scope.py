@@ -68,8 +68,8 @@ class Scope:
     """What loads but hardly says what was meant."""
 
     def group(self, name: str, at: int) -> None:
-        """A group that a condition names. Raises Mistake where it is a slip of the pen; a group that nobody has been put
-        into, and that resembles none, is doubtful: it has no members, now."""
+        """A group that a condition names. Raises Mistake where it is near another one; a group without members, that is
+        near none, is doubtful."""
         if name not in self.groups:
             mistake = Mistake(f"unknown group {name!r}{suggestion(name, sorted(self.groups))}", at)
             if nearest(name, self.groups):

@@ -112,7 +112,8 @@ def test_a_channel_that_is_away_is_no_fault_of_the_file(
 
 
 def test_an_issuer_that_is_away_is_no_fault_of_the_file(tmp_path: Path) -> None:
-    corp = '[issuers.corp]\nissuer = "http://127.0.0.1:9"\nclient_id = "c"\nclient_secret = "s"\ndomains = ["a.example"]\n'
+    corp = '[issuers.corp]\nissuer = "http://127.0.0.1:9"\nclient_id = "c"\nclient_secret = "s"\n'
+    corp += 'domains = ["a.example"]\n'
     (fault,) = issuer_faults(settings(tmp_path, corp))
     assert type(fault) is Unreached
     assert "issuers.corp: " in str(fault)

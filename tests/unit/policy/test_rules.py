@@ -188,7 +188,8 @@ def test_via_is_the_intersection() -> None:
         ('from = ["requester"], expires = "-1h"', "expires: '-1h' is no duration"),
         ('from = ["requester"], expires = 60', "rule[0].approval.expires: expected a string, got an integer"),
         ('from = ["requester"], via = []', "via: is empty: nobody could be asked"),
-        ('from = ["requester"], via = ["slack"]', "via: unknown 'slack' (there are: page)"),
+        ('from = ["requester"], via = ["sms"]', "via: unknown 'sms' (there are: page)"),
+        ('from = ["requester"], via = ["slack"]', "via: none of it is configured (there are: page): nobody could"),
         ('form = ["requester"]', "unknown key 'form' in [rule[0].approval] (did you mean 'from'?)"),
         ('from = ["requester"], remind = "soon"', "remind: 'soon' is no duration"),
         ('from = ["requester"], for_max = "1ms"', "for_max: "),
@@ -315,6 +316,17 @@ def test_a_condition_names_groups_that_exist() -> None:
     ]
     assert faults("[groups]\nfinance = []\n" + text) == []
     assert faults(text, groups={"finance": ["bo"]}) == []
+
+
+def test_a_channel_that_is_not_configured_is_a_doubt_and_left_out() -> None:
+    text = asking("a", "pay.list", "requester", via='["slack", "email", "page"]')
+    made = load([("policies.toml", text)], ACTIONS, [], vias=("email", "page"))
+    assert [fault.message for fault in made.doubts] == [
+        "via: 'slack' is not configured ([channels.slack]): nobody is asked by it"
+    ]
+    assert made.decide(call("pay.list")).via == ("email", "page")
+    with pytest.raises(Faults, match="'slack' is not configured"):
+        load([("policies.toml", text)], ACTIONS, [], vias=("email", "page"), strict=True)
 
 
 @pytest.mark.parametrize("kind", ["rule", "label"])
