@@ -123,8 +123,8 @@ class Crew:
             for fault in one_of(document, (*path, number), "via", name, self.vias):
                 self.fault(fault)
         there = tuple(name for name in self.vias if name in given)
-        if not there:
-            none = f"none of it is configured{_there_are(self.vias)}" if given else "is empty"
+        if all(name in _VIAS for name in given) and not there:
+            none = f"none of {', '.join(given)} is configured{_there_are(self.vias)}" if given else "is empty"
             self._wrong(document, path, f"via: {none}: nobody could be asked")
         return there
 

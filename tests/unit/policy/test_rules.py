@@ -189,7 +189,7 @@ def test_via_is_the_intersection() -> None:
         ('from = ["requester"], expires = 60', "rule[0].approval.expires: expected a string, got an integer"),
         ('from = ["requester"], via = []', "via: is empty: nobody could be asked"),
         ('from = ["requester"], via = ["sms"]', "via: unknown 'sms' (there are: page)"),
-        ('from = ["requester"], via = ["slack"]', "via: none of it is configured (there are: page): nobody could"),
+        ('from = ["requester"], via = ["slack"]', "via: none of slack is configured (there are: page): nobody could"),
         ('form = ["requester"]', "unknown key 'form' in [rule[0].approval] (did you mean 'from'?)"),
         ('from = ["requester"], remind = "soon"', "remind: 'soon' is no duration"),
         ('from = ["requester"], for_max = "1ms"', "for_max: "),
