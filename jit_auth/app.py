@@ -313,7 +313,7 @@ async def build(
                 return 503, "clock_skew"
             if store.bundle != current.bundle.hash:
                 return 503, "stale_bundle"
-            if memory.belief.halted:
+            if (await memory.recent()).halted:
                 return 503, "halted"
             return 200, "reload_failed" if reloads.failed else "ok"
 
