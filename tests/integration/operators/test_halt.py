@@ -29,6 +29,7 @@ async def test_halted_nothing_is_sent_and_votes_count(world: Kit) -> None:
     for action, params in (("note", {"text": "x"}), ("list_messages", {}), ("send_message", SEND)):
         answer = await world.execute(action, params=params)
         assert (answer.status, answer.json["code"]) == (503, "halted"), action
+        assert int(answer.headers["Retry-After"]) > 0
     assert (await world.decide(link)).status == 200
     assert (await world.call("GET", f"/executions/{paused}?wait=1")).json["status"] == "paused"
     assert world.mail.counts["POST"] == 0
