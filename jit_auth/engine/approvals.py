@@ -304,6 +304,8 @@ class Approvals:
 
     async def _mark(self, person: str, ask: Ask, opened: Opened, judged: Judged, choice: Choice) -> Mark:
         self.still(ask, opened)
+        if "params" in opened.execution.gone:
+            raise Gone("What was asked here was removed: there is nothing to decide.", code="expired")
         if judged.operation is not None:
             # To deny takes no passkey: it starts nothing.
             check = self.proof.check if choice.verdict == "approve" else self.proof.signed

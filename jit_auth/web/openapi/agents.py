@@ -106,13 +106,6 @@ def _execute() -> Json:
         ]
     }
     denied = {"schema": {"oneOf": [ref("Denied"), permitted]}}
-    made["parameters"].append(
-        in_header(
-            "Idempotency-Key",
-            "The same key: the same claim again, until its first use. Random, of one process, for one turn.",
-            text(minLength=1, maxLength=255, format="jit-auth-visible"),
-        )
-    )
     made["responses"]["403"] = {**_DENIED, "content": {PROBLEM: denied}}
     return made
 
