@@ -45,10 +45,9 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     test.add_argument(
         "--allow-uncovered",
         metavar="RULE",
-        nargs="+",
+        nargs="*",
         action="extend",
-        default=[],
-        help="rules that need not be covered: they are left out of the percentage",
+        help="rules that need not be covered: they are left out of the percentage; none named: all of them",
     )
     test.set_defaults(run=run_test)
     explain = commands.add_parser("explain", help="why a call is decided as it is: every rule, every value")
@@ -80,8 +79,9 @@ def run_check(args: argparse.Namespace) -> int:
 def run_test(args: argparse.Namespace) -> int:
     """Exit 1 where a file is faulty, a test fails, or too few rules are covered."""
     try:
+        uncovered = _files_apart(args)
         policy = _policy(args)
-        report = run(policy, _let_off(args.allow_uncovered, policy))
+        report = run(policy, _let_off(uncovered, policy))
     except Faults as wrong:
         return _told(args, wrong.faults)
     enough = report.coverage >= args.min_coverage
@@ -115,9 +115,22 @@ def run_explain(args: argparse.Namespace) -> int:
         return _told(args, wrong.faults)
 
 
-def _let_off(names: list[str], policy: Policy) -> frozenset[str]:
-    """The rules that `--allow-uncovered` names. Raises Faults where there is no such rule: it would hide nothing."""
-    known = {rule.id for rule in policy.rules}
+def _files_apart(args: argparse.Namespace) -> list[str] | None:
+    """What `--allow-uncovered` names; None: it is not there. A policy file behind it is one of FILE."""
+    named: list[str] | None = args.allow_uncovered
+    if named is None:
+        return None
+    args.files = [*args.files, *(Path(name) for name in named if name.endswith(".toml"))]
+    return [name for name in named if not name.endswith(".toml")]
+
+
+def _let_off(names: list[str] | None, policy: Policy) -> frozenset[str]:
+    """The rules that need not be covered. Raises Faults where there is no such rule: it would hide nothing."""
+    known = frozenset(rule.id for rule in policy.rules)
+    if names is None:
+        return frozenset()
+    if not names:
+        return known
     wrong = [
         Fault("--allow-uncovered", 0, f"no rule {name!r}{did_you_mean(name, known)}")
         for name in names

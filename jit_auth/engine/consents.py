@@ -263,7 +263,7 @@ class Consents:
             to["answered"] = self.store.now()
         await self._change(ask, to, {"do": "consent.refused", "ask": ask.id, "provider": ask.provider})
         await self._advance(sought)
-        return self._finished("refused", sought, None)
+        return self._finished("refused", await self._of(ask.id), None)
 
     async def _note(self, ask: Ask, error: ProviderError) -> None:
         fact = {"do": "consent.error", "ask": ask.id, "provider": ask.provider, "error": error.code}

@@ -259,7 +259,9 @@ class Cuts:
             except VaultError as error:
                 log.warning("the token of %s cannot be opened, and so not be revoked: %s", grant.id, error.message)
             else:
-                owing.append(owed(grant.user, grant.provider, token, now))
+                # Tried here first: not twice at once.
+                due = now + round(PATIENCE * 1_000)
+                owing.append(owed(grant.user, grant.provider, token, now, due=due))
                 ops.append(Insert(owing[-1]))
         return self._stop("grant", grant.id, author)
 

@@ -16,14 +16,15 @@ def revocable(provider: Provider) -> bool:
     return provider.revoke_url is not None or provider.issuer is not None
 
 
-def owed(user: str, provider: str, token: Token, now: Millis) -> Outbox:
-    """The outbox row for a token that has to be revoked at its provider."""
+def owed(user: str, provider: str, token: Token, now: Millis, *, due: Millis | None = None) -> Outbox:
+    """The outbox row for a token that has to be revoked at its provider. `due`: when the outbox takes it up, where who
+    writes it tries first."""
     return Outbox(
         id=new_id("out", now, secrets.token_bytes(10)),
         kind="revoke",
         user=user,
         provider=provider,
         token=token,
-        due=now,
+        due=now if due is None else due,
         until=now + OWED_FOR,
     )

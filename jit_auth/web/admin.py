@@ -94,21 +94,19 @@ class Administration:
 
     async def halt(self, request: web.Request) -> web.Response:
         """Nothing is sent anywhere until it is resumed."""
-        author, _ = await self._begin(request, "operator", needs_reason=True)
+        author, _ = await self._begin(request, "operator")
         since = await self.halts.halt(author)
         await self.cuts.settle(())
         return _json({"halted": True, "since": rfc3339(since)})
 
     async def resume(self, request: web.Request) -> web.Response:
         """Go on."""
-        author, _ = await self._begin(request, "operator", needs_reason=True)
+        author, _ = await self._begin(request, "operator")
         stood = await self.halts.resume(author)
         await self.cuts.settle(())
         return _json({"halted": False, "seconds": stood / 1000})
 
-    async def _begin(
-        self, request: web.Request, role: Role, *members: str, needs_reason: bool = False
-    ) -> tuple[Author, dict[str, Any]]:
+    async def _begin(self, request: web.Request, role: Role, *members: str) -> tuple[Author, dict[str, Any]]:
         """Who it is, and the body, each member of it known."""
         who = self.bearers.admin(request, role)
         parameters(request, ())
@@ -117,7 +115,7 @@ class Administration:
         body = parse_json(raw) if raw else {}
         only(body, (*members, "reason"), "member")
         reason = body.get("reason")
-        if reason is None and not needs_reason:
+        if reason is None:
             return Author(who), body
         if not isinstance(reason, str) or not 0 < len(reason.strip()) <= LONGEST_REASON:
             raise _invalid("/reason", f"says why, in at most {LONGEST_REASON} characters")

@@ -21,7 +21,7 @@ from jit_auth.core.text import visible
 from jit_auth.core.times import rfc3339
 from jit_auth.errors import FlowRefused, JitAuthError, Misconfigured, Problem, ProviderError, StorageError
 from jit_auth.web.forms import origin_of
-from jit_auth.web.problem import PROBLEM, document
+from jit_auth.web.problem import PROBLEM, document, when_again
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -163,7 +163,7 @@ class Pages:
                 stale=members.get("stale", ()),
                 faults=members.get("faults", ()),
             )
-        response.headers.update(error.headers if isinstance(error, Problem) else {})
+        response.headers.update(when_again(status) | (error.headers if isinstance(error, Problem) else {}))
         return response
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,8 @@ from aiohttp import web
 from jit_auth.errors import Problem
 
 PROBLEM = "application/problem+json"
+_AGAIN = frozenset({429, 503})
+"""What is over soon: the answer says after how many seconds to come back."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -27,14 +30,23 @@ def document(status: int, code: str, detail: str, hint: str, members: dict[str, 
     return found | (members or {})
 
 
+def when_again(status: int) -> dict[str, str]:
+    """`Retry-After` of what says nothing better itself."""
+    return {"Retry-After": "1"} if status in _AGAIN else {}
+
+
 def response(problem: Problem) -> web.Response:
     """The answer for a refused call."""
     body = document(problem.status, problem.code, problem.message, problem.hint, problem.members)
-    return web.Response(body=_encode(body), status=problem.status, content_type=PROBLEM, headers=problem.headers)
+    return _answer(problem.status, body, problem.headers)
 
 
 def plain(status: int, code: str, detail: str, hint: str, **members: Any) -> web.Response:
     """A problem that no exception stands for: routing, unexpected faults."""
+    return _answer(status, document(status, code, detail, hint, members), {})
+
+
+def _answer(status: int, body: dict[str, Any], headers: Mapping[str, str]) -> web.Response:
     return web.Response(
-        body=_encode(document(status, code, detail, hint, members)), status=status, content_type=PROBLEM
+        body=_encode(body), status=status, content_type=PROBLEM, headers={**when_again(status), **headers}
     )

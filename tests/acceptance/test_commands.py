@@ -152,7 +152,6 @@ LATER = [
     "policy replay",
     "policy publish",
     "policy test --mutate",
-    "policy test --allow-uncovered",
     "db restored",
     "serve --publish",
     "audit verify --anchor x",

@@ -136,10 +136,19 @@ def test_it_goes_to_return_url(service: Service, world: World, person: str) -> N
 
 def test_refused_is_denied(service: Service, world: World, person: str) -> None:
     told, item = asked(service, person)
-    world.consent(item["url"], user=user_of(person), deny=True)
+    page = world.consent(item["url"], user=user_of(person), deny=True)
+    assert "Denied. Nothing is sent." in page.text
+    assert "goes on" not in page.text
     done = service.agent.settled(told)
     assert (done["status"], done["error"]["code"]) == ("denied", "consent_refused")
     assert service.anyone.get(item["url"]).status in (409, 410)
+
+
+def test_a_no_on_our_own_page_is_told_as_one(service: Service, person: str) -> None:
+    told, item = asked(service, person)
+    page = service.anyone.form(item["url"], {"decision": "refuse"}, Origin=service.url)
+    assert (page.status, b"Denied. Nothing is sent." in page.body, b"goes on" in page.body) == (200, True, False)
+    assert service.agent.settled(told)["status"] == "denied"
 
 
 def test_partly_granted_stays_paused_with_a_fresh_link(service: Service, world: World, person: str) -> None:

@@ -34,7 +34,6 @@ POSTED: Refusals = united(
 """Of those that read a body."""
 _MISSING: Refusals = {404: ("not_found",)}
 _WHY = body(closed({"reason": REASON}, []), needed=False)
-_MUST_SAY_WHY = body(closed({"reason": REASON}))
 
 
 _REPORT: Json = {
@@ -198,7 +197,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "halt",
         "Nothing is sent anywhere until it is resumed",
         "operator",
-        body=_MUST_SAY_WHY,
+        body=_WHY,
         answers={200: answer(closed({"halted": {"const": True}, "since": TIME}), "It is halted")},
         refusals=POSTED,
     ),
@@ -206,7 +205,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "resume",
         "Go on",
         "operator",
-        body=_MUST_SAY_WHY,
+        body=_WHY,
         answers={
             200: answer(closed({"halted": {"const": False}, "seconds": {"type": "number", "minimum": 0}}), "It goes on")
         },

@@ -73,7 +73,7 @@ def problem(status: int, codes: Sequence[str], *, html: bool = False, also: Json
     made: Json = {"description": HTTPStatus(status).phrase, "content": content}
     if status == 401:
         made["headers"] = {"WWW-Authenticate": header("what is asked for (RFC 9110)", needed=True)}
-    if status == 429:
+    if status in (429, 503):
         made["headers"] = {"Retry-After": header("seconds to wait", {"type": "string", "pattern": "^[0-9]+$"})}
     return made if also is None else {**made, **also, "content": {**content, **also["content"]}}
 

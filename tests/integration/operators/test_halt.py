@@ -29,6 +29,7 @@ async def test_halted_nothing_is_sent_and_votes_count(world: Kit) -> None:
     for action, params in (("note", {"text": "x"}), ("list_messages", {}), ("send_message", SEND)):
         answer = await world.execute(action, params=params)
         assert (answer.status, answer.json["code"]) == (503, "halted"), action
+        assert int(answer.headers["Retry-After"]) > 0
     assert (await world.decide(link)).status == 200
     assert (await world.call("GET", f"/executions/{paused}?wait=1")).json["status"] == "paused"
     assert world.mail.counts["POST"] == 0
@@ -108,13 +109,18 @@ async def test_halting_twice_and_resuming_what_runs(world: Kit) -> None:
     assert (await admin(world, "resume", WHY)).json == {"halted": False, "seconds": 0.0}
 
 
-async def test_a_reason_is_demanded(world: Kit) -> None:
-    wrong: list[Any] = [None, {}, *({"reason": reason} for reason in ("", "  ", 7, "x" * 2001))]
+async def test_a_reason_may_be_left_out_and_else_is_words(world: Kit) -> None:
+    wrong: list[Any] = [{"reason": reason} for reason in ("", "  ", 7, "x" * 2001)]
     for body in wrong:
         for path in ("halt", "resume"):
             assert (await admin(world, path, body)).status == 422, (path, body)
     assert (await admin(world, "halt", {"reason": "x", "why": "y"})).json["code"] == "unknown_field"
     assert await ready(world) == (200, "ok")
+    for nothing in (None, {}, {"reason": None}):
+        assert (await admin(world, "halt", nothing)).json["halted"] is True
+        assert await ready(world) == (503, "halted")
+        assert (await admin(world, "resume", nothing)).json["halted"] is False
+    assert not any("why" in fact for fact in await facts(world, "halted", "resumed"))
 
 
 async def test_by_command(world: Kit) -> None:

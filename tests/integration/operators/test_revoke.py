@@ -31,6 +31,7 @@ async def test_an_agent_that_is_revoked_is_cut_off_and_its_grants_are_given_back
     assert came.json["cut"] == {"grants": 1, "consents": 1, "sessions": 0, "executions": 1, "passes": 0}
     assert (came.json["revoked"], came.json["pending"]) == (1, 0)
     assert not world.provider.families[-1].live
+    assert len(world.provider.revoked) == len(set(world.provider.revoked)) == 2, "the outbox has posted them too"
     assert await grants(world) == ()
     ended = await world.ended(paused)
     assert (ended["status"], ended["error"]["code"]) == ("denied", "revoked")

@@ -192,8 +192,7 @@ def test_a_configuration_is_named_or_found(house: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     "words",
     [["policy"], ["policy", "check"], ["policy", "explain"], ["policy", "check", "--strict"],
-     ["policy", "test", "--min-coverage", "101"], ["policy", "test", "--min-coverage", "x"],
-     ["policy", "test", "--allow-uncovered"]],
+     ["policy", "test", "--min-coverage", "101"], ["policy", "test", "--min-coverage", "x"]],
 )  # fmt: skip
 def test_usage(words: list[str], house: Path) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -72,6 +72,23 @@ def test_the_default_is_all_rules_and_one_is_let_off_by_name(tried: Path, capsys
     assert (found["percent"], found["min"], found["rules"][3]["let_off"]) == (100.0, 100.0, True)
 
 
+@pytest.mark.parametrize(
+    "words", [["--allow-uncovered"], ["policies.toml", "--allow-uncovered"], ["--allow-uncovered", "policies.toml"]]
+)
+def test_without_a_name_every_rule_is_let_off(
+    words: list[str], tried: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["policy", "test", *words]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 0 failed, 100 % of 0 rules covered, 4 left out"
+
+
+def test_a_failed_test_is_no_matter_of_coverage(tried: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = '[[test]]\nname = "wrong"\naction = "gmail.send_message"\nexpect = { rules = ["night"] }\n'
+    tried.write_text(f"{tried.read_text()}\n{wrong}")
+    assert main(["policy", "test", "--allow-uncovered"]) == 1
+    assert "1 failed" in capsys.readouterr().out
+
+
 def test_an_unknown_rule_cannot_be_let_off(tried: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["policy", "test", "--allow-uncovered", "nigth"]) == 1
     assert capsys.readouterr().out == "--allow-uncovered:0: no rule 'nigth' (did you mean 'night'?)\n"
