@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, create_engine, create_mock_engine, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateIndex
 
 from jit_auth.errors import StorageError
 from jit_auth.storage import tables
@@ -116,15 +117,21 @@ def _create(connection: Connection, names: Set[str]) -> None:
 
 @cache
 def _schema(url: str) -> tuple[str, ...]:
-    """The statements that make it, the same for all databases of a dialect: they take longer to write than to run."""
+    """The statements that make it, the same for all databases of a dialect: they take longer to write than to run.
+    Indexes come by name: a table has them as a set, and of two that serve a query alike SQLite takes the newer."""
     found: list[str] = []
+    indexes: dict[str, str] = {}
 
     def write(statement: Any, *_: Any, **__: Any) -> None:
-        found.append(str(statement.compile(dialect=engine.dialect)))
+        written = str(statement.compile(dialect=engine.dialect))
+        if isinstance(statement, CreateIndex):
+            indexes[str(statement.element.name)] = written
+        else:
+            found.append(written)
 
     engine = create_mock_engine(url, write)
     tables.metadata.create_all(engine, checkfirst=False)
-    return tuple(found)
+    return (*found, *(indexes[name] for name in sorted(indexes)))
 
 
 def _make_index_key(connection: Connection, vault: Vault) -> None:
