@@ -178,6 +178,8 @@ class Dispatcher:
                 if hindered is not None:
                     judged = judged.after(judged.execution, hindered)
                     step = next_step(judged.view)
+            if isinstance(step, Asking) and step.round and judged.execution.version:
+                judged = await self._judge.tallied(judged)
             written = self._written(judged, step, idem, prepared=prepared)
             if written is None:
                 return judged.execution

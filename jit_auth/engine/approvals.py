@@ -19,6 +19,7 @@ from jit_auth.core.ids import born
 from jit_auth.core.links import genuine, row_of
 from jit_auth.credentials import KINDS
 from jit_auth.engine.advance import Dispatcher
+from jit_auth.engine.around import Around, Look
 from jit_auth.engine.ballot import Ballot, Mark
 from jit_auth.engine.circle import Circle
 from jit_auth.engine.current import Current
@@ -54,14 +55,16 @@ class Approvals:
         Raises NotFound, Gone, Conflict (superseded), Forbidden (`other_person`)."""
         card, ask, opened = await self._find(ticket)
         how = self.behind(card, signed)
-        page = await self._page(card.person, ask, opened, card, await self._judged(opened))
+        page = await self._page(
+            card.person, ask, opened, card, await self._judged(opened), Look(self.store, card.person)
+        )
         return await self.proven(page, how, card.via)
 
     async def page_as(self, person: str, ask_id: str, how: str = "slack") -> ApprovalPage:
         """The same for a person whom a channel, or a sign-in, has recognised. Whoever has signed in and has nothing to
         do with it is answered as if it did not exist."""
         ask, opened = await (self._round(ask_id) if how == "slack" else self._theirs(person, ask_id))
-        page = await self._page(person, ask, opened, None, await self._judged(opened))
+        page = await self._page(person, ask, opened, None, await self._judged(opened), Look(self.store, person))
         return await self.proven(page, how, "")
 
     def behind(self, card: Card, signed: Visitor | None) -> str:
@@ -84,11 +87,13 @@ class Approvals:
     async def notice(self, ask_id: str) -> ApprovalPage:
         """The round to whoever holds its address: for its environment, action and risk alone."""
         ask, opened = await self._round(ask_id)
-        return await self._page("", ask, opened, None, await self._judged(opened), context=False)
+        return await self._page("", ask, opened, None, await self._judged(opened), None)
 
     async def shown(self, card: Card, opened: Opened, ask: Ask) -> ApprovalPage | None:
         """What the worker shows; None where the action no longer exists. Never refuses what is over."""
-        return await self._made(card.person, ask, opened, card, await self._judged(opened), context=True)
+        return await self._made(
+            card.person, ask, opened, card, await self._judged(opened), Look(self.store, card.person)
+        )
 
     async def vote(self, ticket: str, choose: Choose, signed: Visitor | None = None) -> Voted:
         """One vote of the person whose link it is: what is chosen on seeing the page as it is at this moment, without
@@ -97,7 +102,7 @@ class Approvals:
             card, ask, opened = await self._find(ticket)
             how = self.behind(card, signed)
             judged = await self._judged(opened)
-            page = await self._page(card.person, ask, opened, card, judged, context=False)
+            page = await self._page(card.person, ask, opened, card, judged, None)
             choice = replace(choose(await self.proven(page, how, card.via)), how=how, via=card.via)
             voted = await self._cast(await self._mark(card.person, ask, opened, judged, choice))
             if voted is not None:
@@ -128,13 +133,14 @@ class Approvals:
     async def open_rounds_as(self, person: str, how: str, via: str = "") -> tuple[ApprovalPage, ...]:
         """The same for a person who is signed in."""
         pages: list[ApprovalPage] = []
+        look = Look(self.store, person)
         for card in await self.store.circles.open_cards(person):
             found = None if card.role != "decide" else await self._opened(card)
             if found is None:
                 continue
             ask, opened = found
             try:
-                page = await self._page(person, ask, opened, card, await self._judged(opened), context=False)
+                page = await self._page(person, ask, opened, card, await self._judged(opened), look)
                 pages.append(await self.proven(page, how, via))
             except Problem:
                 continue  # it ran out, or was asked anew, since
@@ -184,11 +190,7 @@ class Approvals:
     async def card(self, ticket: str) -> Card:
         """The card that a ticket stands for. One answer for every way in which it is none."""
         named = row_of(ticket)
-        card = await self.store.card(named[0]) if named is not None else None
-        good = card is not None and genuine(self.ticket_key, "approval", card.id, card.person, card.expires, ticket)
-        if card is None or not good or self.gone(card.person):
-            raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
-        return card
+        return self._genuine(await self.store.card(named[0]) if named is not None else None, ticket)
 
     async def concerned(self, person: str, ask: Ask, opened: Opened) -> bool:
         """Whether a round is anything of this person's: they may decide it, did, or were told of it."""
@@ -207,15 +209,23 @@ class Approvals:
         """The question of a card. Raises NotFound."""
         found = await self._opened(card)
         if found is None:
-            raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
+            raise _no_link()
         return found
 
     async def _find(self, ticket: str) -> tuple[Card, Ask, Opened]:
-        card = await self.card(ticket)
-        ask, opened = await self.asked_of(card)
-        if ask.kind != "approval":
-            raise NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
+        named = row_of(ticket)
+        card, opened = await self.store.copied(named[0]) if named is not None else (None, None)
+        card = self._genuine(card, ticket)
+        ask = next((a for a in opened.asks if a.id == card.ask), None) if opened is not None else None
+        if opened is None or ask is None or ask.kind != "approval":
+            raise _no_link()
         return card, ask, opened
+
+    def _genuine(self, card: Card | None, ticket: str) -> Card:
+        good = card is not None and genuine(self.ticket_key, "approval", card.id, card.person, card.expires, ticket)
+        if card is None or not good or self.gone(card.person):
+            raise _no_link()
+        return card
 
     async def _opened(self, card: Card) -> tuple[Ask, Opened] | None:
         opened = await self.store.opened(card.execution)
@@ -244,29 +254,28 @@ class Approvals:
         return await self.judge.judge(opened.execution, opened.asks, opened.votes)
 
     async def _page(
-        self, person: str, ask: Ask, opened: Opened, card: Card | None, judged: Judged, *, context: bool = True
+        self, person: str, ask: Ask, opened: Opened, card: Card | None, judged: Judged, look: Look | None
     ) -> ApprovalPage:
+        """`look` None: nobody is to read what is around it."""
         self.still(ask, opened)
         if judged.operation is not None and ask.state == "open" and judged.view.digest != ask.digest:
             # The request is built anew: what is shown would not be what this digest, and so this link, stands for.
             self.dispatcher.spawn(self.dispatcher.advance(opened.execution.id))
             _superseded()
-        page = await self._made(person, ask, opened, card, judged, context=context)
+        page = await self._made(person, ask, opened, card, judged, look)
         if page is None:
             raise Gone("This action no longer exists.", code="expired")
         return page
 
     async def _made(
-        self, person: str, ask: Ask, opened: Opened, card: Card | None, judged: Judged, *, context: bool
+        self, person: str, ask: Ask, opened: Opened, card: Card | None, judged: Judged, look: Look | None
     ) -> ApprovalPage | None:
         operation, execution = judged.operation, opened.execution
         removed = "params" in execution.gone  # what is built of nothing is not what was sent
         if operation is None or (judged.request is None and operation.build is not None and not removed):
             return None
         kind = KINDS[operation.provider.kind]
-        tally = judged.view.crowd.tally
-        recent = await self.store.circles.recent(execution.agent, execution.action) if context else ()
-        waiting = await self.store.circles.open_cards(person) if context and person else ()
+        around = Around() if look is None else await look.around(execution, ask)
         return ApprovalPage(
             environment=self.environment,
             person=person,
@@ -281,10 +290,10 @@ class Approvals:
             places=tuple(kind.adds(operation.provider)) if operation.build is not None else (),
             votes=tuple(sorted((v for v in opened.votes if v.ask == ask.id), key=lambda vote: vote.at)),
             eligible=tuple(sorted(Circle(judged.bundle).voters(execution, ask))),
-            recent=tuple(one for one in recent if one.id != execution.id)[:5],
-            asked=max(0, tally.times - 1) if tally is not None else 0,
-            denied=tally.denied if tally is not None else 0,
-            waiting=len({one.ask for one in waiting} - {ask.id}),
+            recent=around.recent,
+            asked=around.asked,
+            denied=around.denied,
+            waiting=around.waiting,
             rounds=sum(one.kind == "approval" for one in opened.asks),
             steps_up=self.proof.steps_up(operation.action, judged.view.decision),
             now=self.store.now(),
@@ -335,6 +344,10 @@ class Approvals:
             edited=mark.edits is not None,
             now=self.store.now(),
         )
+
+
+def _no_link() -> NotFound:
+    return NotFound("There is no such link.", hint="Links are personal and complete: copy the whole of it.")
 
 
 def nothing_here(person: str) -> NotFound:

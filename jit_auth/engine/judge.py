@@ -165,9 +165,8 @@ class Judge:
         if votes:
             subjects += [("user", vote.person) for vote in votes if vote.verdict == "approve"]
         crowd = Crowd()
-        if (missing is not None and not execution.version) or (decision.wants and standing is None):
-            most = 0 if execution.version else self.most_open
-            crowd = await self._store.circles.crowd(execution.agent, tally_key(execution), most)
+        if not execution.version and (missing is not None or (decision.wants and standing is None)):
+            crowd = await self._store.circles.crowd(execution.agent, tally_key(execution), self.most_open)
         view = View(
             execution=execution,
             decision=decision,
@@ -197,6 +196,12 @@ class Judge:
         shadow, reads = bundle.policy.shadow(call), bundle.reads[execution.action]
         groups = call.groups if execution.action in bundle.beyond else None
         return Judged(view, at, bundle, operation, grant, request, shadow, reads, groups, history)
+
+    async def tallied(self, judged: Judged) -> Judged:
+        """The same judgement of a call that is there already, with how often this was asked: for whoever asks anew."""
+        execution = judged.execution
+        crowd = await self._store.circles.crowd(execution.agent, tally_key(execution), 0)
+        return replace(judged, view=replace(judged.view, crowd=crowd))
 
     async def _reached(
         self, bundle: Bundle, people: frozenset[str], operation: Operation, decision: Decision, voters: set[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -61,6 +61,7 @@ class Reads:
             )
         }
         asks = select(ask.c.id).where(ask.c.execution == bindparam("key")).scalar_subquery()
+        self._copied = _of_copy(self.chosen, compiler)
         self._asks = compiler.text(self.chosen(Ask).where(ask.c.execution == bindparam("key")).order_by(ask.c.id))
         self._votes = compiler.text(self.chosen(Vote).where(vote.c.ask.in_(asks)).order_by(vote.c.at, vote.c.person))
         self._cards = compiler.text(self.chosen(Card).where(card.c.ask.in_(asks)).order_by(card.c.id))
@@ -117,12 +118,20 @@ class Reads:
     async def opened(self, key: str) -> Opened | None:
         """An execution with its asks and votes, in one snapshot."""
         texts = (self._by_id[Execution], self._asks, self._votes)
-        rows, asks, votes = await self._reader.fetch(*((text, text.args(key=key)) for text in texts))
+        return await self._made(*await self._reader.fetch(*((text, text.args(key=key)) for text in texts)))
+
+    async def _made(self, rows: Rows, asks: Rows, votes: Rows) -> Opened | None:
         execution = await self._first(Execution, rows)
         if execution is None:
             return None
         records = self._codec.records
         return Opened(execution, await records(Ask, asks), await records(Vote, votes))
+
+    async def copied(self, key: str) -> tuple[Card | None, Opened | None]:
+        """A copy of a question with its execution, in one snapshot. Of a question without a call: the copy alone."""
+        texts = (self._by_id[Card], *self._copied)
+        cards, rows, asks, votes = await self._reader.fetch(*((text, text.args(key=key)) for text in texts))
+        return await self._first(Card, cards), await self._made(rows, asks, votes)
 
     async def cards(self, key: str) -> tuple[Card, ...]:
         """The copies of an execution's questions."""
@@ -218,6 +227,18 @@ def _stop(row: Sequence[Any], people: dict[str, Person], engine: Person | None) 
         kind=kind, id=before + (people[pid].id if pid else ""), epoch=epoch, active=bool(active), who=who, why=told,
         at=at, spans=spans,
     )  # fmt: skip
+
+
+def _of_copy(chosen: Callable[[type[Any]], Select[Any]], compiler: Compiler) -> tuple[Text, Text, Text]:
+    """The execution of a copy, its asks and its votes."""
+    ask, vote, card = tables.ask, tables.vote, tables.card
+    of = select(card.c.execution).where(card.c.id == bindparam("key")).scalar_subquery()
+    asks = select(ask.c.id).where(ask.c.execution == of).scalar_subquery()
+    return (
+        compiler.text(chosen(Execution).where(tables.execution.c.id == of)),
+        compiler.text(chosen(Ask).where(ask.c.execution == of).order_by(ask.c.id)),
+        compiler.text(chosen(Vote).where(vote.c.ask.in_(asks)).order_by(vote.c.at, vote.c.person)),
+    )
 
 
 def _due() -> Select[Any]:

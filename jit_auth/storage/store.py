@@ -254,6 +254,10 @@ class Store:
         """The execution with its asks and votes, in one snapshot."""
         return await self._reads.opened(id)
 
+    async def copied(self, id: str) -> tuple[Card | None, Opened | None]:
+        """A copy of a question with its execution, in one snapshot."""
+        return await self._reads.copied(id)
+
     async def cards(self, execution: str) -> tuple[Card, ...]:
         """The copies of an execution's questions."""
         return await self._reads.cards(execution)
