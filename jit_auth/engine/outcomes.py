@@ -118,4 +118,10 @@ class Outcomes:
 
 
 def _failed(note: str, role: str) -> Trouble:
-    return Trouble("resolved_failed", "A person found out that the call did not happen.", "", by=role, feedback=note)
+    return Trouble(
+        "resolved_failed",
+        "A person found out that the call did not happen.",
+        "Make it again if it is still wanted.",
+        by=role,
+        feedback=note,
+    )

@@ -1,4 +1,4 @@
-"""What an agent does with its own executions: read, list, wait, cancel."""
+"""What an agent does with its own executions: read, list, wait, cancel (as an operator may too)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Own:
     waits: Waits
     dispatcher: Dispatcher
 
-    async def get(self, agent: str, execution_id: str) -> Opened:
-        """One execution with what people owe it. Raises NotFound, also for another agent's."""
+    async def get(self, agent: str | None, execution_id: str) -> Opened:
+        """One execution with what people owe it. Raises NotFound, also for another agent's (None: any agent's)."""
         opened = await self.store.opened(execution_id) if is_id(execution_id, "exe") else None
-        if opened is None or opened.execution.agent != agent:
+        if opened is None or agent not in (None, opened.execution.agent):
             raise NotFound("There is no such execution.", hint="An agent sees its own executions only.")
         return opened
 
@@ -88,9 +88,10 @@ class Own:
         finally:
             self.waits.leave(execution_id, wait)
 
-    async def cancel(self, agent: str, execution_id: str) -> Opened:
-        """Withdraw a call that waits, for people or for its agent. A cancelled one stays so. Raises Conflict:
-        already_finished, executing."""
+    async def cancel(self, agent: str | None, execution_id: str, *, admin: str = "") -> Opened:
+        """Withdraw a call that waits, for people or for its agent. A cancelled one stays so. `admin`: who does it
+        where its agent does not (`agent` None: whoseever it is). Raises NotFound; Conflict: already_finished,
+        executing."""
         for _ in range(MOST_STALE):
             opened = await self.get(agent, execution_id)
             execution = opened.execution
@@ -115,13 +116,13 @@ class Own:
                 "open_key": None,
                 "process": None,
                 "updated": now,
-                "error": Trouble("cancelled", "The agent withdrew the call.", "", by="agent"),
+                "error": _withdrawn(by_admin=bool(admin)),
             }
             ops: list[Op] = [Change(execution, to)]
             ops += [Change(ask, {"state": "closed"}) for ask in opened.asks if ask.state == "open"]
             ops += [Touch(ask.id, now) for ask in opened.asks]
             audit = Audit(
-                actor=f"agent:{agent}",
+                actor=admin or f"agent:{agent}",
                 what=({"do": "cancel"},),
                 user=execution.user,
                 agent=execution.chain[0],
@@ -131,6 +132,11 @@ class Own:
                 self.dispatcher.tell(execution)
                 return await self.get(agent, execution_id)
         raise Unavailable("Others are changing this execution.", hint="Try again.")
+
+
+def _withdrawn(*, by_admin: bool) -> Trouble:
+    who, by = ("An operator", "admin") if by_admin else ("The agent", "agent")
+    return Trouble("cancelled", f"{who} withdrew the call.", "Nothing was sent.", by=by)
 
 
 def _open(execution: Execution, paused: bool) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 
 from aiohttp import web
 
-from jit_auth.config.settings import Agent, Role
+from jit_auth.config.settings import Admin, Agent, Role
 from jit_auth.engine.current import Current
 from jit_auth.errors import Forbidden, Unauthenticated
 
@@ -42,11 +42,18 @@ class Bearers:
         found = self._current.bundle.bearers.get(agent.secret_sha256)
         return found if found is not None and found.name == agent.name else None
 
-    def admin(self, request: web.Request, role: Role) -> str:
-        """`admin:NAME` of this request. Raises Unauthenticated, for agents too; Forbidden (`role_required`)."""
+    def administers(self, request: web.Request) -> bool:
+        """Whether it comes with an admin's token, of whatever role. Raises Unauthenticated where there is none."""
+        return self._admin(request) is not None
+
+    def _admin(self, request: web.Request) -> Admin | None:
         mark = _hash(request)
         admins = self._current.settings.admins.values()
-        found = next((admin for admin in admins if admin.secret_sha256 == mark), None)
+        return next((admin for admin in admins if admin.secret_sha256 == mark), None)
+
+    def admin(self, request: web.Request, role: Role) -> str:
+        """`admin:NAME` of this request. Raises Unauthenticated, for agents too; Forbidden (`role_required`)."""
+        found = self._admin(request)
         if found is None:
             raise _who()
         if ROLES.index(found.role) < ROLES.index(role):

@@ -83,12 +83,21 @@ class Executions:
         return _json({"items": items, "next": page.next})
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Withdraw a call that waits, for people or for its agent."""
+        """Withdraw a call that waits, for people or for its agent. An admin of role operator may too."""
+        if self._bearers.administers(request):
+            return await self._cancel_as_admin(request)
         agent = self._bearers.agent(request)
         parameters(request, ())
         await _no_body(request)
         opened = await self._engine.own.cancel(agent.name, request.match_info["id"])
         return _json(self._execute.document(agent, opened))
+
+    async def _cancel_as_admin(self, request: web.Request) -> web.Response:
+        self._bearers.admin(request, "operator")
+        parameters(request, ())
+        await _no_body(request)
+        who = self._bearers.admin(request, "operator")  # a reload may have come while the body was waited for
+        return self._told(await self._engine.own.cancel(None, request.match_info["id"], admin=who))
 
     async def resolve(self, request: web.Request) -> web.Response:
         """An operator says what became of a call of unknown outcome. An agent's token is not enough."""
@@ -103,10 +112,15 @@ class Executions:
         if not isinstance(note, str) or not 0 < len(note.strip()) <= LONGEST_NOTE:
             raise _invalid("/note", f"says how this was found out, in at most {LONGEST_NOTE} characters")
         execution = await self._engine.outcomes.by_admin(request.match_info["id"], outcome, note, who)
+        return self._told(Opened(execution))
+
+    def _told(self, opened: Opened) -> web.Response:
+        """To an admin: as its agent has it, where there is one still."""
+        execution = opened.execution
         agent = self._engine.bundle.agents.get(execution.agent)
         if agent is None:
             return _json({"id": execution.id, "status": execution.state})
-        return _json(self._execute.document(agent, Opened(execution)))
+        return _json(self._execute.document(agent, opened))
 
 
 async def _no_body(request: web.Request) -> None:

@@ -227,14 +227,20 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "cancelExecution",
         "Withdraw a call that waits",
         tag="agents",
-        security=_TOKEN,
+        security=(*_TOKEN, "adminToken"),
+        description="An admin of role operator may withdraw any agent's.",
         parameters=[_ID],
         body=_EMPTY,
-        answers={200: answer(_EXECUTION, "It is cancelled")},
+        answers={
+            200: answer(
+                {"anyOf": [_EXECUTION, closed({"id": EXECUTION_ID, "status": {"const": "cancelled"}})]},
+                "It is cancelled; the short form where its agent is in the configuration no more",
+            )
+        },
         refusals=united(
             AGENT,
             _OWN_NOT_FOUND,
-            {409: ("already_finished", "executing"), 413: ("too_large",), 503: ("busy",)},
+            {403: ("role_required",), 409: ("already_finished", "executing"), 413: ("too_large",), 503: ("busy",)},
         ),
     ),
     ("POST", "/executions/{id}/claim"): _claim(),

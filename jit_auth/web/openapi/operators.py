@@ -13,6 +13,7 @@ from jit_auth.web.openapi.parts import (
     in_path,
     in_query,
     listed,
+    maybe,
     operation,
     ref,
     text,
@@ -33,7 +34,8 @@ POSTED: Refusals = united(
 )
 """Of those that read a body."""
 _MISSING: Refusals = {404: ("not_found",)}
-_WHY = body(closed({"reason": REASON}, []), needed=False)
+_REASON = maybe(REASON)
+_WHY = body(closed({"reason": _REASON}, []), needed=False)
 
 
 _REPORT: Json = {
@@ -71,7 +73,7 @@ def _named(kind: str) -> Json:
 
 
 def _revoke() -> Json:
-    one = [{**closed({kind: text(minLength=1, maxLength=1_000, format=f"jit-auth-{kind}"), "reason": REASON}, [kind])}
+    one = [{**closed({kind: text(minLength=1, maxLength=1_000, format=f"jit-auth-{kind}"), "reason": _REASON}, [kind])}
            for kind in KINDS]  # fmt: skip
     return admin(
         "revoke",

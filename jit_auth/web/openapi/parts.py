@@ -35,8 +35,8 @@ def operation(
     body: Json | None = None,
     description: str = "",
 ) -> Json:
-    """One operation. `refusals` are problems, `html`: pages where the client does not speak JSON. `security` names one
-    scheme, or none."""
+    """One operation. `refusals` are problems, `html`: pages where the client does not speak JSON. `security` names the
+    schemes of which one is needed, or none."""
     made: Json = {
         "operationId": id,
         "summary": summary,

@@ -32,6 +32,25 @@ async def test_each_role_may_what_it_may(world: Kit) -> None:
     assert actors == {"admin:operator", "admin:security"}
 
 
+async def test_an_operator_withdraws_any_agents_call(world: Kit) -> None:
+    paused = (await world.execute("send_message", params=SEND)).json["id"]
+    link = await world.approval_link(paused)
+    path = f"/executions/{paused}/cancel"
+    assert (await world.call("POST", path, token=TOKENS["viewer"])).json["code"] == "role_required"
+    assert (await world.call("POST", path, token=OTHER)).status == 404
+    for role in ("operator", "security"):
+        came = await world.call("POST", path, token=TOKENS[role])
+        assert (came.status, came.json["status"], came.json["error"]["by"]) == (200, "cancelled", "admin"), came.json
+    assert (await world.call("GET", f"/executions/{paused}")).json["error"]["code"] == "cancelled"
+    assert (await world.decide(link)).status == 410
+    assert [fact["actor"] for fact in await facts(world, "cancel")] == ["admin:operator"]
+    done = (await world.execute("note", params={"text": "x"})).json["id"]
+    over = await world.call("POST", f"/executions/{done}/cancel", token=TOKENS["operator"])
+    assert (over.status, over.json["code"]) == (409, "already_finished")
+    nothing = "/executions/exe_00000000000000000000000000/cancel"
+    assert (await world.call("POST", nothing, token=TOKENS["operator"])).status == 404
+
+
 async def test_a_viewer_resolves_nothing(world: Kit) -> None:
     body = {"outcome": "failed", "note": "seen in the provider's own list"}
     for role, status in (("viewer", 403), ("operator", 404), ("security", 404)):
