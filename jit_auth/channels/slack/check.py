@@ -25,6 +25,9 @@ async def check_slack(settings: SlackSettings, tools: Tools) -> Sequence[str]:
             error.hint = _hint(error)
             raise
         except ChannelError as error:
+            if isinstance(error, SlackFault) and error.word == "unknown_method":
+                # What stands in for Slack knows only what posting takes: that tells nothing of the settings.
+                raise Later(error.message) from None
             told.append(". ".join(filter(None, (error.message, _hint(error)))))
     return told
 

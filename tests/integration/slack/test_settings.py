@@ -12,7 +12,7 @@ from jit_auth.channels.slack.settings import SlackSettings
 from jit_auth.cli.outside import channel_faults
 from jit_auth.config.load import load
 from jit_auth.config.settings import Settings
-from jit_auth.errors import Faults
+from jit_auth.errors import Faults, Unreached
 from tests.fakes.slack import Slack
 from tests.integration.slack.service import CHANNEL
 from tests.unit.config.kit import ENV, VAULT
@@ -141,6 +141,14 @@ async def test_check_tells_what_a_scope_is_called(tmp_path: Path, known: Slack) 
     (said,) = await asked(tmp_path, known, f'channel = "{CHANNEL}"')
     assert "missing_scope" in said
     assert "docs/slack.md" in said
+
+
+async def test_check_where_what_stands_in_for_slack_knows_no_such_method(tmp_path: Path, known: Slack) -> None:
+    known.fail("conversations.history", "unknown_method")
+    settings = loaded(tmp_path, f'{BASE}api_url = "{known.url}/api/"\nchannel = "{CHANNEL}"')
+    (fault,) = await asyncio.to_thread(channel_faults, settings, {"slack": SLACK})
+    assert isinstance(fault, Unreached)
+    assert "unknown_method" in fault.message
 
 
 async def test_check_where_slack_is_away(tmp_path: Path, known: Slack) -> None:
