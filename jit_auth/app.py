@@ -151,7 +151,7 @@ async def build(
 
     `clock` is shifted by tests; `write` gets what the terminal channel prints; `opened` may wrap the store (crash
     tests do); `watch` counts, logs and traces (None: counts alone); `egress` makes the door to other hosts of
-    `allow_private_hosts`, and `channels` says what opens each (jit_auth.testing gives its own of both). No
+    `allow_private_hosts`, and `channels` are the ways to people (jit_auth.testing gives its own of both). No
     configuration chooses any of them. Raises StorageError, VaultError.
     """
     vault = Vault(settings.vault.keys)
@@ -219,7 +219,7 @@ async def build(
             ports[way.name] = await stack.enter_async_context(channel.open(settings.channels.get(way.name), tools))
         gather_key = Mac(store.derive("gather"))
         gathers = Gathers(store, approvals, make_id, gather_key, limits.asks_per_person_hour, environment)
-        shows = Shows(store, approvals, consents, gathers, ports, current, public_url, tickets)
+        shows = Shows(store, approvals, consents, gathers, ports, channels, current, public_url, tickets)
 
         def callback_secret(agent: str) -> bytes:
             return current.settings.callback_secrets.get(agent) or store.derive(f"callback:{agent}")
@@ -313,7 +313,7 @@ async def build(
                 return 503, "clock_skew"
             if store.bundle != current.bundle.hash:
                 return 503, "stale_bundle"
-            if memory.belief.halted:
+            if (await memory.recent()).halted:
                 return 503, "halted"
             return 200, "reload_failed" if reloads.failed else "ok"
 

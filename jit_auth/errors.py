@@ -29,6 +29,8 @@
     │   ├── SignInAway        503    issuer_unavailable
     │   └── Unavailable       503    busy, halted, stale_bundle, storage_unavailable, mail_unavailable
     ├── Faults                       what is wrong with files: each `file:line: message`
+    ├── Fault                        one of them
+    │   └── Unreached                what could not be judged, since a service that the file names is away
     ├── StorageError                 the database refused or is away (nothing was committed)
     ├── RotationRefused              the vault's keys may not be rotated now: nothing was closed
     ├── VaultError                   a sealed value cannot be opened: altered, moved, or its key is not here
@@ -184,6 +186,8 @@ class SignInAway(Problem):
     status = 503
     code = "issuer_unavailable"
     hint = "Try again in a few minutes; nothing was lost. If it stays, tell an operator."
+    reached = True
+    """Something answered."""
 
 
 class Fault(JitAuthError):
@@ -200,6 +204,10 @@ class Fault(JitAuthError):
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" + (f":{self.column}" if self.column else "")
         return f"{place}: {self.message}"
+
+
+class Unreached(Fault):
+    """A service that the file names is away now: a warning, since whoever serves waits for it, too."""
 
 
 class Faults(JitAuthError):

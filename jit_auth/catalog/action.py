@@ -20,7 +20,7 @@ from jit_auth.model import Action, Exposes, In, Param, Provider, Shown
 from jit_auth.policy.strings import milliseconds
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,46}[A-Za-z0-9])?")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,126}[A-Za-z0-9])?")
 _PARAM = re.compile(r"[A-Za-z0-9_$@.\[\]-]{1,64}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -58,7 +58,7 @@ def action_of(
         fault(path, f"{connector}.{name}: {message}")
 
     if not _NAME.fullmatch(name):
-        tell((), "a name has letters, digits, - and _, at most 48")
+        tell((), "a name has letters, digits, - and _, at most 128")
     ours = table.run is None
     _judge_run(table, keys, tell)
     if ours and table.method is not None and table.method not in METHODS:
@@ -200,12 +200,13 @@ def _param(
         tell((name, *path), f"parameter {name!r}: {message}")
 
     schema = {key: value for key, value in given.items() if key not in _OWN}
-    required = given.get("required", False)
+    in_path = name in TEMPLATE.findall(table.path or "")
+    # There is no path without it (OpenAPI 3.1, 4.8.12.2: required is true): that need not be written.
+    required = given.get("required", in_path and "default" not in given)
     if isinstance(required, list):  # JSON Schema's own, of an object
         schema["required"], required = required, False
     if not isinstance(required, bool) or not isinstance(given.get("sensitive", False), bool):
         wrong((), "required and sensitive are true or false")
-    in_path = name in TEMPLATE.findall(table.path or "")
     where: In = given.get("in") or _default_place(table.method or "", in_path)
     shown: Shown = given.get("as", "text")
     if not _PARAM.fullmatch(name):

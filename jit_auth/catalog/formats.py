@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jit_auth.catalog.load import Operation
+from jit_auth.catalog.schema import NAMED
 from jit_auth.catalog.tools import tool_name, tool_params
 from jit_auth.catalog.validate import composed
 from jit_auth.core.text import visible
@@ -90,10 +91,14 @@ def arguments(operation: Operation) -> dict[str, Any]:
 
 def _shown(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The same schema with its words as people would see them: nothing hidden in them is read by a model alone."""
-    return {key: inner if key in _VALUES else _words(key, inner) for key, inner in schema.items()}
+    return {key: _words(key, inner) for key, inner in schema.items()}
 
 
 def _words(key: str, inner: Any) -> Any:
+    if key in _VALUES:
+        return inner
+    if key in NAMED and isinstance(inner, Mapping):  # its keys are names, whatever keyword one of them looks like
+        return {name: _words("", each) for name, each in inner.items()}
     if isinstance(inner, Mapping):
         return _shown(inner)
     if isinstance(inner, list):
@@ -107,11 +112,17 @@ def _listed(schema: Any) -> Any:
         return [_listed(inner) for inner in schema]
     if not isinstance(schema, Mapping):
         return schema
-    made = {key: inner if key in _VALUES else _listed(inner) for key, inner in schema.items()}
+    made = {key: _listed_in(key, inner) for key, inner in schema.items()}
     kinds = made.get("type")
     if (kinds == "array" or (isinstance(kinds, list) and "array" in kinds)) and "items" not in made:
         made["items"] = {}
     return made
+
+
+def _listed_in(key: str, inner: Any) -> Any:
+    if key in NAMED and isinstance(inner, Mapping):
+        return {name: _listed(each) for name, each in inner.items()}
+    return inner if key in _VALUES else _listed(inner)
 
 
 _VALUES = frozenset(("enum", "const", "default", "examples"))

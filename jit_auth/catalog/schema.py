@@ -15,6 +15,8 @@ _ONE_IN_PLACE = ("not", "if", "then", "else")
 _LIST_IN_PLACE = ("allOf", "anyOf", "oneOf")
 _MAP = ("properties", "patternProperties")
 _MAP_IN_PLACE = ("dependentSchemas",)
+NAMED = frozenset((*_MAP, *_MAP_IN_PLACE))
+"""Keywords that hold a schema for each name: such a name may be that of a keyword, and is none."""
 _PLAIN = (
     "type", "enum", "const", "multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength",
     "minLength", "pattern", "maxContains", "minContains", "maxItems", "minItems", "uniqueItems", "required",
@@ -50,7 +52,7 @@ def walk(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str, Any]
     for keyword, value in schema.items():
         if keyword in _ONE or keyword in _ONE_IN_PLACE:
             yield from walk(value, (*path, keyword))
-        elif keyword in _MAP or keyword in _MAP_IN_PLACE:
+        elif keyword in NAMED:
             for name, inner in value.items() if isinstance(value, Mapping) else ():
                 yield from walk(inner, (*path, keyword, name))
         elif keyword in _LIST_IN_PLACE or keyword == "prefixItems":
@@ -134,7 +136,7 @@ def compilable(schema: Any) -> Any:
     for keyword, value in schema.items():
         if keyword in ("enum", "const", "default", "examples"):
             made[keyword] = value
-        elif keyword in _MAP or keyword in _MAP_IN_PLACE:
+        elif keyword in NAMED:
             made[keyword] = {name: compilable(inner) for name, inner in value.items()}
         else:
             made[keyword] = compilable(value)

@@ -160,37 +160,21 @@ def build_consent(page: ConsentPage, card: CardRow, url: str) -> Card:
 
 def build_link(environment: str, card: CardRow, ask: Ask, url: str) -> Card:
     """The card of a channel that gives links alone: it says nothing of the call."""
-    return Card(
-        id=card.id,
+    return _of_no_call(
+        environment,
+        card,
+        url,
         role=card.role,
         ask=ask.id,
-        person=visible(card.person, one_line=True),
-        environment=visible(environment, one_line=True),
         summary=(),
-        action="",
         title="",
-        connector="",
         risk="critical",
         effect="delete",
-        consequence="",
-        method="",
-        host="",
-        account="",
-        fields=(),
-        agent="",
-        chain=(),
-        user="",
-        reasons=(),
-        wants=(),
-        decided=(),
         open=ask.state == "open",
         expires=ask.expires,
         silence="",
         outcome="",
         state=_AS[ask.state],
-        cut=True,
-        url=url,
-        fresh=_fresh(card),
     )
 
 
@@ -210,19 +194,33 @@ def build_gathered(environment: str, card: CardRow, pages: Sequence[ApprovalPage
     found = sorted(pages, key=lambda page: (-_RISKS.index(page.action.risk), page.ask.id))
     waiting = tuple(_waiting(page, f"{url}{'' if shared else '/all'}/{page.ask.id}") for page in found)
     many = f"{len(found)} request{'s' if len(found) != 1 else ''} wait{'s' if len(found) == 1 else ''} for you"
-    return Card(
-        id=card.id,
+    return _of_no_call(
+        environment,
+        card,
+        url,
         role="gather",
         shared=shared,
         ask="",
-        person=visible(card.person, one_line=True),
-        environment=visible(environment, one_line=True),
         summary=(Part(many if found else "Nothing waits for you any more"),),
-        action="",
         title="Requests that wait",
-        connector="",
         risk=found[0].action.risk if found else "low",
         effect="read",
+        open=bool(found),
+        expires=min((page.ask.expires for page in found), default=card.expires),
+        silence=words.SILENCE["gather"],
+        outcome="" if found else "All of it is decided, withdrawn or over.",
+        gathered=waiting,
+    )
+
+
+def _of_no_call(environment: str, card: CardRow, url: str, **said: Any) -> Card:
+    """A card that shows no one call: whatever a person would decide by is left out of it."""
+    return Card(
+        id=card.id,
+        person=visible(card.person, one_line=True),
+        environment=visible(environment, one_line=True),
+        action="",
+        connector="",
         consequence="",
         method="",
         host="",
@@ -234,14 +232,10 @@ def build_gathered(environment: str, card: CardRow, pages: Sequence[ApprovalPage
         reasons=(),
         wants=(),
         decided=(),
-        open=bool(found),
-        expires=min((page.ask.expires for page in found), default=card.expires),
-        silence=words.SILENCE["gather"],
-        outcome="" if found else "All of it is decided, withdrawn or over.",
-        gathered=waiting,
         cut=True,
         url=url,
         fresh=_fresh(card),
+        **said,
     )
 
 

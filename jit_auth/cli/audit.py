@@ -42,6 +42,8 @@ def add(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     check.set_defaults(run=run_verify)
     export = audit.add_parser("export", help="all rows in order of time, as JSON Lines or CSV")
     export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default: jsonl")
+    for flag, chosen in (("--json", "jsonl"), ("--csv", "csv")):
+        export.add_argument(flag, dest="format", action="store_const", const=chosen, help=f"--format {chosen}")
     export.add_argument("--since", metavar="TIME", type=_time, help="RFC 3339, as 2026-11-24T10:00:00Z")
     export.add_argument("--execution", metavar="ID", help="rows of one execution")
     export.add_argument("-o", "--output", metavar="FILE", type=Path, help="a new file, for its owner alone")

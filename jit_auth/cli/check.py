@@ -23,7 +23,7 @@ from jit_auth.config.settings import Settings
 from jit_auth.core.toml import did_you_mean
 from jit_auth.credentials import KINDS
 from jit_auth.credentials.supplied import unsupplied
-from jit_auth.errors import Fault, Faults, JitAuthError
+from jit_auth.errors import Fault, Faults, JitAuthError, Unreached
 from jit_auth.policy.rules import load as load_policy
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.roles import Rights
@@ -53,8 +53,11 @@ def run(args: argparse.Namespace) -> int:
         warnings.extend(settings.warnings)
         faults.extend(_content(settings, warnings))
         faults.extend(_database(settings, warnings, notes))
-        faults.extend(channel_faults(settings))
-        faults.extend(issuer_faults(settings))
+        for fault in (*channel_faults(settings), *issuer_faults(settings)):
+            if isinstance(fault, Unreached):
+                warnings.append(str(fault))
+            else:
+                faults.append(fault)
         warnings.extend(unreached(settings))
         warnings.extend(unsigned(settings))
     if args.json:

@@ -17,7 +17,8 @@ _WHERE = "docs/operations.md (Roles of the database)"
 def spoken(rights: Rights, retention: Retention) -> str:
     """One sentence: what the role may do with the record, and what follows from it."""
     if rights.owns:
-        return f"the role {rights.role!r} owns tables: whoever has the service can alter its record; see {_WHERE}"
+        what = "owns tables, their schema or the database"
+        return f"the role {rights.role!r} {what}: whoever has the service can alter or remove its record; see {_WHERE}"
     if rights.alters:
         may = ", ".join(rights.alters)
         return f"the role {rights.role!r} has {may} on the table audit, and can alter the record; see {_WHERE}"

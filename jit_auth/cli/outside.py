@@ -19,7 +19,7 @@ from jit_auth.config.secret import is_address
 from jit_auth.config.settings import Settings
 from jit_auth.core.text import visible
 from jit_auth.engine.pages import Choice
-from jit_auth.errors import Fault, JitAuthError
+from jit_auth.errors import Fault, JitAuthError, Later, SignInAway, Unreached
 from jit_auth.signin.fetch import issuers_session
 from jit_auth.signin.keys import Published
 from jit_auth.signin.site import relying_party
@@ -49,7 +49,10 @@ class Undecided:
 def channel_faults(
     settings: Settings, channels: Mapping[str, Channel] = CHANNELS, patience: float = PATIENCE
 ) -> list[Fault]:
-    """What each configured channel says is wrong there, in the vendor's own words. All are asked at once."""
+    """What each configured channel says is wrong there, in the vendor's own words; of one that is away, Unreached.
+
+    All are asked at once.
+    """
     return asyncio.run(_asked(settings, channels, patience))
 
 
@@ -66,28 +69,34 @@ async def _asked(settings: Settings, channels: Mapping[str, Channel], patience: 
     asking = [_sentences(channels[name], table, tools, patience) for name, table in settings.channels.items()]
     told = await asyncio.gather(*asking)
     return [
-        settings.document.fault(("channels", name), f"channels.{name}: {_without_secrets(sentence, table)}")
-        for (name, table), sentences in zip(settings.channels.items(), told, strict=True)
+        _fault(settings, ("channels", name), f"channels.{name}: {_without_secrets(sentence, table)}", kind)
+        for (name, table), (kind, sentences) in zip(settings.channels.items(), told, strict=True)
         for sentence in sentences
     ]
 
 
-async def _sentences(channel: Channel, table: Any, tools: Tools, patience: float) -> list[str]:
+def _fault(settings: Settings, path: tuple[str, ...], message: str, kind: type[Fault]) -> Fault:
+    return kind(settings.document.file, settings.document.line(*path), message)
+
+
+async def _sentences(channel: Channel, table: Any, tools: Tools, patience: float) -> tuple[type[Fault], list[str]]:
     if channel.check is None:
-        return []
+        return Fault, []
     try:
-        return list(await asyncio.wait_for(channel.check(table, tools), patience))
+        return Fault, list(await asyncio.wait_for(channel.check(table, tools), patience))
     except TimeoutError:
-        return [f"it did not answer within {patience:g} s: is the address right, and may this machine go there?"]
+        message = f"it did not answer within {patience:g} s: is the address right, and may this machine go there?"
+        return Unreached, [message]
     except JitAuthError as error:
-        return [" ".join(filter(None, (error.message, error.hint)))]
+        kind = Unreached if isinstance(error, Later) else Fault
+        return kind, [f"{error.message.rstrip('.')}. {error.hint}" if error.hint else error.message]
     except Exception as error:
         # A vendor's library may raise whatever it likes; the other channels are still to be told of.
-        return [f"{type(error).__name__}: {error}"]
+        return Fault, [f"{type(error).__name__}: {error}"]
 
 
 def issuer_faults(settings: Settings, patience: float = PATIENCE) -> list[Fault]:
-    """What each issuer's own metadata says is wrong (OpenID Connect Discovery), or that it does not answer."""
+    """What each issuer's own metadata says is wrong (OpenID Connect Discovery); where it is away, Unreached."""
     return asyncio.run(_issuers(settings, patience)) if settings.issuers else []
 
 
@@ -96,20 +105,21 @@ async def _issuers(settings: Settings, patience: float) -> list[Fault]:
         published = Published(session, lambda: time.time_ns() // 1_000_000)
         told = await asyncio.gather(*(_published(published, each, patience) for each in settings.issuers.values()))
     return [
-        settings.document.fault(("issuers", name), f"issuers.{name}: {visible(sentence, one_line=True)}")
-        for name, sentence in zip(settings.issuers, told, strict=True)
+        _fault(settings, ("issuers", name), f"issuers.{name}: {visible(sentence, one_line=True)}", kind)
+        for name, (kind, sentence) in zip(settings.issuers, told, strict=True)
         if sentence
     ]
 
 
-async def _published(published: Published, issuer: Issuer, patience: float) -> str:
+async def _published(published: Published, issuer: Issuer, patience: float) -> tuple[type[Fault], str]:
     try:
         await asyncio.wait_for(published.metadata(issuer), patience)
     except TimeoutError:
-        return f"{issuer.issuer} did not answer within {patience:g} s"
+        return Unreached, f"{issuer.issuer} did not answer within {patience:g} s"
     except JitAuthError as error:
-        return " ".join(filter(None, (error.message, error.hint)))
-    return ""
+        away = isinstance(error, SignInAway) and not error.reached
+        return Unreached if away else Fault, " ".join(filter(None, (error.message, error.hint)))
+    return Fault, ""
 
 
 def unsigned(settings: Settings) -> Iterator[str]:

@@ -28,10 +28,7 @@ def load(
     With `secrets` False no secret is resolved (they stay empty): for commands that only look at connectors.
     `environ` stands for os.environ.
     """
-    if not path.exists():
-        missing = "cannot be read: No such file or directory (`jit-auth init` writes one; -c FILE names another)"
-        raise Faults([Fault(shown(path), 0, missing)])
-    document = document_of(path)
+    document = document_of(path, missing=" (`jit-auth init` writes one; -c FILE names another)")
     resolver = Resolver(
         document,
         path.absolute().parent,
@@ -59,12 +56,13 @@ def policy_texts(settings: Settings) -> list[tuple[str, str]]:
     return texts
 
 
-def document_of(path: Path) -> Document:
-    """A TOML file with positions. Raises Faults, also where it cannot be read."""
+def document_of(path: Path, *, missing: str = "") -> Document:
+    """A TOML file with positions. Raises Faults, also where it cannot be read: `missing` is added if there is none."""
     try:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Faults([Fault(shown(path), 0, _reason(error))]) from None
+        more = missing if isinstance(error, FileNotFoundError) else ""
+        raise Faults([Fault(shown(path), 0, _reason(error) + more)]) from None
     return read(shown(path), text)
 
 

@@ -89,6 +89,7 @@ class Resolver:
                 self._secret,
                 self._fault,
                 beyond=None if loopback else self._beyond(host),
+                warn=self.warnings.append,
                 taken={
                     *(table.secret_sha256 for table in file.agents.values()),
                     *(admin.secret_sha256 for admin in admins.values()),

@@ -66,9 +66,10 @@ def judge_users(
     fault: Said,
     *,
     beyond: Path | None,
+    warn: Callable[[str], None],
     taken: Collection[str] = (),
 ) -> Users:
-    """How users are verified and told. What `verify` does not need is refused: it would be believed to hold.
+    """How users are verified and told. What `verify` does not need counts for nothing, which `warn` is told.
 
     `beyond`: what of the file leaves loopback, if anything does. `taken`: SHA-256 (hex) of the credentials of agents
     and operators, which the application's secret must not be.
@@ -82,9 +83,10 @@ def judge_users(
     needs = {"oidc": ("issuer",), "app": ("app_url", "app_secret")}.get(table.verify, ())
     for key in ("issuer", "app_url", "app_secret"):
         given = getattr(table, key) is not None
-        if given != (key in needs):
-            word = f'is needed for verify = "{table.verify}"' if not given else f'is not for verify = "{table.verify}"'
-            fault(("users", key if given else "verify"), f"users.{key} {word}")
+        if given and key not in needs:
+            warn(f'[users] {key} is not for verify = "{table.verify}" and counts for nothing')
+        elif not given and key in needs:
+            fault(("users", "verify"), f'users.{key} is needed for verify = "{table.verify}"')
     if table.issuer is not None and table.issuer not in issuers:
         near = did_you_mean(table.issuer, issuers)
         fault(("users", "issuer"), f"users.issuer: there is no [issuers.{table.issuer}]{near}")
@@ -99,15 +101,16 @@ def judge_users(
                 raise ValueError("its query names nonce or ticket, which are added")
         except ValueError as error:
             fault(("users", "app_url"), f"users.app_url: {error}")
-    secret = "" if table.app_secret is None else resolve(table.app_secret, ("users", "app_secret"))
+    proved = table.app_secret if "app_secret" in needs else None
+    secret = "" if proved is None else resolve(proved, ("users", "app_secret"))
     if secret and hashlib.sha256(secret.encode()).hexdigest() in taken:
         fault(("users", "app_secret"), "users.app_secret is the token of an agent or operator: it has to be one alone")
     if secret and beyond is not None and len(secret) < _SHORTEST_SECRET:
         fault(("users", "app_secret"), f"users.app_secret is short: at least {_SHORTEST_SECRET} random characters")
     return Users(
         verify=table.verify,
-        issuer=table.issuer or "",
-        app_url=table.app_url or "",
+        issuer=(table.issuer or "") if "issuer" in needs else "",
+        app_url=(table.app_url or "") if "app_url" in needs else "",
         app_secret=secret,
         consent=table.consent,
         notify=tuple(dict.fromkeys(table.notify)),

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, TypeVar, cast, get_args, get_origin
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -102,8 +102,8 @@ def read(file: str, text: str) -> Document:
     except tomllib.TOMLDecodeError as error:
         message = str(error)
         at = _AT.search(message)
-        line, column = (int(at[1]), int(at[2])) if at and at[1] else (text.count("\n") + 1, 0)
-        raise Faults([Fault(file, line, _AT.sub("", message), column=column)]) from None
+        line, where = (int(at[1]), f" (column {at[2]})") if at and at[1] else (text.count("\n") + 1, "")
+        raise Faults([Fault(file, line, _AT.sub("", message) + where)]) from None
     except RecursionError:
         raise Faults([Fault(file, 0, "nested too deeply")]) from None
     except ValueError:  # the one that is no TOMLDecodeError: int() of thousands of digits
@@ -292,7 +292,9 @@ class _Walker:
             return msgspec.convert(value, kind, strict=True)
         except msgspec.ValidationError as error:
             message, inner_path = _explained(error)
-            return self.fault((*path, *inner_path), f"{shown((*path, *inner_path))}: {message}")
+            words = [word for word in args if isinstance(word, str)] if origin is Literal else []
+            hint = did_you_mean(str(value), words) or f" (there are: {', '.join(words)})" if words else ""
+            return self.fault((*path, *inner_path), f"{shown((*path, *inner_path))}: {message}{hint}")
 
 
 def _required(info: FieldInfo) -> bool:

@@ -81,8 +81,7 @@ class View(Struct, frozen=True):
     standing: Pass | None = None
     """An "approve for a while" that covers this call: valid, with uses left."""
     crowd: Crowd = Crowd()
-    """Read for a new call; for one that is there already where it is asked about anew."""
-    """Read where people would be asked."""
+    """Read for a new call about which people would be asked, and for one that they are asked about anew."""
     cooldown: Millis = 0
     """How long after a person's denial the same request is denied at once; 0: never."""
     spans: tuple[Span, ...] = ()

@@ -9,7 +9,6 @@ not run, and without files that cannot be read.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from jit_auth.catalog.load import Operation
 from jit_auth.config.people import People
 from jit_auth.config.settings import Agent
 from jit_auth.core.times import rfc3339
+from jit_auth.core.toml import nearest
 from jit_auth.credentials import KINDS
 from jit_auth.engine.author import Author
 from jit_auth.errors import NotFound
@@ -294,5 +294,5 @@ def _time(at: Millis | None) -> str | None:
 
 
 def _near(name: str, known: Iterable[str], otherwise: str) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"Did you mean {near[0]!r}?" if near else otherwise
+    near = nearest(name, known)
+    return f"Did you mean {near!r}?" if near else otherwise

@@ -7,18 +7,25 @@ epoch, in the intent's transaction.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
 
 from jit_auth.core.ids import ERASED
 from jit_auth.core.standstill import Span, spans_of, until
+from jit_auth.errors import StorageError
 from jit_auth.model import Consent, Execution, Grant, Millis, Stop
 from jit_auth.storage.store import Store
 
 KEPT = 50_000
 """How many (user, provider) pairs are remembered."""
+RECENT: Millis = 100
+"""How old a belief may be that is told to anybody who asks."""
+PATIENCE = 1.0
+"""Seconds that somebody who asks waits for a newer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +82,25 @@ class Memory:
         self._store = store
         self.belief = Belief(0, "", {})
         self._forgotten = 0
+        self._read: Millis = 0
 
     async def reread(self) -> Belief:
         """Swap in a new belief: the epoch first, then the stops, in one snapshot; holdings are read when needed."""
         epoch, bundle, stops = await self._store.stops()
         active = {(stop.kind, stop.id): stop for stop in stops if stop.active}
         self.belief = Belief(epoch, bundle, active, spans=spans_of(stops))
+        self._read = self._store.now()
+        return self.belief
+
+    async def recent(self) -> Belief:
+        """A belief that is no older than RECENT: for whoever is asked by anybody, as often as they like."""
+        now = self._store.now()
+        if not 0 <= now - self._read < RECENT:
+            self._read = now  # who asks meanwhile is answered from memory
+            # A database that is away or slow is told by others: what was known last holds.
+            with suppress(StorageError, TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    return await self.reread()
         return self.belief
 
     async def holding(self, user: str, provider: str, *, fresh: bool = False) -> Holding:

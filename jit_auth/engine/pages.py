@@ -283,7 +283,7 @@ class Doors(Protocol):
     """
 
     async def approval_page(self, ticket: str, signed: Visitor | None = None) -> ApprovalPage:
-        """The page of an open or decided round. Changes nothing."""
+        """The page of an open or decided round. Changes nothing. Raises NotFound also for a link of another kind."""
         ...
 
     async def vote(self, ticket: str, choose: Choose, signed: Visitor | None = None) -> Voted:

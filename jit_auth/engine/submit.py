@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable
 from time import perf_counter
@@ -15,6 +14,7 @@ from jit_auth.catalog.load import Operation
 from jit_auth.config.settings import Agent
 from jit_auth.core.digest import canonical
 from jit_auth.core.step import next_step
+from jit_auth.core.toml import nearest
 from jit_auth.core.urls import within
 from jit_auth.core.view import Asking
 from jit_auth.credentials import KINDS
@@ -32,6 +32,8 @@ SHORTEST: Millis = 60_000
 LONGEST: Millis = 14 * DAY
 KEY_KEPT: Millis = 7 * DAY
 """How long an idempotency key is kept after its execution can last."""
+LONGEST_NAME = 200
+"""Characters of a name that is none, of which the nearest one is looked for."""
 _UNDECIDED = Decision("deny")
 
 
@@ -292,8 +294,8 @@ class Submit:
 
 
 def _nearest(name: str, allowed: frozenset[str]) -> str:
-    near = difflib.get_close_matches(name, allowed, 1)
-    return f"Did you mean {near[0]}?" if near else "GET /actions lists what this agent may use."
+    near = nearest(name[:LONGEST_NAME], allowed)
+    return f"Did you mean {near}?" if near else "GET /actions lists what this agent may use."
 
 
 def _pick(holding: Holding, named: str | None) -> list[Grant]:

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from jit_auth.core.events import Event, project
-from jit_auth.core.ids import born
 from jit_auth.core.position import OVERLAP, Position
 from jit_auth.engine.waits import LOOK_AGAIN, Waits
 from jit_auth.errors import StorageError
@@ -98,12 +97,14 @@ class Tail:
         """The agent's events between two positions, each once, in order of time as far as there is one."""
         position = await self._placed(since, upto)
         come = dict(position.seqs)
-        # Newest first. A writer has written nothing before it began, and is not read before the others have come to
-        # then: only those that wrote at one time are held, however many there ever were.
-        later = sorted((each for each, seq in upto.seqs.items() if come[each] < seq), reverse=True)
+        # Newest first. A writer is not read before the others have come to its first row: only those that wrote at one
+        # time are held, however many there ever were. (Its id names the clock of its machine, which may be any.)
+        began = {each: at - OVERLAP for each, at in (await self._feed.firsts()).items()}
+        later = [each for each, seq in upto.seqs.items() if come[each] < seq]
+        later.sort(key=lambda each: began.get(each, 0), reverse=True)
         waiting: dict[str, deque[Row]] = {}
         while True:
-            while later and all(_began(later[-1]) <= rows[0].at for rows in waiting.values() if rows):
+            while later and all(began.get(later[-1], 0) <= rows[0].at for rows in waiting.values() if rows):
                 waiting[later.pop()] = deque()
                 await self._fill(waiting, come, upto, agent)
             if not waiting:
@@ -176,11 +177,6 @@ class Tail:
                 found.setdefault(writer, []).extend(await self._feed.rows(writer, come, seq))
                 come = _looked_to(come, seq)
         return found
-
-
-def _began(writer: str) -> Millis:
-    """Before that, a writer has written nothing. What it began by may be another clock than its rows'."""
-    return (born(writer) or 0) - OVERLAP
 
 
 def _looked_to(after: int, upto: int) -> int:

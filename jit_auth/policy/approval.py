@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jit_auth.core.toml import Document, did_you_mean
 from jit_auth.errors import Fault, Problem
@@ -18,6 +18,8 @@ _SHORTEST = 1_000
 _REQUESTER = "requester"
 
 Path = tuple[str | int, ...]
+_VIAS = ("slack", "email")
+"""Channels that a deployment may or may not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Crew:
     aliases: Mapping[str, str]
     vias: tuple[str, ...]
     fault: Callable[[Fault], None]
+    doubts: list[Fault] = field(default_factory=list)
 
     def approval(self, document: Document, path: Path, given: ApprovalTable, actions: Sequence[Action]) -> Approval:
         """The approval that a rule over these actions asks for. What is wrong goes to `fault`."""
@@ -113,11 +116,17 @@ class Crew:
         if given is None:
             return self.vias
         for number, name in enumerate(given):
+            if name in _VIAS and name not in self.vias:
+                message = f"via: {name!r} is not configured ([channels.{name}]): nobody is asked by it"
+                self.doubts.append(document.fault((*path, number), message))
+                continue
             for fault in one_of(document, (*path, number), "via", name, self.vias):
                 self.fault(fault)
-        if not given:
-            self._wrong(document, path, "via: is empty: nobody could be asked")
-        return tuple(name for name in self.vias if name in given)
+        there = tuple(name for name in self.vias if name in given)
+        if all(name in _VIAS for name in given) and not there:
+            none = f"none of {', '.join(given)} is configured{_there_are(self.vias)}" if given else "is empty"
+            self._wrong(document, path, f"via: {none}: nobody could be asked")
+        return there
 
     def _escalate(
         self, document: Document, path: Path, given: EscalateTable | None, expires: Millis

@@ -235,9 +235,8 @@ class _Compiler:
             self.possible(left, right.value, start(node.right))
         self.possible(right, (left.value,), start(node.left))
         if right.path == "user.groups":
-            if isinstance(left.value, str) and left.value not in self.scope.groups:
-                hint = suggestion(left.value, sorted(self.scope.groups))
-                raise Mistake(f"unknown group {left.value!r}{hint}", start(node.left))
+            if isinstance(left.value, str):
+                self.scope.group(left.value, start(node.left))
             return _condition(ops.in_slot(left.run, self.scope.group_set()))
         if right.path == "labels":
             if isinstance(left.value, str) and left.value not in (self.scope.labels or ()):

@@ -157,7 +157,7 @@ class _Judge:
         """Names that labels add."""
         self.made: list[Label] = []
         """All labels that are without fault, once they are read."""
-        self.doubts: list[Fault] = []
+        self.doubts = crew.doubts
         """What rules without fault may not mean."""
         self._labels: set[str] = set()
         self._fitting: dict[str, tuple[str, ...]] = {}
@@ -308,10 +308,13 @@ class _Judge:
         if text is None:
             return None
         try:
-            return compile_condition(text, scope)
+            condition = compile_condition(text, scope)
         except Mistake as mistake:
             self._faults.append(located(document, path, text, mistake))
             return None
+        self.doubts += [located(document, path, text, doubt) for doubt in scope.doubts]
+        scope.doubts.clear()
+        return condition
 
     def _approval(self, document: Document, path: Path, table: RuleTable, actions: frozenset[str]) -> Approval | None:
         given, path = table.approval, (*path, "approval")

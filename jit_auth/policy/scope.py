@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 
-from jit_auth.core.toml import did_you_mean
+from jit_auth.core.toml import did_you_mean, nearest
 from jit_auth.errors import Problem
 from jit_auth.policy import ops
 from jit_auth.policy.facts import FACTS, ROOTS, Call, groups
@@ -64,6 +64,17 @@ class Scope:
     """The labels that there are; None in a label's own condition, which may not read them."""
     reads: set[str] = field(default_factory=set)
     """The facts and parameters that were named."""
+    doubts: list[Mistake] = field(default_factory=list)
+    """What loads but hardly says what was meant."""
+
+    def group(self, name: str, at: int) -> None:
+        """A group that a condition names. Raises Mistake where it is near another one; a group without members, that is
+        near none, is doubtful."""
+        if name not in self.groups:
+            mistake = Mistake(f"unknown group {name!r}{suggestion(name, sorted(self.groups))}", at)
+            if nearest(name, self.groups):
+                raise mistake
+            self.doubts.append(mistake)
 
     def fact(self, name: str) -> Code:
         """One of FACTS."""

@@ -51,4 +51,6 @@ async def fetch(session: aiohttp.ClientSession, request: Request, name: str) -> 
             return Reply(answer.status, told, bytes(body))
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
         # The cause is left out: it may quote the request, which holds a code and our secret.
-        raise SignInAway(f"The issuer {name} cannot be reached.") from None
+        away = SignInAway(f"The issuer {name} cannot be reached.")
+        away.reached = False
+        raise away from None

@@ -5,7 +5,7 @@ Nothing is read by time but a place to begin: rows of several writers are commit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -40,7 +40,8 @@ class Feed:
     def __init__(self, compiler: Compiler, reader: Reader) -> None:
         self._reader = reader
         audit = tables.audit
-        self._heads = compiler.text(_heads())
+        self._heads = compiler.text(_ends(func.max))
+        self._firsts = compiler.text(_ends(func.min))
         of_one = (
             audit.c.writer == bindparam("writer"),
             audit.c.seq > bindparam("after"),
@@ -56,6 +57,11 @@ class Feed:
         """The last row of every writer that there is."""
         (rows,) = await self._reader.fetch((self._heads, self._heads.args()))
         return {writer: (seq, at) for writer, seq, at in rows}
+
+    async def firsts(self) -> Mapping[str, Millis]:
+        """The time of the first row of every writer that there is."""
+        (rows,) = await self._reader.fetch((self._firsts, self._firsts.args()))
+        return {writer: at for writer, _, at in rows}
 
     async def rows(self, writer: str, after: int, upto: int, agent: str | None = None) -> Sequence[Row]:
         """Those about executions (of one agent), after a number up to another, in order: at most `CHUNK` of all."""
@@ -79,14 +85,15 @@ class Feed:
         return first - 1
 
 
-def _heads() -> Any:
-    """Along the key from writer to writer: two look-ups for each, however many rows there are."""
+def _ends(pick: Callable[[Any], Any]) -> Any:
+    """Each writer's last or first row. Along the key from writer to writer: two look-ups for each, however many rows
+    there are."""
     audit = tables.audit
     first = select(func.min(audit.c.writer).label("writer"))
     each = first.cte("each", recursive=True)
     following = select(func.min(audit.c.writer)).where(audit.c.writer > each.c.writer).scalar_subquery()
     each = each.union_all(select(following).where(each.c.writer.is_not(None)))
-    last = select(func.max(audit.c.seq)).where(audit.c.writer == each.c.writer).scalar_subquery()
+    last = select(pick(audit.c.seq)).where(audit.c.writer == each.c.writer).scalar_subquery()
     ends = select(each.c.writer, last.label("seq")).where(each.c.writer.is_not(None)).subquery("ends")
     return select(ends.c.writer, ends.c.seq, audit.c.at).join(
         audit, (audit.c.writer == ends.c.writer) & (audit.c.seq == ends.c.seq)

@@ -22,12 +22,14 @@ _NEEDS = {
     for table in tables.metadata.sorted_tables
 }
 _ASKED = ("SELECT", "INSERT", *ALTERS)
-
+_OWNERS = ("c.relowner", "n.nspowner", "d.datdba")
+"""Whoever has the schema or the database can drop a table of somebody else's in it."""
 
 _SQL = f"""
-SELECT asked.name, pg_has_role(c.relowner, 'MEMBER'), current_user::text,
+SELECT asked.name, {" OR ".join(f"pg_has_role({owner}, 'MEMBER')" for owner in _OWNERS)}, current_user::text,
   {", ".join(f"has_{'any_column' if name == 'UPDATE' else 'table'}_privilege(c.oid, '{name}')" for name in _ASKED)}
 FROM unnest(CAST(:tables AS text[])) AS asked(name) JOIN pg_class c ON c.oid = to_regclass(quote_ident(asked.name))
+JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_database d ON d.datname = current_database()
 """  # noqa: S608 - words of this module
 
 
@@ -37,7 +39,7 @@ class Rights:
 
     role: str
     owns: bool
-    """It is the owner of some of them, or may become it: it may do anything with them."""
+    """It is the owner of some of them, of their schema or of the database, or may become it: it may remove them."""
     alters: tuple[str, ...]
     """What of `ALTERS` it may do with the record."""
     lacks: tuple[str, ...]

@@ -120,8 +120,7 @@ class Store:
         turns = Turns(vault, compiler, reader, journal)
         self.roles = Roles(compiler, reader)
         """What this process's role of the database may do."""
-        ready = lambda: self._people.wrap_under == vault.ids[0]  # noqa: E731 - this process's word, no step of its own
-        self.shorten = Shorten(compiler, self.audit, journal, turns, self.roles, ready, self._made)
+        self.shorten = Shorten(compiler, self.audit, journal, turns, self.roles, self._wraps_newest, self._made)
         """Removes the record's oldest rows."""
         self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._made, journal, turns)
         """Vault keys: which are needed, and how they are rotated."""
@@ -355,6 +354,10 @@ class Store:
         await self._retention.sweep(self.keep)
         if self.keep.audit is not None:
             await self.shorten.sweep(self.now() - self.keep.audit)
+
+    def _wraps_newest(self) -> bool:
+        """Whether new keys of people are wrapped under the newest vault key: each living process has it."""
+        return self._people.wrap_under == self._vault.ids[0]
 
     async def _start(self, *, alone: bool) -> None:
         """Take a lease. `alone`: the lock proves that every other process of this file is dead."""

@@ -95,7 +95,7 @@ class Configuration:
     def with_agent(self, name: str, table: Mapping[str, Any]) -> Settings:
         """The settings with one more agent, or another table for one. Raises Faults: then nothing is kept of it."""
         agents = self._document.data["agents"]
-        before = dict(agents)
+        before, tokens = dict(agents), dict(self.tokens)
         self.tokens.setdefault(name, "jat_agt_" + secrets.token_hex(32))
         agents[name] = dict(table)
         try:
@@ -104,6 +104,7 @@ class Configuration:
         except Faults:
             agents.clear()
             agents.update(before)
+            self.tokens = tokens
             raise
         return settings
 

@@ -128,10 +128,9 @@ class Approvals:
     async def _page(self, ticket: str, visitor: Visitor | None) -> ApprovalPage:
         """What the link is about: a round of approval, or a call whose outcome is unknown."""
         try:
-            page = await self._doors.approval_page(ticket, visitor)
+            return await self._doors.approval_page(ticket, visitor)
         except NotFound:
             return await self._doors.outcome_page(ticket, visitor)
-        return await self._doors.outcome_page(ticket, visitor) if page.ask.kind == "outcome" else page
 
 
 def _gathered(ticket: str) -> bool:

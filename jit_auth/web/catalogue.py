@@ -17,6 +17,7 @@ from jit_auth.catalog.tools import full_name
 from jit_auth.core.cursor import cursor_of, read_cursor
 from jit_auth.core.toml import nearest
 from jit_auth.engine.face import Engine
+from jit_auth.engine.submit import LONGEST_NAME
 from jit_auth.errors import BadRequest, NotFound
 from jit_auth.web.agents import Bearers
 from jit_auth.web.query import limit, parameters
@@ -74,9 +75,9 @@ class Actions:
         allowed = bundle.allowed[agent.name]
         name = full_name(given, bundle.catalog.tools, allowed)
         if name not in allowed:
-            near = nearest(given[:200], allowed)
+            near = nearest(given[:LONGEST_NAME], allowed)
             raise NotFound(
-                f"This agent has no action {given[:200]!r}.",
+                f"This agent has no action {given[:LONGEST_NAME]!r}.",
                 code="unknown_action",
                 hint=f"Did you mean {near}?" if near else "GET /actions lists them.",
             )

@@ -9,7 +9,6 @@ without a preflight, and there is no answer to preflights here.
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,6 +16,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from jit_auth.core.digest import parse_json
+from jit_auth.core.toml import nearest
 from jit_auth.errors import BadRequest, Forbidden, TooLarge
 
 LONGEST_POST = 16 * 1024
@@ -99,8 +99,8 @@ def no_unknown(values: Collection[str], known: Collection[str]) -> None:
     """Raise BadRequest (`unknown_field`) with the nearest valid name in the hint."""
     for name in values:
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"Did you mean `{near[0]}`?" if near else f"Known are: {', '.join(sorted(known))}."
+            near = nearest(name, known)
+            hint = f"Did you mean `{near}`?" if near else f"Known are: {', '.join(sorted(known))}."
             raise BadRequest(f"There is no field {name[:80]!r} here.", code="unknown_field", hint=hint)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection
 
 from aiohttp import web
 
+from jit_auth.core.toml import nearest
 from jit_auth.errors import BadRequest
 
 LONGEST_WAIT = 60
@@ -20,8 +20,8 @@ def only(names: Collection[str], known: Collection[str], what: str) -> None:
     """Raises BadRequest (`unknown_field`) for a name that is not known."""
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(sorted(known)) or 'none'}."
+            near = nearest(name, known)
+            hint = f"Did you mean {near!r}?" if near else f"Known are: {', '.join(sorted(known)) or 'none'}."
             raise BadRequest(f"Unknown {what} {name[:80]!r}.", code="unknown_field", hint=hint)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from jit_auth.channels import CHANNELS, Port
+from jit_auth.channels import Channel, Port
 from jit_auth.channels.card import Card as Shown
 from jit_auth.channels.card import build, build_consent, build_link
 from jit_auth.core.links import ticket
@@ -55,6 +55,7 @@ class Shows:
     consents: Consents
     gathers: Gathers
     ports: Mapping[str, Port]
+    channels: Mapping[str, Channel]
     current: Current
     public_url: str
     ticket_key: bytes
@@ -105,7 +106,7 @@ class Shows:
         now = self.store.now()
         if local and row.process != self.store.process and row.ref is None and now < (row.due or 0) + HERE:
             return False  # the process that made the request prints its lines, unless it is gone
-        brief = CHANNELS[row.via].brief
+        brief = self.channels[row.via].brief
         if brief and row.ref is not None:
             return await self._put(row, {"due": None}, "kept")
         made = await (self._bare(row) if brief else self._made(row))

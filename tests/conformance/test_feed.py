@@ -206,3 +206,23 @@ async def test_of_many_writers_one_after_the_other_few_are_held_at_a_time(
         names.append(told.execution)
         assert len(read_from) <= len(names) // 3 + 2
     assert names == [f"exe_{number}_{seq}" for number in range(20) for seq in range(3)]
+
+
+async def test_a_writer_whose_machine_was_ahead_is_not_passed_over(world: World) -> None:
+    """It names itself by a clock that is hours ahead; its rows have the database's time. The reader is cut off after
+    each event, and goes on where it was."""
+    store = await world.open()
+    began, half = store.now() - 20 * OVERLAP, OVERLAP // 2
+    right, ahead = (new_id("prc", at, os.urandom(10)) for at in (began, began + 15 * OVERLAP))
+    for seq in range(8):
+        await tell_raw(world, right, seq, began + seq * half, f"exe_{seq}")
+    for seq, at in enumerate((began + 1, began + 17 * OVERLAP)):
+        await tell_raw(world, ahead, seq, at, f"exe_ahead_{seq}")
+    tail = Tail(store.audit.feed, Waits())
+    names: list[str] = []
+    last = Position().text()
+    for _ in range(20):
+        async for told in read(tail, last, 1, 0.05):
+            names.append(told.execution)
+            last = told.id
+    assert sorted(names) == sorted([*(f"exe_{seq}" for seq in range(8)), "exe_ahead_0", "exe_ahead_1"])

@@ -92,7 +92,8 @@ class Life:
 
     def unheard(self, record: logging.LogRecord) -> bool:
         """What the client says of a run whose end it could not tell."""
-        self._note("unheard", _errand.get("?"), record.getMessage())
+        if "trying again" not in record.getMessage():  # the service is away: it was killed, and comes back
+            self._note("unheard", _errand.get("?"), record.getMessage())
         return False
 
     def run(self) -> None:

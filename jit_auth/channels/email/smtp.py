@@ -34,6 +34,7 @@ MOST_AT_ONCE = 8
 _OURS = frozenset((500, 502, 503, 504, 530, 534, 535, 538))
 """Refusals that speak of the conversation (commands, sign-in, encryption), not of the recipient or the mail."""
 _LONGEST_WORD = 300
+_AWAY = "cannot be reached"
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ class Smtp:
             made: ChannelError = (Never if final else Later)(self._sentence(what, error, to))
             made.hint = "Correct the person's address in [people], or the mail server's rules."
         else:
-            made = Later(self._sentence(_what(error), error, to))
+            made = Later(self._sentence(what := _what(error), error, to))
+            if what != _AWAY:
+                made.code = "channel_refused"
             made.hint = _fix(error, self.server)
         return made
 
@@ -129,7 +132,7 @@ def _what(error: Exception) -> str:
         return "refused the sender"
     if isinstance(error, ssl.SSLError | ssl.CertificateError) or _tls(error):
         return "cannot be encrypted with"
-    return "gave an error" if isinstance(error, SMTPResponseException) else "cannot be reached"
+    return "gave an error" if isinstance(error, SMTPResponseException) else _AWAY
 
 
 def _fix(error: Exception, server: Server) -> str:
@@ -152,10 +155,15 @@ def _tls(error: Exception) -> bool:
 
 
 async def troubles(smtp: Smtp) -> Sequence[str]:
-    """What `jit-auth check` says of the server: nothing, or what is wrong, in the server's word, and the fix."""
+    """What `jit-auth check` says of the server: nothing, or what is wrong, in the server's word, and the fix.
+
+    Raises Later where it is away.
+    """
     try:
         await smtp.check()
     except ChannelError as error:
+        if error.code == Later.code:
+            raise
         return (f"{error.message}. {error.hint}",)
     return ()
 

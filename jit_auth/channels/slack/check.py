@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from jit_auth.channels.slack.api import SOCKET, Slack, SlackFault, open_slack, text
 from jit_auth.channels.slack.settings import SlackSettings
 from jit_auth.channels.tools import Tools
-from jit_auth.errors import ChannelError
+from jit_auth.errors import ChannelError, Later
 
 
 async def check_slack(settings: SlackSettings, tools: Tools) -> Sequence[str]:
-    """What is wrong, each with Slack's own word and the fix."""
+    """What is wrong, each with Slack's own word and the fix. Raises Later where Slack is away."""
     told: list[str] = []
     async with open_slack(settings, tools.now) as slack:
         try:
@@ -21,6 +21,9 @@ async def check_slack(settings: SlackSettings, tools: Tools) -> Sequence[str]:
             if settings.app_token is not None:
                 slack.client.token = text(settings.app_token)
                 await slack.call(SOCKET)
+        except Later as error:
+            error.hint = _hint(error)
+            raise
         except ChannelError as error:
             told.append(". ".join(filter(None, (error.message, _hint(error)))))
     return told

@@ -145,7 +145,7 @@ SCHEMAS: dict[str, Json] = {
         list(_EXECUTION),
     ),
     "Claimed": closed(
-        {**_EXECUTION, "claim": text("Completes it. Shown once.", pattern="^jat_clm_"), "claim_expires_at": TIME},
+        {**_EXECUTION, "claim": text("Completes it. A secret.", pattern="^jat_clm_"), "claim_expires_at": TIME},
     ),
     "Claim": closed({**_EXECUTION, "claim_expires_at": TIME}),
     "Preview": closed(

@@ -19,7 +19,12 @@ risk = "low"
 effect = "read"
 [actions.poisoned.params]
 q = {{ type = "string", title = "Words\u202e", description = "Words to look for{HIDDEN}" }}
-where = {{ type = "object", properties = {{ box = {{ type = "string", description = "Box\u200b" }} }}, in = "body" }}
+default = {{ type = "string", description = "Named as a keyword{HIDDEN}" }}
+[actions.poisoned.params.where]
+type = "object"
+in = "body"
+properties.box = {{ type = "string", description = "Box\u200b" }}
+properties.examples = {{ type = "array", description = "More\u200b" }}
 """
 
 

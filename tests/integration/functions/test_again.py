@@ -183,3 +183,15 @@ async def test_a_restart_leaves_a_claim_with_a_key_in_its_agents_hands(resting: 
         assert (await now(resting, told))["status"] == "executing"
         assert (await take(resting, told)).json["claim"] == secret
         assert (await claim(resting, told)).json["code"] == "already_claimed"
+
+
+@pytest.mark.parametrize("limit", ["history.same_action_1h < 1", "task.count < 1"])
+async def test_what_is_counted_is_not_counted_twice_by_a_repeat(world: Kit, limit: str) -> None:
+    edit(world, 'match = ["ops.restart", "mailhub.tidy"]\n', f'match = ["ops.restart"]\nwhen = "{limit}"\n',
+         "policies.toml")  # fmt: skip
+    assert await reload(world)
+    told = await released(world, task={"id": "t1"})
+    taken = [await take(world, told) for _ in range(2)]
+    assert [answer.status for answer in taken] == [200, 200], taken[-1].json
+    assert taken[0].json["claim"] == taken[1].json["claim"]
+    assert (await ask(world, task={"id": "t1"})).status == 403, "the first one counts"

@@ -99,3 +99,9 @@ async def test_it_is_open_under_our_own_name_alone(tmp_path: Path) -> None:
 def test_operations_have_names_of_their_own() -> None:
     names = [operation["operationId"] for operation in OPERATIONS.values()]
     assert len(set(names)) == len(names)
+
+
+def test_no_operation_takes_one_parameter_twice() -> None:
+    for (method, path), operation in OPERATIONS.items():
+        taken = [(each["in"], each["name"]) for each in operation.get("parameters", ()) if "name" in each]
+        assert len(set(taken)) == len(taken), (method, path)

@@ -21,7 +21,7 @@ from jit_auth.errors import StorageError
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.store import Store
 from jit_auth.vault import Vault
-from tests.integration.operators.conftest import ADMINS, admin, facts
+from tests.integration.operators.conftest import ADMINS, TOKENS, admin, facts
 from tests.integration.operators.rotation import sql
 from tests.integration.service.kit import Kit, kit
 from tests.postgres import Server
@@ -40,6 +40,7 @@ class House:
 
     kit: Kit
     urls: dict[str, str]
+    database: str
 
     def become(self, role: str) -> None:
         """The configuration names this role from now on."""
@@ -77,7 +78,7 @@ async def house(tmp_path: Any, postgres_server: Server) -> AsyncIterator[House]:
     assert len({*urls.values()}) == 3
     try:
         async with kit(tmp_path, config=ADMINS + KEEP, storage=urls[OWNER]) as world:
-            made = House(world, urls)
+            made = House(world, urls, name)
             assert await made.command(OWNER, "db", "migrate") == 0
             grant(postgres_server, made)
             made.become(SERVICE)
@@ -196,7 +197,36 @@ async def test_check_and_serve_tell_a_role_that_can_do_more_or_less(
     postgres_server.do(f"GRANT {OWNER} TO {SERVICE}")
     assert re.match("0 .*owns tables", await told())
     postgres_server.do(f"REVOKE {OWNER} FROM {SERVICE}")
+    here = house.urls[OWNER].replace(f"//{OWNER}:", "//postgres:")
+    for what in ("SCHEMA public", f"DATABASE {house.database}"):  # whoever has these can drop the table
+        postgres_server.do(f"ALTER {what} OWNER TO {SERVICE}", here)
+        assert re.match("0 .*owns .*the database", await told()), what
+        if what.startswith("SCHEMA"):
+            postgres_server.do("BEGIN; DROP TABLE audit; ROLLBACK", house.urls[SERVICE])
+        postgres_server.do(f"ALTER {what} OWNER TO {OWNER}", here)
+        owner(f"GRANT USAGE ON SCHEMA public TO {SERVICE}")  # which went with the schema
+    assert "owns" not in await told()
     owner(f"REVOKE INSERT ON audit FROM {SERVICE}; REVOKE UPDATE ON vote FROM {SERVICE}")
     assert re.match("1 .*has no INSERT on audit, UPDATE on vote", await told())
     with pytest.raises(StorageError, match="has no INSERT on audit"):
         await started(loopback=True)
+
+
+async def test_the_commands_beside_the_service_need_no_more_than_its_role(house: House, capsys: Captured) -> None:
+    world = house.kit
+    async with world.running():
+        await world.connected()
+        execution = (await world.execute("send_message", params=SEND)).json["id"]
+        commands = [
+            ("approvals", "list"), ("approvals", "show", execution), ("policy", "explain", execution),
+            ("access", "agent", "mailbot"), ("access", "user", "alice@example.com"), ("halt", "--reason", "x"),
+            ("resume", "--reason", "x"), ("revoke", "user", "alice@example.com"), ("keys", "rotate"),
+            ("audit", "verify"), ("audit", "tail"), ("revoke", "agent", "mailbot"),
+        ]  # fmt: skip
+        for words in commands:
+            capsys.readouterr()
+            assert await house.command(SERVICE, *words) == 0, (words, capsys.readouterr())
+        erased = await world.call("DELETE", "/admin/users/alice@example.com", token=TOKENS["security"])
+        assert erased.status == 200, erased.json
+        assert world.service is not None
+        assert (await world.service.store.audit.verify()).breaks == ()

@@ -127,10 +127,14 @@ async def test_by_command(world: Kit) -> None:
     ran = await command(world, "halt", "--reason", "an incident")
     assert ran.code == 0, ran.err
     assert ran.out.startswith("halted since ")
+    world.clock.offset += 1_000
+    assert await ready(world) == (503, "halted"), "at once, though another process halted"
     answer = await world.execute("note", params={"text": "x"})
     assert (answer.status, answer.json["code"]) == (503, "halted")
     ran = await command(world, "resume", "--reason", "over", "--json")
     assert (ran.code, ran.json["halted"]) == (0, False)
+    world.clock.offset += 1_000
+    assert await ready(world) == (200, "ok")
     assert (await world.execute("note", params={"text": "x"})).json["status"] == "succeeded"
     assert [fact["actor"] for fact in await facts(world, "halted", "resumed")] == ["operator", "operator"]
     for words in (("halt",), ("resume",), ("halt", "--reason")):

@@ -140,3 +140,20 @@ async def test_reminders_warnings_and_escalation_come_once_each(world: Kit) -> N
     facts = [fact async for row in world.service.store.audit.rows(execution=asked.json["id"]) for fact in row.what]
     assert [fact["do"] for fact in facts].count("escalate") == 1
     assert [fact["do"] for fact in facts].count("remind") == 1
+
+
+async def test_what_is_told_at_once_is_what_is_read_afterwards(world: Kit) -> None:
+    """Nobody else is connected: a consent, and approvals of one or two groups, are asked at once; again by key, and by
+    an equal call that joins."""
+    for number, (action, params) in enumerate(
+        (("send_message", MAIL), ("note", {"text": "t"}), ("note", {"text": "x"}))
+    ):
+        call = {"params": params, "user": "gil@example.com"}
+        first = (await world.execute(action, key=f"told-{number}", **call)).json
+        kinds = [item["kind"] for item in first["waiting_for"]]
+        assert kinds == ["consent", *["approval"] * (2 - number)]
+        read = (await world.call("GET", f"/executions/{first['id']}")).json
+        again = (await world.execute(action, key=f"told-{number}", **call)).json
+        joined = (await world.execute(action, prefer="wait=0", **call)).json
+        assert joined.pop("joined")
+        assert first == read == again == joined

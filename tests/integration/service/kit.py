@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from aiohttp import ClientSession, web
 
 from jit_auth.app import Service, build
+from jit_auth.channels import CHANNELS, Channel
 from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.config.load import load
 from jit_auth.loading import load_bundle
@@ -90,6 +91,7 @@ class Kit:
     printed: list[str] = field(default_factory=list)
     service: Service | None = None
     watch: Watch | None = None
+    channels: Mapping[str, Channel] = field(default_factory=lambda: CHANNELS)
 
     def twin(self, folder: Path) -> Kit:
         """Another service with the same world and database, on another port."""
@@ -162,7 +164,8 @@ paths = ["policies.toml"]
         """The service, listening, its worker at work."""
         settings = load(self.folder / "config.toml", channels=CHANNEL_TABLES)
         bundle, write = load_bundle(settings), self.printed.append
-        async with build(settings, bundle, clock=self.clock, write=write, watch=self.watch) as service:
+        more: Any = {"clock": self.clock, "write": write, "watch": self.watch, "channels": self.channels}
+        async with build(settings, bundle, **more) as service:
             runner = runner_of(service.app, 1)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()

@@ -48,6 +48,8 @@ def test_an_agent_may_what_its_table_says(jit_auth: JitAuth) -> None:
         assert refused.value.code == "user_not_permitted"
     with pytest.raises(Faults, match="acitons"):
         jit_auth.register("typo", acitons=["billing.*"])
+    with pytest.raises(Misused, match="no agent 'typo'"):
+        jit_auth.token("typo")
     jit_auth.restart()  # nothing of it is kept
 
 

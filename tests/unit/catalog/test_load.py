@@ -221,10 +221,27 @@ def test_a_faulty_part_of_a_message_is_told_of_once(tmp_path: Path) -> None:
 
 
 def test_a_path_parameter_is_there(tmp_path: Path) -> None:
-    text = ACTION.replace("/messages", "/messages/{id}") + "params.id = { type = 'string' }"
+    text = ACTION.replace("/messages", "/messages/{id}") + "params.id = { type = 'string', required = false }"
     assert "17: mailhub.send: parameter 'id': a parameter of the path is required, or has a default" in faults(
         tmp_path, action=text
     )
+
+
+def test_a_path_parameter_need_not_say_that_it_is_required(tmp_path: Path) -> None:
+    text = ACTION.replace("/messages", "/messages/{id}/{part}") + "params.id = { type = 'string' }\n"
+    made = mailhub(tmp_path, action=text + "params.part = { type = 'string', default = 'all' }\n")
+    assert [(param.name, param.required) for param in made.actions["mailhub.send"].action.params] == [
+        ("id", True),
+        ("part", False),
+    ]
+
+
+def test_an_action_of_a_long_name_has_a_short_tool_name(tmp_path: Path) -> None:
+    long = "x" * 128
+    (tool,) = mailhub(tmp_path, action=ACTION.replace("actions.send", f"actions.{long}")).tools
+    assert len(tool) <= 64
+    (told,) = faults(tmp_path, action=ACTION.replace("actions.send", f"actions.{long}y"))
+    assert "at most 128" in told
 
 
 def test_a_sensitive_parameter_is_in_no_summary(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 from jit_auth.channels import CHANNELS, Channel, Tools
 from jit_auth.cli.configured import CHANNEL_TABLES
 from jit_auth.cli.main import main
-from jit_auth.cli.outside import channel_faults, unreached
+from jit_auth.cli.outside import channel_faults, issuer_faults, unreached
 from jit_auth.config.settings import Settings
 from jit_auth.core.reach import Way
-from jit_auth.errors import JitAuthError, Later
+from jit_auth.errors import Fault, JitAuthError, Later, Unreached
 from tests.unit.config.kit import SHA, Pager, settings
 
 PAGER = '\n[channels.pager]\napi_key = { env = "SECRET" }\naddress = "pager://u:p%40ss%20w0rd@127.0.0.1"\n'
@@ -93,6 +93,30 @@ def test_whatever_a_channel_raises_is_told(configured: Settings, error: Exceptio
         raise error
 
     assert told(configured, check) == [f"4: channels.pager: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(Later("It is away."), Unreached), (TimeoutError(), Unreached), (RuntimeError("?"), Fault), (None, Fault)],
+)
+def test_a_channel_that_is_away_is_no_fault_of_the_file(
+    configured: Settings, error: Exception | None, kind: type[Fault]
+) -> None:
+    async def check(table: Any, tools: Tools) -> list[str]:
+        if error is not None:
+            raise error
+        return ["invalid_auth"]
+
+    (fault,) = channel_faults(configured, {"pager": channel(check)})
+    assert type(fault) is kind
+
+
+def test_an_issuer_that_is_away_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    corp = '[issuers.corp]\nissuer = "http://127.0.0.1:9"\nclient_id = "c"\nclient_secret = "s"\n'
+    corp += 'domains = ["a.example"]\n'
+    (fault,) = issuer_faults(settings(tmp_path, corp))
+    assert type(fault) is Unreached
+    assert "issuers.corp: " in str(fault)
 
 
 def test_no_secret_comes_back_in_what_a_channel_says(configured: Settings) -> None:

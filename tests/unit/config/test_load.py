@@ -368,3 +368,14 @@ def test_the_example_shows_every_key_with_a_comment() -> None:
                 continue
             assert key in document.places, f"{key} is not in the example"
             assert lines[document.line(*key) - 2].startswith("#"), f"{key} has no comment above it"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/config.toml", "none/config.toml", ""])
+def test_what_cannot_be_opened_is_a_fault_of_its_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Faults) as wrong:
+        load(tmp_path / name)
+    (fault,) = wrong.value.faults
+    assert fault.file.endswith(name)
+    assert fault.message.startswith("cannot be read: ")
+    assert ("jit-auth init" in fault.message) == (name == "none/config.toml")

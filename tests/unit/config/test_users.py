@@ -1,4 +1,4 @@
-"""[users]: each way to prove who somebody is, with what it needs and nothing else."""
+"""[users]: each way to prove who somebody is, with what it needs."""
 
 from __future__ import annotations
 
@@ -63,15 +63,6 @@ def test_email(tmp_path: Path) -> None:
         ('verify = "app"\napp_secret = "s"\n', '4: users.app_url is needed for verify = "app"'),
         ('verify = "email"\n', '4: verify = "email" mails codes: it needs [channels.email]'),
         ('verify = "oidc"\nissuer = "crop"\n' + ISSUER, "5: users.issuer: there is no [issuers.crop] (did you mean"),
-        # What does not belong.
-        ('app_url = "https://a.example/c"\n', '4: users.app_url is not for verify = "none"'),
-        ('app_secret = "s"\n', '4: users.app_secret is not for verify = "none"'),
-        ('issuer = "corp"\n' + ISSUER, '4: users.issuer is not for verify = "none"'),
-        ('verify = "oidc"\nissuer = "corp"\napp_url = "https://a.example/c"\n' + ISSUER,
-         '6: users.app_url is not for verify = "oidc"'),
-        ('verify = "email"\napp_secret = "s"\n', '5: users.app_secret is not for verify = "email"'),
-        ('verify = "app"\napp_url = "https://a.example/c"\napp_secret = "s"\nissuer = "corp"\n' + ISSUER,
-         '7: users.issuer is not for verify = "app"'),
         # Words that are none.
         ('verify = "mail"\n', "4: users.verify: invalid enum value 'mail'"),
         ('verify = ""\n', "4: users.verify: invalid enum value ''"),
@@ -82,6 +73,22 @@ def test_email(tmp_path: Path) -> None:
 def test_faults(tmp_path: Path, text: str, told: str) -> None:
     found = faults(tmp_path, "[users]\n" + text)
     assert [each for each in found if each.startswith(told)], found
+
+
+@pytest.mark.parametrize(
+    ("text", "unused"),
+    [
+        ('app_url = "https://a.example/c"\n', "app_url"),
+        ('app_secret = { env = "NOT_SET" }\n', "app_secret"),
+        ('issuer = "corp"\n' + ISSUER, "issuer"),
+        ('verify = "oidc"\nissuer = "corp"\napp_url = "https://a.example/c"\n' + ISSUER, "app_url"),
+        ('verify = "app"\napp_url = "https://a.example/c"\napp_secret = "s"\nissuer = "corp"\n' + ISSUER, "issuer"),
+    ],
+)
+def test_what_belongs_to_another_way_counts_for_nothing_and_is_told(tmp_path: Path, text: str, unused: str) -> None:
+    made = settings(tmp_path, "[users]\n" + text)
+    assert getattr(made.users, unused) == ""
+    assert f'[users] {unused} is not for verify = "{made.users.verify}" and counts for nothing' in made.warnings
 
 
 @pytest.mark.parametrize(

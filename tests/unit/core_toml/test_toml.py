@@ -101,7 +101,7 @@ def test_the_source_of_a_statement_is_its_text() -> None:
 def test_what_is_no_toml_is_a_fault_with_its_line(text: str, place: str) -> None:
     with pytest.raises(Faults) as wrong:
         read("b.toml", text)
-    assert str(wrong.value).startswith(place)
+    assert str(wrong.value).startswith(f"{place}: ")
 
 
 KEY = st.text(alphabet="abc_-", min_size=1, max_size=3)
@@ -213,7 +213,7 @@ approval = { from = ["x", 1], ned = 2 }
         "c.toml:4: server.tokens[2]: expected a string or a table, got an integer",
         "c.toml:4: unknown key 'evn' in [server.tokens[3]] (did you mean 'env'?)",
         "c.toml:4: missing key 'env' in [server.tokens[3]]",
-        "c.toml:7: rule[0].mode: invalid enum value 'shadwo'",
+        "c.toml:7: rule[0].mode: invalid enum value 'shadwo' (did you mean 'shadow'?)",
         "c.toml:8: unknown key 'ned' in [rule[0].approval] (did you mean 'need'?)",
         "c.toml:8: rule[0].approval.from[1]: expected a string, got an integer",
         "c.toml:9: missing key 'id' in [named.n]",

@@ -188,7 +188,8 @@ def test_via_is_the_intersection() -> None:
         ('from = ["requester"], expires = "-1h"', "expires: '-1h' is no duration"),
         ('from = ["requester"], expires = 60', "rule[0].approval.expires: expected a string, got an integer"),
         ('from = ["requester"], via = []', "via: is empty: nobody could be asked"),
-        ('from = ["requester"], via = ["slack"]', "via: unknown 'slack' (there are: page)"),
+        ('from = ["requester"], via = ["sms"]', "via: unknown 'sms' (there are: page)"),
+        ('from = ["requester"], via = ["slack"]', "via: none of slack is configured (there are: page): nobody could"),
         ('form = ["requester"]', "unknown key 'form' in [rule[0].approval] (did you mean 'from'?)"),
         ('from = ["requester"], remind = "soon"', "remind: 'soon' is no duration"),
         ('from = ["requester"], for_max = "1ms"', "for_max: "),
@@ -310,9 +311,34 @@ def test_groups_are_united_and_aliases_are_the_same_person() -> None:
 
 def test_a_condition_names_groups_that_exist() -> None:
     text = rule("a", "deny", "pay.list", when="'finance' in user.groups")
-    assert faults(text) == ["policies.toml:5:9: unknown group 'finance' (there are none)"]
+    assert faults("[groups]\nfinances = []\n" + text) == [
+        "policies.toml:7:9: unknown group 'finance' (did you mean 'finances'?)"
+    ]
     assert faults("[groups]\nfinance = []\n" + text) == []
     assert faults(text, groups={"finance": ["bo"]}) == []
+
+
+def test_a_channel_that_is_not_configured_is_a_doubt_and_left_out() -> None:
+    text = asking("a", "pay.list", "requester", via='["slack", "email", "page"]')
+    made = load([("policies.toml", text)], ACTIONS, [], vias=("email", "page"))
+    assert [fault.message for fault in made.doubts] == [
+        "via: 'slack' is not configured ([channels.slack]): nobody is asked by it"
+    ]
+    assert made.decide(call("pay.list")).via == ("email", "page")
+    with pytest.raises(Faults, match="'slack' is not configured"):
+        load([("policies.toml", text)], ACTIONS, [], vias=("email", "page"), strict=True)
+
+
+@pytest.mark.parametrize("kind", ["rule", "label"])
+def test_a_group_that_nobody_is_in_and_that_is_near_no_other_is_a_doubt(kind: str) -> None:
+    text = rule("a", "allow", "pay.list", unless="'cfo' in user.groups")
+    if kind == "label":
+        text = "[[label]]\nid = 'l'\nmatch = ['*']\nadd = ['l']\nwhen = \"'cfo' in user.groups\"\n"
+    text = "[groups]\ndirectors = []\n" + text
+    (told,) = [str(doubt) for doubt in load([("policies.toml", text)], ACTIONS, []).doubts]
+    assert "unknown group 'cfo' (there are: directors)" in told
+    with pytest.raises(Faults, match="unknown group 'cfo'"):
+        load([("policies.toml", text)], ACTIONS, [], strict=True)
 
 
 def test_a_condition_names_a_person_by_the_one_id() -> None:
