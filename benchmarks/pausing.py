@@ -38,6 +38,8 @@ class Pausing:
         self._asked: list[tuple[int, str, str]] = []
         """Number, execution and round."""
         self._printed = service.printed.open()
+        self._begun = ""
+        """Of a line that is being printed."""
         self._links: dict[str, str] = {}
 
     def __enter__(self) -> Pausing:
@@ -72,7 +74,11 @@ class Pausing:
         """Until every approver has a link to what was asked."""
         end = time.perf_counter() + PATIENCE
         while True:
-            for line in self._printed:
+            for read in self._printed:
+                self._begun += read
+                if not self._begun.endswith("\n"):
+                    continue  # a line that crosses a page of the file is seen before it is whole
+                line, self._begun = self._begun, ""
                 word, _, rest = line.partition(" ")
                 if word == "approve":
                     ask, _, url = rest.split()
