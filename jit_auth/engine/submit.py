@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from time import perf_counter
@@ -109,11 +110,13 @@ class Submit:
             until = draft.expires + KEY_KEPT
             idem = Idem(scope=scope, execution=draft.id, body=call.body.decode(), until=until)
         try:
+            await asyncio.sleep(0)  # as below
             begun = perf_counter()
             judged = await self._judge.judge(draft)
             self._dispatcher.took("decide", draft, begun, judged.view.decision.effect)
             if judged.view.crowd.paused >= self._judge.most_open:
                 await self.room(judged)
+            await asyncio.sleep(0)  # calls that were judged together are written together (docs/design/0002)
             opened = await self._dispatcher.start(judged, idem, admitted)
             return Admitted(opened.execution, asks=opened.asks)
         except Joined as joined:

@@ -50,6 +50,10 @@ class Journal(Protocol):
         """Queue a job."""
         ...
 
+    def take(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs together, each of which has a future of its own."""
+        ...
+
     async def close(self) -> None:
         """Write what is queued, then stop."""
         ...

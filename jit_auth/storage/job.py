@@ -51,7 +51,9 @@ Answer = Applied | Stale | BaseException
 class Job:
     """One unit on its way through the journal."""
 
-    __slots__ = ("at", "compares", "done", "inserts", "lines", "loose", "past", "raising", "subjects", "touched")
+    __slots__ = (
+        "at", "compares", "done", "inserts", "lines", "loose", "past", "raising", "subjects", "touched", "unit",
+    )  # fmt: skip
 
     def __init__(self, at: At | None = None, lines: tuple[Line, ...] = ()) -> None:
         self.at = at
@@ -67,6 +69,8 @@ class Job:
         """Its rows of the record; housekeeping has none."""
         self.touched: set[Any] = set()
         """Rows that no other unit of the same batch may touch."""
+        self.unit: Unit | None = None
+        """What it was made of, where that is told of once it is answered."""
         self.done: asyncio.Future[Applied | Stale] | None = None
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,12 +13,13 @@ from sqlalchemy import BigInteger, bindparam, cast, extract, func, literal_colum
 from jit_auth.core import chain
 from jit_auth.core.ids import new_id
 from jit_auth.core.mac import Mac
+from jit_auth.errors import StorageError
 from jit_auth.model import Millis
 from jit_auth.storage import tables
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import Line
 from jit_auth.storage.history import Counts
-from jit_auth.storage.job import Job
+from jit_auth.storage.job import Answer, Job
 from jit_auth.vault import Vault
 
 LARGEST = 256
@@ -39,6 +40,10 @@ RETIRED = "chain/"
 _AUDIT = ("writer", "seq", "at", "actor", "person", "agent", "execution", "what", "key", "mac", "told")
 
 Moved = tuple[int, bytes]
+
+Tell = Callable[[int, str, Sequence[Job], Sequence[Answer], float], None]
+"""Called in the loop after each batch, before anybody who waits for it goes on: the epoch, the bundle, the jobs and
+what became of each, and how many seconds it took."""
 
 
 def thrown(rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], int]:
@@ -160,6 +165,13 @@ class Head:
         """Nobody knows whether the last rows are there: go on under a new writer, whose first row says what is."""
         self.writer = new_id("prc", now, os.urandom(10))
         self._seq, self._before = 0, chain.START
+
+
+def closed(jobs: Sequence[Job]) -> None:
+    """They come too late: say so to whoever waits for them."""
+    for job in jobs:
+        if job.done is not None and not job.done.done():
+            job.done.set_exception(StorageError("The store is closed."))
 
 
 def oldest(jobs: Sequence[Job], epoch: int) -> int:

@@ -11,18 +11,17 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import asyncpg
 
-from jit_auth.errors import StorageError
 from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.compiled import Text, Write
 from jit_auth.storage.history import Batch, turns
 from jit_auth.storage.job import Answer, Job
-from jit_auth.storage.journal import HEADS, Head, Moved, Texts, oldest, pick, thrown
+from jit_auth.storage.journal import HEADS, Head, Moved, Tell, Texts, closed, oldest, pick, thrown
 from jit_auth.storage.judge import Ground, Which, stale
 from jit_auth.storage.reader import settle
 from jit_auth.storage.server import AGAIN, LOST, MISFIT, connect_to_write, failed
@@ -44,7 +43,7 @@ class _Collision(Exception):
 
 
 class PostgresJournal:
-    """Writes jobs. `tell(epoch, bundle, units, seconds)` is called after each batch. One per process and database."""
+    """Writes jobs. `tell` is called after each batch. One per process and database."""
 
     def __init__(
         self,
@@ -53,7 +52,7 @@ class PostgresJournal:
         head: Head,
         clock: Clock,
         process: str,
-        tell: Callable[[int, str, int, float], None],
+        tell: Tell,
     ) -> None:
         self._url = url
         self._texts = texts
@@ -84,14 +83,17 @@ class PostgresJournal:
 
     def submit(self, job: Job) -> asyncio.Future[Applied | Stale]:
         """Queue a job; the future ends once it is committed, refused, or failed (StorageError)."""
-        future: asyncio.Future[Applied | Stale] = self._loop.create_future()
+        job.done = self._loop.create_future()
+        self.take([job])
+        return job.done
+
+    def take(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs, each with a future of its own."""
         if self._closed:
-            future.set_exception(StorageError("The store is closed."))
-            return future
-        job.done = future
-        self._waiting.append(job)
-        self._wake.set()
-        return future
+            closed(jobs)
+        else:
+            self._waiting.extend(jobs)
+            self._wake.set()
 
     async def close(self) -> None:
         """Write what is queued, then stop."""
@@ -108,7 +110,7 @@ class PostgresJournal:
             batch = pick(self._waiting)
             begun = time.perf_counter()
             answers = await self._commit(batch)
-            self._said(*self._seen, len(batch), time.perf_counter() - begun)
+            self._said(*self._seen, batch, answers, time.perf_counter() - begun)
             settle([(job.done, answer) for job, answer in zip(batch, answers, strict=True) if job.done is not None])
         await self._disconnect()
 

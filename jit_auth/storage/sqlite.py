@@ -1,8 +1,8 @@
 """The journal on SQLite: one thread, one connection, group commit with synchronous=FULL.
 
-The loop hands its units over together, two turns after the first; whatever has come while a batch was written is the
-next one. All units are tried in one transaction; where one of them collides, it is rolled back and they are applied one
-by one under savepoints, so that a lost compare never fails its neighbours.
+The loop hands its units over together (`making`); whatever has come while a batch was written is the next one. All
+units are tried in one transaction; where one of them collides, it is rolled back and they are applied one by one under
+savepoints, so that a lost compare never fails its neighbours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from jit_auth.errors import StorageError
@@ -22,7 +22,7 @@ from jit_auth.model import Applied, Millis, Stale
 from jit_auth.storage.clock import Clock
 from jit_auth.storage.history import Batch
 from jit_auth.storage.job import Answer, Job
-from jit_auth.storage.journal import HEADS, Head, Texts, oldest, pick, thrown
+from jit_auth.storage.journal import HEADS, Head, Tell, Texts, closed, oldest, pick, thrown
 from jit_auth.storage.judge import Ground, Which, stale
 from jit_auth.storage.reader import failed, settle
 from jit_auth.storage.room import CHECKPOINT, Room, committed, unwritten
@@ -42,7 +42,7 @@ class _Collision(Exception):
 
 
 class SqliteJournal:
-    """Writes jobs. `tell(epoch, bundle, units, seconds)` is called in the loop after each batch. One per file."""
+    """Writes jobs. `tell` is called in the loop after each batch. One per file."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class SqliteJournal:
         head: Head,
         clock: Clock,
         process: str,
-        tell: Callable[[int, str, int, float], None],
+        tell: Tell,
     ) -> None:
         self._path = path
         self._texts = texts
@@ -60,8 +60,7 @@ class SqliteJournal:
         self._process = process
         self._said = tell
         self._loop = asyncio.get_running_loop()
-        self._coming: list[Job] = []
-        self._queue: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Job] | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._newest: Millis = 0
         self._room = Room()
@@ -81,30 +80,24 @@ class SqliteJournal:
 
     def submit(self, job: Job) -> asyncio.Future[Applied | Stale]:
         """Queue a job; the future ends once it is committed, refused, or failed (StorageError)."""
-        future: asyncio.Future[Applied | Stale] = self._loop.create_future()
+        job.done = self._loop.create_future()
+        self.take([job])
+        return job.done
+
+    def take(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs, each with a future of its own."""
         if self._closed:
-            future.set_exception(StorageError("The store is closed."))
-            return future
-        job.done = future
-        self._coming.append(job)
-        if len(self._coming) == 1:
-            # Two turns later every task that this turn woke has had its say: fuller batches, no timer.
-            self._loop.call_soon(self._loop.call_soon, self._hand_over)
-        return future
+            closed(jobs)
+        else:
+            self._queue.put(jobs)
 
     async def close(self) -> None:
         """Write what is queued, then stop."""
         if not self._closed:
             self._closed = True
-            self._hand_over()
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
             await asyncio.sleep(0)  # the last answers were put into the loop before the thread ended
-
-    def _hand_over(self) -> None:
-        if self._coming:
-            jobs, self._coming = self._coming, []
-            self._queue.put(jobs)
 
     # From here on: the thread.
 
@@ -136,7 +129,7 @@ class SqliteJournal:
             self._connection.close()
 
     def _tell(self, batch: Sequence[Job], answers: Sequence[Answer], epoch: int, bundle: str, took: float) -> None:
-        self._said(epoch, bundle, len(batch), took)
+        self._said(epoch, bundle, batch, answers, took)
         settle([(job.done, answer) for job, answer in zip(batch, answers, strict=True) if job.done is not None])
 
     def _commit(self, jobs: Sequence[Job]) -> Sequence[Answer]:

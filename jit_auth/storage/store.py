@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,9 +51,10 @@ from jit_auth.storage.cuts import CutReads
 from jit_auth.storage.erase import EraseReads
 from jit_auth.storage.history import Histories
 from jit_auth.storage.house import House, Journal
-from jit_auth.storage.job import Builder, Job
+from jit_auth.storage.job import Answer, Builder, Job
 from jit_auth.storage.journal import Head, texts_of
 from jit_auth.storage.lists import Lists
+from jit_auth.storage.making import Making
 from jit_auth.storage.own import OwnReads
 from jit_auth.storage.people import Keys, People, Unknown
 from jit_auth.storage.place import Lock, file_of, make_private
@@ -103,6 +104,7 @@ class Store:
         self._codec = Codec(compiler, self._people, keys)
         self._past = Histories(compiler, self._codec, self._people, reader)
         self._builder = Builder(compiler, self._codec, self._people)
+        self._making = Making(lambda unit: self._builder.job(unit, self.outbox(unit)), self._people.ensure, journal)
         self._reads = Reads(compiler, self._codec, self._people, reader)
         self.circles = Circles(compiler, self._codec, self._people, reader, self.now)
         """What approvals look at beside their own execution."""
@@ -120,13 +122,13 @@ class Store:
         turns = Turns(vault, compiler, reader, journal)
         self.roles = Roles(compiler, reader)
         """What this process's role of the database may do."""
-        self.shorten = Shorten(compiler, self.audit, journal, turns, self.roles, self._wraps_newest, self._made)
+        self.shorten = Shorten(compiler, self.audit, journal, turns, self.roles, self._wraps_newest, self._making.made)
         """Removes the record's oldest rows."""
-        self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._made, journal, turns)
+        self.keys = Rewrap(vault, compiler, reader, self._house, self.audit, self._making.made, journal, turns)
         """Vault keys: which are needed, and how they are rotated."""
         self.keep = Keep()
         """For how long content is kept once it is over."""
-        self._retention = Retention(compiler, reader, journal, self._made)
+        self._retention = Retention(compiler, reader, journal, self._making.made)
         self._new_person = compiler.upsert(tables.person, ("look",), ())
         self._compiler = compiler
 
@@ -155,9 +157,9 @@ class Store:
             lock = Lock(path) if serve else None
         opened: list[Store] = []  # the journal speaks to the store, which is made of it
 
-        def tell(epoch: int, bundle: str, units: int, seconds: float) -> None:
+        def tell(epoch: int, bundle: str, jobs: Sequence[Job], answers: Sequence[Answer], seconds: float) -> None:
             opened[0]._told(epoch, bundle)
-            opened[0].batched(units, seconds)
+            opened[0]._answered(jobs, answers, seconds)
 
         async with contextlib.AsyncExitStack() as undo:
             if lock is not None:
@@ -193,6 +195,7 @@ class Store:
             self._serve = False
             with contextlib.suppress(StorageError):  # the lease runs out by itself
                 await self._house.leave()
+        self._making.hand_over()
         await self._journal.close()
         await self._reader.close()
         if self._lock is not None:
@@ -210,14 +213,7 @@ class Store:
 
     async def apply(self, unit: Unit) -> Applied | Stale:
         """Write all of `unit`, or nothing. Raises StorageError where the database is away (`unknown`: it may be in)."""
-        job = await self._made(unit)
-        try:
-            answer = await self._journal.submit(job)
-        except StorageError as error:
-            self.wrote(unit, error)
-            raise
-        self.wrote(unit, answer)
-        return answer
+        return await self._making.apply(unit)
 
     def derive(self, label: str) -> bytes:
         """32 bytes for one purpose, from the store's own random key: they outlive every vault key."""
@@ -370,13 +366,11 @@ class Store:
             await self._agree()
         await self.stops()
 
-    async def _made(self, unit: Unit) -> Job:
-        more = self.outbox(unit)
-        while True:
-            try:
-                return self._builder.job(unit, more)
-            except Unknown as unknown:
-                await self._people.ensure(unknown.id)
+    def _answered(self, jobs: Sequence[Job], answers: Sequence[Answer], seconds: float) -> None:
+        for job, answer in zip(jobs, answers, strict=True):
+            if job.unit is not None and isinstance(answer, Applied | Stale | StorageError):
+                self.wrote(job.unit, answer)
+        self.batched(len(jobs), seconds)
 
     async def _lease(self) -> None:
         await self._agree()
