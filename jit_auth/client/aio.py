@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from jit_auth.client.address import Address
 from jit_auth.client.errors import NotConfigured
@@ -60,27 +60,28 @@ class Aio:
             await opened.session.close()
 
     def _open(self) -> _Opened:
-        import asyncio
-
-        loop = asyncio.get_running_loop()
         opened = self._opened
-        if opened is None or opened.loop is not loop:
-            if opened is not None:
-                opened.forget()
-            self._opened = opened = _Opened(loop, self._address.url, self._timeout)
+        if opened is not None and opened.running() is opened.loop:
+            return opened
+        if opened is not None:
+            opened.forget()
+        self._opened = opened = _Opened(self._address.url, self._timeout)
         return opened
 
 
 class _Opened:
     """A session of one loop, and what is needed of aiohttp for each call. Raises NotConfigured without aiohttp."""
 
-    def __init__(self, loop: Any, base: str, timeout: float) -> None:
+    def __init__(self, base: str, timeout: float) -> None:
+        import asyncio
+
         try:
             import aiohttp
             from yarl import URL
         except ImportError:
             raise NotConfigured("AsyncClient needs aiohttp.", hint="pip install aiohttp, or use Client.") from None
-        self.loop = loop
+        self.running = asyncio.get_running_loop
+        self.loop = self.running()
         self.broken = aiohttp.ClientError
         self._timeouts, self._timeout = aiohttp.ClientTimeout, timeout
         self.plain = self.patience(0)
