@@ -74,8 +74,9 @@ class Dispatcher:
         self.within: Callable[[str], AbstractContextManager[object]] = lambda execution_id: nullcontext()
         """Stands around everything that is done for an execution that is taken up again."""
 
-    async def advance(self, execution_id: str, *, orphan: bool = False) -> None:
-        """Take an execution as far as it goes now. `orphan`: the store says that no live process is at it."""
+    async def advance(self, execution_id: str, *, orphan: bool = False, known: Opened | None = None) -> None:
+        """Take an execution as far as it goes now. `orphan`: the store says that no live process is at it. `known`: its
+        rows, as they were just written. Only a send rests on them: whatever has moved since makes its intent stale."""
         if execution_id in self._running:
             self._again.add(execution_id)
             return
@@ -84,7 +85,11 @@ class Dispatcher:
             with self.within(execution_id):
                 while True:
                     self._again.discard(execution_id)
-                    judged = await self._load(execution_id, orphan=orphan)
+                    judged = None if known is None else await self._judged(known, orphan=orphan)
+                    known = None
+                    if judged is None or not isinstance(next_step(judged.view), Send):
+                        # What waits, or ends, is judged by what is there now: a consent may have come from elsewhere.
+                        judged = await self._load(execution_id, orphan=orphan)
                     if judged is not None:
                         await self._drive(judged, None, None)
                     if execution_id not in self._again:
@@ -152,8 +157,9 @@ class Dispatcher:
 
     async def _load(self, execution_id: str, *, orphan: bool) -> Judged | None:
         opened = await self._store.opened(execution_id)
-        if opened is None:
-            return None
+        return None if opened is None else await self._judged(opened, orphan=orphan)
+
+    async def _judged(self, opened: Opened, *, orphan: bool) -> Judged:
         row = opened.execution
         others = row.process not in (None, self._store.process)
         # That it is an orphan was said of the row as it was. Taken up since by a live process, it is not due any more.

@@ -56,6 +56,19 @@ class Mark:
     edits: dict[str, Any] | None = None
     """All parameters as they are after an edit."""
 
+    def moves(self, vote: Vote) -> dict[str, Any]:
+        """What a vote changes in the execution's row."""
+        return {"due": vote.at, "updated": vote.at} | ({"met": vote.at} if self.new_ask.state == "met" else {})
+
+    def after(self, vote: Vote) -> Opened:
+        """The rows as a vote leaves them, once it is durable."""
+        execution = self.opened.execution
+        return Opened(
+            msgspec.structs.replace(execution, version=execution.version + 1, **self.moves(vote)),
+            tuple(self.new_ask if ask.id == self.ask.id else ask for ask in self.opened.asks),
+            (*self.opened.votes, vote),
+        )
+
 
 @dataclass(frozen=True)
 class Ballot:
@@ -114,12 +127,11 @@ class Ballot:
 
     async def _voting(self, mark: Mark, vote: Vote, ops: list[Op]) -> list[dict[str, Any]]:
         ask, execution = mark.ask, mark.opened.execution
-        to = {"due": vote.at, "updated": vote.at} | ({"met": vote.at} if mark.new_ask.state == "met" else {})
         ops += [
             *mark.choice.also,
             Insert(vote),
             Change(ask, {"state": mark.new_ask.state}),
-            Change(execution, to),
+            Change(execution, mark.moves(vote)),
             Touch(ask.id, vote.at),
         ]
         fact: dict[str, Any] = {

@@ -66,10 +66,11 @@ def opaque(call: Call) -> bool:
 
 def _long(value: Any) -> bool:
     if isinstance(value, str):
-        return len(value) > LONGEST or (len(value) > LONGEST // 4 and len(value.encode("utf-8", "replace")) > LONGEST)
+        size = len(value)
+        return size > LONGEST // 4 and (size > LONGEST or len(value.encode("utf-8", "replace")) > LONGEST)
     if isinstance(value, dict):
-        return any(_long(one) for one in value.values())
-    return isinstance(value, list) and any(_long(one) for one in value)
+        return any(map(_long, value.values()))
+    return isinstance(value, list) and any(map(_long, value))
 
 
 def listed(labels: Labels) -> tuple[str, ...]:

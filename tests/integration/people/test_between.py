@@ -113,3 +113,25 @@ async def test_a_vote_that_a_reload_overtook_is_counted_by_the_new_rules(world: 
     anew = await links(world, again.json["id"])
     assert set(anew) == {BO, CY}, "asked again, of those who may decide"
     assert (await world.decide(found[BO])).json["code"] == "superseded"
+
+
+@pytest.mark.parametrize(
+    ("act", "ends"), [(a_cancel, {"cancelled"}), (its_end, {"expired"}), (a_stop, {"paused", "denied"})]
+)
+async def test_what_comes_between_a_vote_and_its_send_is_seen(
+    world: Kit, meddler: Meddler, act: Act, ends: set[str]
+) -> None:
+    """The call goes on by the rows that the vote has written; what has moved since is in none of them."""
+    execution = (await world.execute("note", params={"text": "first"})).json["id"]
+    found = await links(world, execution)
+
+    async def now() -> None:
+        await act(world, found, execution, meddler)
+
+    before = world.mail.counts["POST"]
+    meddler.do("after", "vote", now)
+    await world.decide(found[ANA])
+    assert world.service is not None
+    await world.service.engine.dispatcher.drain()
+    assert (await world.call("GET", f"/executions/{execution}")).json["status"] in ends
+    assert world.mail.counts["POST"] == before
