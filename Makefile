@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Which tests, and on how many processes: make test TESTS=tests/unit WORKERS=0
 TESTS ?= tests
-WORKERS ?= 4
+WORKERS ?= 5
 AUTO ?=
 
 # Empty is off: what hundreds of processes of the tests import is compiled once, whatever the environment says.
@@ -35,7 +35,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@$(MAKE) --no-print-directory $(VENV)-frameworks/.installed \
 	  || echo "the frameworks cannot be had here: the tests that need them are skipped by name" >&2
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 again: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none $(TESTS)
@@ -64,7 +64,7 @@ check: $(VENV)/.installed-dev
 
 # What is named is all over the tree, so that all of it is collected.
 attack: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m attack
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m attack
 
 audit: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.attack.supply audit

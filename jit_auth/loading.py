@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from jit_auth.catalog.globs import match
-from jit_auth.catalog.load import Catalog, Operation
+from jit_auth.catalog.load import Catalog
 from jit_auth.catalog.provider import public
 from jit_auth.channels import CHANNELS
 from jit_auth.config.load import policy_texts
@@ -67,7 +67,7 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
         beyond=frozenset(name for name, read in reads.items() if not all(fact.startswith("params.") for fact in read)),
         shared_consent=settings.users.consent == "shared",
         send_within=settings.limits.approved_send_within,
-        touch={name: _touch(operation, policy) for name, operation in catalog.actions.items()},
+        touch=_touch(catalog, policy),
         hash=bundle_hash(content),
         left=frozenset(settings.people.left),
         reach=_reach(settings),
@@ -76,11 +76,18 @@ def _bundle(settings: Settings, catalog: Catalog, policy: Policy) -> Bundle:
     )
 
 
-def _touch(operation: Operation, policy: Policy) -> str:
-    """What decides one action, as one hash: its rules, and the action and provider as they are defined."""
-    provider = public(operation.provider)
-    action = msgspec.to_builtins(operation.action)
-    return sha256_text(canonical([policy.hash_of(operation.action.name), action, provider]))
+def _touch(catalog: Catalog, policy: Policy) -> dict[str, str]:
+    """What decides each action, as one hash: its rules, and the action and provider as they are defined (the canonical
+    JSON of these three in a list)."""
+    providers: dict[str, bytes] = {}
+    found: dict[str, str] = {}
+    for name, operation in catalog.actions.items():
+        provider = operation.provider
+        if provider.id not in providers:  # dozens of actions have one
+            providers[provider.id] = canonical(public(provider))
+        rules, action = canonical(policy.hash_of(name)), canonical(msgspec.to_builtins(operation.action))
+        found[name] = sha256_text(b"[%b,%b,%b]" % (rules, action, providers[provider.id]))
+    return found
 
 
 def _reach(settings: Settings) -> Reach:

@@ -14,6 +14,9 @@ from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
 
+LONG = ("crash", "browser", "chaos", "examples", "openapi", "acceptance", "operators", "attacks", "signin")
+"""Folders whose files take longest: they begin, so that no process is left alone with one of them at the end."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def commands() -> Iterator[None]:
@@ -29,8 +32,10 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what THREAT_MODEL.md and docs/security.md name, and all of tests/attack: `-m attack` runs exactly those."""
+    """Mark what THREAT_MODEL.md and docs/security.md name, and all of tests/attack: `-m attack` runs exactly those. The
+    files that take longest come first."""
     attacks = named()
     for item in items:
         if item.path.parent.name == "attack" or (isinstance(item, pytest.Function) and item.originalname in attacks):
             item.add_marker(pytest.mark.attack)
+    items.sort(key=lambda item: next((at for at, name in enumerate(LONG) if name in item.path.parts), len(LONG)))

@@ -20,7 +20,7 @@ from jit_auth.config.init import init
 from jit_auth.config.load import load
 from jit_auth.loading import load_bundle
 from jit_auth.storage.compiled import compiler_for
-from jit_auth.storage.journal import texts_of
+from jit_auth.storage.journal import Texts
 from jit_auth.storage.rows import SHAPES
 
 EXTRA = ("jit_auth.watch.traces",)
@@ -38,7 +38,7 @@ async def _once() -> None:
         async with build(settings, load_bundle(settings)):
             pass
     for dialect in ("sqlite", "postgresql"):
-        texts_of(compiler_for(dialect))
+        compiler_for(dialect).shared(Texts)
         for shape in SHAPES.values():
             compiler_for(dialect).insert(shape.table, shape.columns())
 

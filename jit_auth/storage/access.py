@@ -20,7 +20,7 @@ from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler, Text
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader
-from jit_auth.storage.rows import AGENT
+from jit_auth.storage.rows import AGENT, columns_of
 
 COUNTED = 10_000
 """Calls of one action that are counted."""
@@ -90,8 +90,7 @@ class AccessReads:
         self._codec = codec
         self._people = people
         self._reader = reader
-        columns = {kind: [codec.of(kind).shape.table.c[name] for name in codec.of(kind).columns]
-                   for kind in (Grant, Consent, Pass)}  # fmt: skip
+        columns = {kind: columns_of(kind) for kind in (Grant, Consent, Pass)}  # fmt: skip
         self._width = len(columns[Grant])
         grant, consent, standing = tables.grant, tables.consent, tables.standing
         self._used = compiler.text(_used())

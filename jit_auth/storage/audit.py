@@ -66,6 +66,47 @@ class Verified(Struct, frozen=True):
     ends: dict[str, str] = {}
 
 
+class _Texts:
+    """The statements, the same for all stores."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        audit = tables.audit
+        self.columns = (
+            audit.c.writer, audit.c.seq, audit.c.at, audit.c.actor, audit.c.person, audit.c.agent, audit.c.execution,
+            audit.c.what,
+        )  # fmt: skip
+        chained = select(*self.columns, audit.c.key, audit.c.mac).order_by(audit.c.writer, audit.c.seq)
+        self.all = compiler.text(chained)
+        self.firsts = compiler.text(
+            select(audit.c.what).where(audit.c.seq == literal_column("0")).order_by(audit.c.writer)
+        )
+        self.naming = compiler.text(
+            select(*self.columns)
+            .where(audit.c.what.like(bindparam("like")))
+            .order_by(audit.c.at, audit.c.writer, audit.c.seq)
+        )
+        self.of = compiler.text(
+            select(*self.columns)
+            .where(audit.c.execution == bindparam("execution"), audit.c.told.is_(literal_column("true")))
+            .order_by(audit.c.at, audit.c.writer, audit.c.seq)
+        )
+        self.retired = compiler.text(select(tables.secret.c.name, tables.secret.c.value))
+        following = select(audit.c.writer).where(audit.c.writer > bindparam("after")).order_by(audit.c.writer)
+        self.following = compiler.text(following.limit(literal_column("1")))
+        of = select(*self.columns, audit.c.key, audit.c.mac).where(audit.c.writer == bindparam("writer"))
+        self.end = compiler.text(of.order_by(audit.c.seq.desc()).limit(literal_column("1")))
+        self.begin = compiler.text(of.order_by(audit.c.seq).limit(bindparam("most")))
+        newest = select(audit.c.writer).order_by(audit.c.writer.desc()).limit(literal_column("1"))
+        self.newest = compiler.text(newest)
+        self.next = compiler.text(newest.where(audit.c.writer < bindparam("before")))
+        self.last = compiler.text(
+            select(*self.columns)
+            .where(audit.c.writer == bindparam("writer"))
+            .order_by(audit.c.seq.desc())
+            .limit(bindparam("most"))
+        )
+
+
 class Record:
     """The audit rows of one store."""
 
@@ -76,41 +117,7 @@ class Record:
         self._reader = reader
         self.feed = Feed(compiler, reader)
         """The rows as they come."""
-        audit = tables.audit
-        self._columns = (
-            audit.c.writer, audit.c.seq, audit.c.at, audit.c.actor, audit.c.person, audit.c.agent, audit.c.execution,
-            audit.c.what,
-        )  # fmt: skip
-        chained = select(*self._columns, audit.c.key, audit.c.mac).order_by(audit.c.writer, audit.c.seq)
-        self._all = compiler.text(chained)
-        self._firsts = compiler.text(
-            select(audit.c.what).where(audit.c.seq == literal_column("0")).order_by(audit.c.writer)
-        )
-        self._naming = compiler.text(
-            select(*self._columns)
-            .where(audit.c.what.like(bindparam("like")))
-            .order_by(audit.c.at, audit.c.writer, audit.c.seq)
-        )
-        self._of = compiler.text(
-            select(*self._columns)
-            .where(audit.c.execution == bindparam("execution"), audit.c.told.is_(literal_column("true")))
-            .order_by(audit.c.at, audit.c.writer, audit.c.seq)
-        )
-        self._retired = compiler.text(select(tables.secret.c.name, tables.secret.c.value))
-        following = select(audit.c.writer).where(audit.c.writer > bindparam("after")).order_by(audit.c.writer)
-        self._following = compiler.text(following.limit(literal_column("1")))
-        of = select(*self._columns, audit.c.key, audit.c.mac).where(audit.c.writer == bindparam("writer"))
-        self._end = compiler.text(of.order_by(audit.c.seq.desc()).limit(literal_column("1")))
-        self._begin = compiler.text(of.order_by(audit.c.seq).limit(bindparam("most")))
-        newest = select(audit.c.writer).order_by(audit.c.writer.desc()).limit(literal_column("1"))
-        self._newest = compiler.text(newest)
-        self._next = compiler.text(newest.where(audit.c.writer < bindparam("before")))
-        self._last = compiler.text(
-            select(*self._columns)
-            .where(audit.c.writer == bindparam("writer"))
-            .order_by(audit.c.seq.desc())
-            .limit(bindparam("most"))
-        )
+        self._texts = compiler.shared(_Texts)
 
     async def verify(self, progress: Callable[[int], None] | None = None) -> Verified:
         """Check every chain, in one snapshot: works while the service writes. Raises StorageError.
@@ -119,14 +126,14 @@ class Record:
         """
         count = 0
         async with self._reader.snapshot() as snapshot:
-            macs, retired = self._keys(await snapshot.fetch((self._retired, ())))
+            macs, retired = self._keys(await snapshot.fetch((self._texts.retired, ())))
             promised: dict[tuple[str, int], bytes] = {}
             breaks: list[Break] = []
-            for (what,) in await snapshot.fetch((self._firsts, ())):
+            for (what,) in await snapshot.fetch((self._texts.firsts, ())):
                 for writer, seq, mac in chain.seen(what) or ():
                     promised[writer, seq] = mac
             verifier = chain.Verifier(promised, macs.get, retired)
-            async for rows in snapshot.stream((self._all, ())):
+            async for rows in snapshot.stream((self._texts.all, ())):
                 count += len(rows)
                 if progress is not None:
                     progress(count)
@@ -136,7 +143,7 @@ class Record:
 
     async def macs(self) -> dict[str, Mac]:
         """The chain MACs of all vault keys that are here, or were retired."""
-        (rows,) = await self._reader.fetch((self._retired, ()))
+        (rows,) = await self._reader.fetch((self._texts.retired, ()))
         return self._keys(rows)[0]
 
     async def ends(self) -> list[Link]:
@@ -144,16 +151,16 @@ class Record:
         found: list[Link] = []
         after = ""
         while True:
-            (writers,) = await self._reader.fetch((self._following, self._following.args(after=after)))
+            (writers,) = await self._reader.fetch((self._texts.following, self._texts.following.args(after=after)))
             if not writers:
                 return found
             after = writers[0][0]
-            (rows,) = await self._reader.fetch((self._end, self._end.args(writer=after)))
+            (rows,) = await self._reader.fetch((self._texts.end, self._texts.end.args(writer=after)))
             found += _links(rows)
 
     async def beginning(self, writer: str, most: int) -> list[Link]:
         """The first rows of a writer that there are."""
-        (rows,) = await self._reader.fetch((self._begin, self._begin.args(writer=writer, most=most)))
+        (rows,) = await self._reader.fetch((self._texts.begin, self._texts.begin.args(writer=writer, most=most)))
         return list(_links(rows))
 
     def _keys(self, rows: Rows) -> tuple[dict[str, Mac], set[str]]:
@@ -170,7 +177,7 @@ class Record:
     async def rows(self, *, since: Millis | None = None, execution: str | None = None) -> AsyncIterator[Entry]:
         """Rows in order of time, from one snapshot. `since` is included."""
         audit = tables.audit
-        statement = select(*self._columns).order_by(audit.c.at, audit.c.writer, audit.c.seq)
+        statement = select(*self._texts.columns).order_by(audit.c.at, audit.c.writer, audit.c.seq)
         if since is not None:
             statement = statement.where(audit.c.at >= bindparam("since"))
         if execution is not None:
@@ -203,7 +210,7 @@ class Record:
             where += [audit.c.at <= bindparam("at"), earlier]
             values |= {"at": at, "writer": writer, "seq": seq}
         newest = (audit.c.at.desc(), audit.c.writer.desc(), audit.c.seq.desc())
-        statement = select(*self._columns).where(*where).order_by(*newest).limit(bindparam("most"))
+        statement = select(*self._texts.columns).where(*where).order_by(*newest).limit(bindparam("most"))
         text = self._compiler.text(statement)
         async with self._reader.snapshot() as snapshot:
             rows = await snapshot.fetch((text, text.args(**values)))
@@ -212,7 +219,7 @@ class Record:
 
     async def naming(self, word: str) -> tuple[Entry, ...]:
         """The rows whose facts hold a word of ours, in order of time: for what is seldom. Raises StorageError."""
-        (rows,) = await self._reader.fetch((self._naming, self._naming.args(like=f"%{word}%")))
+        (rows,) = await self._reader.fetch((self._texts.naming, self._texts.naming.args(like=f"%{word}%")))
         return await self._entries(rows)
 
     async def after(self, execution: str, named: str | None) -> tuple[Entry, ...]:
@@ -223,7 +230,7 @@ class Record:
         database's, as each of them believes it to be, and their commits may overtake each other, so that a row may come
         twice, and none is left out. None, or an id that is no row of this execution: all.
         """
-        (rows,) = await self._reader.fetch((self._of, self._of.args(execution=execution)))
+        (rows,) = await self._reader.fetch((self._texts.of, self._texts.of.args(execution=execution)))
         entries = await self._entries(rows)
         at = next((entry.at for entry in entries if entry.id == named), None)
         if at is None:
@@ -234,11 +241,13 @@ class Record:
     async def tail(self, count: int) -> tuple[Entry, ...]:
         """The newest `count` rows, in order of time."""
         found: Rows = []
-        (heads,) = await self._reader.fetch((self._newest, self._newest.args()))
+        (heads,) = await self._reader.fetch((self._texts.newest, self._texts.newest.args()))
         while heads:
             writer = heads[0][0]
-            args = self._last.args(writer=writer, most=count)
-            heads, rows = await self._reader.fetch((self._next, self._next.args(before=writer)), (self._last, args))
+            args = self._texts.last.args(writer=writer, most=count)
+            heads, rows = await self._reader.fetch(
+                (self._texts.next, self._texts.next.args(before=writer)), (self._texts.last, args)
+            )
             found += rows
         found.sort(key=lambda row: (row[2], row[0], row[1]))
         return await self._entries(found[-count:])

@@ -15,11 +15,10 @@ MOST = 10_000
 """No count goes beyond it: a look at the metrics must cost the same on a bad day."""
 
 
-class Backlogs:
-    """Reads of one store."""
+class _Texts:
+    """The statements, the same for all stores."""
 
-    def __init__(self, compiler: Compiler, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, compiler: Compiler) -> None:
         execution, card, outbox = tables.execution, tables.card, tables.outbox
         one: Any = literal_column("1")
         paused = select(one).where(execution.c.state == literal_column("'paused'"))
@@ -31,14 +30,22 @@ class Backlogs:
         )
         cards = select(one).where(card.c.due <= bindparam("now"))
         owed = select(one).select_from(outbox)
-        self._queries: tuple[Text, ...] = (
+        self.queries: tuple[Text, ...] = (
             *(compiler.text(_counted(rows)) for rows in (paused, released, lost, cards, owed)),
             *(compiler.text(_oldest(table)) for table in (card, outbox)),
         )
 
+
+class Backlogs:
+    """Reads of one store."""
+
+    def __init__(self, compiler: Compiler, reader: Reader) -> None:
+        self._reader = reader
+        self._texts = compiler.shared(_Texts)
+
     async def read(self, now: Millis) -> Backlog:
         """All of it, in one snapshot. Raises StorageError."""
-        asked = [(text, text.args(now=now, most=MOST)) for text in self._queries]
+        asked = [(text, text.args(now=now, most=MOST)) for text in self._texts.queries]
         counts = [rows[0][0] for rows in await self._reader.fetch(*asked)]
         paused, released, lost, cards, outbox, card_due, outbox_due = counts
         return Backlog(

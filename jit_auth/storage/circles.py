@@ -14,6 +14,7 @@ from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader
+from jit_auth.storage.rows import columns_of
 
 MOST_CARDS = 200
 MOST_CONNECTING = 500
@@ -23,33 +24,26 @@ LOOKED_AT = 500
 _OVER = ("succeeded", "failed", "denied", "expired", "cancelled", "unknown")
 
 
-class Circles:
-    """These reads of one store."""
+class _Texts:
+    """The statements, the same for all stores."""
 
-    def __init__(
-        self, compiler: Compiler, codec: Codec, people: People, reader: Reader, now: Callable[[], Millis]
-    ) -> None:
-        self._now = now
-        self._codec = codec
-        self._people = people
-        self._reader = reader
+    def __init__(self, compiler: Compiler) -> None:
         execution, ask, card, standing = tables.execution, tables.ask, tables.card, tables.standing
-        columns = {kind: [codec.of(kind).shape.table.c[name] for name in codec.of(kind).columns]
-                   for kind in (Execution, Ask, Card, Pass, Tally)}  # fmt: skip
+        columns = {kind: columns_of(kind) for kind in (Execution, Ask, Card, Pass, Tally)}
         usable = and_(
             standing.c.ended.is_(None), standing.c.until > bindparam("now"), standing.c.uses > literal_column("0")
         )
         passes = select(*columns[Pass]).where(usable).order_by(standing.c.id)
-        self._passes = compiler.text(passes.limit(bindparam("most")))
-        self._passes_of = compiler.text(passes.where(standing.c.digest == bindparam("digest")))
+        self.passes = compiler.text(passes.limit(bindparam("most")))
+        self.passes_of = compiler.text(passes.where(standing.c.digest == bindparam("digest")))
         paused = (
             select(literal_column("1"))
             .where(execution.c.agent == bindparam("agent"), execution.c.state == literal_column("'paused'"))
             .limit(bindparam("most"))
             .subquery()
         )
-        self._paused = compiler.text(select(func.count()).select_from(paused))
-        self._tally = compiler.text(select(*columns[Tally]).where(tables.tally.c.key == bindparam("key")))
+        self.paused = compiler.text(select(func.count()).select_from(paused))
+        self.tally = compiler.text(select(*columns[Tally]).where(tables.tally.c.key == bindparam("key")))
         # By an expression: else SQLite walks all questions that ever were, in their order, to find the open ones.
         waiting = (
             select(ask.c.id, ask.c.execution)
@@ -60,10 +54,10 @@ class Circles:
             .order_by(ask.c.id.concat(literal_column("''")))
             .limit(bindparam("most"))
         ).subquery()
-        self._asks = compiler.text(select(*columns[Ask]).where(ask.c.id.in_(select(waiting.c.id))).order_by(ask.c.id))
-        self._asked = compiler.text(select(*columns[Execution]).where(execution.c.id.in_(select(waiting.c.execution))))
+        self.asks = compiler.text(select(*columns[Ask]).where(ask.c.id.in_(select(waiting.c.id))).order_by(ask.c.id))
+        self.asked = compiler.text(select(*columns[Execution]).where(execution.c.id.in_(select(waiting.c.execution))))
         mine = card.c.person == bindparam("person")
-        self._cards = compiler.text(
+        self.cards = compiler.text(
             select(*columns[Card])
             .join(ask, ask.c.id == card.c.ask)
             .where(
@@ -89,16 +83,16 @@ class Circles:
             .limit(bindparam("most"))
             .subquery()
         )
-        self._shown = compiler.text(select(func.count()).select_from(shown))
+        self.shown = compiler.text(select(func.count()).select_from(shown))
         # All questions without a call, by the index on calls: they go some days after their end.
         before = and_(ask.c.execution == literal_column("''"), ask.c.agent == bindparam("agent"))
-        self._connecting = compiler.text(
+        self.connecting = compiler.text(
             select(*columns[Ask])
             .where(before, ask.c.person == bindparam("person"))
             .order_by(ask.c.id.concat(literal_column("''")).desc())
             .limit(bindparam("most"))
         )
-        self._connecting_to = compiler.text(
+        self.connecting_to = compiler.text(
             select(*columns[Ask])
             .where(
                 ask.c.person == bindparam("person"),
@@ -111,7 +105,7 @@ class Circles:
         )
         is_open = and_(ask.c.state == literal_column("'open'"), ask.c.expires > bindparam("now"))
         still = select(literal_column("1")).where(before, is_open).limit(bindparam("most")).subquery()
-        self._connecting_now = compiler.text(select(func.count()).select_from(still))
+        self.connecting_now = compiler.text(select(func.count()).select_from(still))
         newest = (
             select(execution.c.id)
             .where(execution.c.agent == bindparam("agent"))
@@ -119,7 +113,7 @@ class Circles:
             .limit(literal_column(str(LOOKED_AT)))
             .subquery()
         )
-        self._recent = compiler.text(
+        self.recent = compiler.text(
             select(*columns[Execution])
             .where(
                 execution.c.id.in_(select(newest.c.id)),
@@ -130,21 +124,38 @@ class Circles:
             .limit(bindparam("most"))
         )
 
+
+class Circles:
+    """These reads of one store."""
+
+    def __init__(
+        self, compiler: Compiler, codec: Codec, people: People, reader: Reader, now: Callable[[], Millis]
+    ) -> None:
+        self._now = now
+        self._codec = codec
+        self._people = people
+        self._reader = reader
+        self._texts = compiler.shared(_Texts)
+
     async def passes(self, digest: str | None = None) -> tuple[Pass, ...]:
         """Those that can be used, of one digest or all."""
         if digest is None:
-            (rows,) = await self._reader.fetch((self._passes, self._passes.args(now=self._now(), most=MOST_SHOWN)))
+            (rows,) = await self._reader.fetch(
+                (self._texts.passes, self._texts.passes.args(now=self._now(), most=MOST_SHOWN))
+            )
         else:
-            (rows,) = await self._reader.fetch((self._passes_of, self._passes_of.args(now=self._now(), digest=digest)))
+            (rows,) = await self._reader.fetch(
+                (self._texts.passes_of, self._texts.passes_of.args(now=self._now(), digest=digest))
+            )
         return await self._codec.records(Pass, rows)
 
     async def crowd(self, agent: str, key: str, most: int) -> Crowd:
         """Paused executions of an agent, counted to `most`, and the tally of a request."""
-        tally = (self._tally, self._tally.args(key=self._codec.scope(key)))
+        tally = (self._texts.tally, self._texts.tally.args(key=self._codec.scope(key)))
         count = 0
         if most:
             ((count,),), rows = await self._reader.fetch(
-                (self._paused, self._paused.args(agent=agent, most=most)), tally
+                (self._texts.paused, self._texts.paused.args(agent=agent, most=most)), tally
             )
         else:
             (rows,) = await self._reader.fetch(tally)
@@ -153,7 +164,7 @@ class Circles:
 
     async def open_asks(self, kind: str | None = None, limit: int = 200) -> tuple[tuple[Ask, Execution], ...]:
         """Open questions with their executions, oldest first."""
-        queries = [(text, text.args(kind=kind or "", most=limit)) for text in (self._asks, self._asked)]
+        queries = [(text, text.args(kind=kind or "", most=limit)) for text in (self._texts.asks, self._texts.asked)]
         asks, rows = await self._reader.fetch(*queries)
         executions = {row.id: row for row in await self._codec.records(Execution, rows)}
         found = await self._codec.records(Ask, asks)
@@ -164,8 +175,8 @@ class Circles:
         known = await self._people.find(person)
         if known is None:
             return ()
-        args = self._cards.args(person=known.pid, now=self._now(), most=MOST_CARDS)
-        (rows,) = await self._reader.fetch((self._cards, args))
+        args = self._texts.cards.args(person=known.pid, now=self._now(), most=MOST_CARDS)
+        (rows,) = await self._reader.fetch((self._texts.cards, args))
         return await self._codec.records(Card, rows)
 
     async def connecting(self, agent: str, person: str) -> tuple[Ask, ...]:
@@ -173,8 +184,8 @@ class Circles:
         known = await self._people.find(person)
         if known is None:
             return ()
-        args = self._connecting.args(agent=agent, person=known.pid, most=MOST_CONNECTING)
-        (rows,) = await self._reader.fetch((self._connecting, args))
+        args = self._texts.connecting.args(agent=agent, person=known.pid, most=MOST_CONNECTING)
+        (rows,) = await self._reader.fetch((self._texts.connecting, args))
         return await self._codec.records(Ask, rows)
 
     async def connecting_to(self, person: str, limit: int) -> tuple[Ask, ...]:
@@ -182,14 +193,14 @@ class Circles:
         known = await self._people.find(person)
         if known is None:
             return ()
-        args = self._connecting_to.args(person=known.pid, now=self._now(), most=limit)
-        (rows,) = await self._reader.fetch((self._connecting_to, args))
+        args = self._texts.connecting_to.args(person=known.pid, now=self._now(), most=limit)
+        (rows,) = await self._reader.fetch((self._texts.connecting_to, args))
         return await self._codec.records(Ask, rows)
 
     async def connecting_now(self, agent: str, most: int) -> int:
         """How many such questions of an agent are open, of anybody, counted to `most`."""
-        args = self._connecting_now.args(agent=agent, now=self._now(), most=most)
-        ((row,),) = await self._reader.fetch((self._connecting_now, args))
+        args = self._texts.connecting_now.args(agent=agent, now=self._now(), most=most)
+        ((row,),) = await self._reader.fetch((self._texts.connecting_now, args))
         return int(row[0])
 
     async def shown_since(self, person: str, via: str, since: Millis) -> int:
@@ -198,12 +209,12 @@ class Circles:
         if known is None:
             return 0
         first = new_id("crd", max(0, since), bytes(10))
-        args = self._shown.args(person=known.pid, since=since, first=first, via=via, most=MOST_SHOWN)
-        ((row,),) = await self._reader.fetch((self._shown, args))
+        args = self._texts.shown.args(person=known.pid, since=since, first=first, via=via, most=MOST_SHOWN)
+        ((row,),) = await self._reader.fetch((self._texts.shown, args))
         return int(row[0])
 
     async def recent(self, agent: str, action: str, limit: int = 6) -> tuple[Execution, ...]:
         """The last of an agent's executions of an action that are over, newest first."""
-        args = self._recent.args(agent=agent, action=action, most=limit)
-        (rows,) = await self._reader.fetch((self._recent, args))
+        args = self._texts.recent.args(agent=agent, action=action, most=limit)
+        (rows,) = await self._reader.fetch((self._texts.recent, args))
         return await self._codec.records(Execution, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ClauseElement,
@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy import Text as Words
 from sqlalchemy.engine import Dialect
 
+T = TypeVar("T")
 _Params = Sequence[tuple[str, str]]
 """Names of parameters with the columns they are for."""
 
@@ -93,6 +94,14 @@ class Compiler:
         self.name = name
         self.dialect = {"postgresql": _postgresql, "sqlite": _sqlite}[name]()
         self._writes: dict[tuple[Any, ...], Write] = {}
+        self._shared: dict[Callable[[Compiler], Any], Any] = {}
+
+    def shared(self, make: Callable[[Compiler], T]) -> T:
+        """The statements that `make` writes: once a process, however many stores it opens."""
+        if make not in self._shared:
+            self._shared[make] = make(self)
+        found: T = self._shared[make]
+        return found
 
     def text(self, statement: ClauseElement, table: str = "") -> Text:
         """The text of any statement whose values are `bindparam`s (or constants)."""
@@ -101,7 +110,9 @@ class Compiler:
     def insert(self, table: Table, columns: Sequence[str]) -> Write:
         """INSERT of one row of `columns`."""
         params = [("v_" + name, name) for name in columns]
-        one = insert(table).values({name: bindparam("v_" + name) for name in columns})
+
+        def one() -> Any:
+            return insert(table).values({name: bindparam("v_" + name) for name in columns})
 
         def build(prefix: str) -> Any:
             rows = _rows(table, params, prefix)
@@ -124,9 +135,10 @@ class Compiler:
                 new["version"] = table.c.version + literal_column("1")
             return update(table).where(_same(table, where, values)).values(new)
 
-        one = made({name: bindparam(name) for name, _ in params})
         slot = ("change", table.name, *where, "", *columns)
-        return self._write(slot, table, one, lambda prefix: _set(made, table, keys, params, prefix), params)
+        return self._write(
+            slot, table, lambda: made(_bound(params)), lambda prefix: _set(made, table, keys, params, prefix), params
+        )
 
     def delete(self, table: Table, keys: Sequence[str], versioned: str | None) -> Write:
         """DELETE of the row with the given keys and version."""
@@ -136,9 +148,10 @@ class Compiler:
         def made(values: Mapping[str, Any]) -> Any:
             return delete(table).where(_same(table, where, values))
 
-        one = made({name: bindparam(name) for name, _ in params})
         slot = ("delete", table.name, *where)
-        return self._write(slot, table, one, lambda prefix: _set(made, table, keys, params, prefix), params)
+        return self._write(
+            slot, table, lambda: made(_bound(params)), lambda prefix: _set(made, table, keys, params, prefix), params
+        )
 
     def upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Text:
         """INSERT of all columns; where the keys exist, only `update` is written (nothing: the old row stays)."""
@@ -163,11 +176,11 @@ class Compiler:
         return sqlite.insert
 
     def _write(
-        self, slot: tuple[Any, ...], table: Table, one: Any, build: Callable[[str], Any], params: _Params
+        self, slot: tuple[Any, ...], table: Table, one: Callable[[], Any], build: Callable[[str], Any], params: _Params
     ) -> Write:
         known = self._writes.get(slot)
         if known is None:
-            text = self.text(one)
+            text = self.text(one())
             many = self.text(build("")) if self.name == "postgresql" else None
             names = tuple(name for name, _ in params)
             if text.names != names or (many is not None and many.names != names):
@@ -191,6 +204,10 @@ def _sqlite() -> Dialect:
 
     made: Dialect = pysqlite.dialect(paramstyle="qmark")
     return made
+
+
+def _bound(params: _Params) -> dict[str, Any]:
+    return {name: bindparam(name) for name, _ in params}
 
 
 def _same(table: Table, where: Sequence[str], values: Mapping[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler, Text
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader
+from jit_auth.storage.rows import columns_of
 
 MOST = 10_000
 """Executions that wait, for people or their agent, and are counted."""
@@ -87,8 +88,7 @@ class CutReads:
         self._codec = codec
         self._people = people
         self._reader = reader
-        columns = {kind: [codec.of(kind).shape.table.c[name] for name in codec.of(kind).columns]
-                   for kind in (Consent, Grant)}  # fmt: skip
+        columns = {kind: columns_of(kind) for kind in (Consent, Grant)}  # fmt: skip
         mine = select(_consent.c.grant).where(_consent.c.agent == bindparam("agent"))
         self._grants = compiler.text(
             select(*columns[Grant])

@@ -16,6 +16,7 @@ from jit_auth.storage.codec import Codec
 from jit_auth.storage.compiled import Compiler, Text
 from jit_auth.storage.people import People
 from jit_auth.storage.reader import Reader
+from jit_auth.storage.rows import columns_of
 
 _THEIRS = (tables.session, tables.identity, tables.code, tables.passkey, tables.challenge, tables.flow)
 """Tables whose rows are one person's alone, and mean nothing without them."""
@@ -53,8 +54,9 @@ class EraseReads:
         self._open = compiler.text(
             select(execution.c.id).where(execution.c.person == bindparam("person"), is_open).limit(bindparam("most"))
         )
-        columns = [outbox.c[name] for name in codec.of(Outbox).columns]
-        self._owed = compiler.text(select(*columns).where(outbox.c.person == bindparam("person")).order_by(outbox.c.id))
+        self._owed = compiler.text(
+            select(*columns_of(Outbox)).where(outbox.c.person == bindparam("person")).order_by(outbox.c.id)
+        )
 
     async def pseudonym(self, person: str) -> str | None:
         """What stands for the person everywhere."""

@@ -34,14 +34,13 @@ class Row(Struct, frozen=True):
     what: tuple[dict[str, Any], ...]
 
 
-class Feed:
-    """The record of one store, as it grows."""
+class _Texts:
+    """The statements, the same for all stores."""
 
-    def __init__(self, compiler: Compiler, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, compiler: Compiler) -> None:
         audit = tables.audit
-        self._heads = compiler.text(_ends(func.max))
-        self._firsts = compiler.text(_ends(func.min))
+        self.heads = compiler.text(_ends(func.max))
+        self.firsts = compiler.text(_ends(func.min))
         of_one = (
             audit.c.writer == bindparam("writer"),
             audit.c.seq > bindparam("after"),
@@ -49,23 +48,31 @@ class Feed:
         )
         about = select(audit.c.writer, audit.c.seq, audit.c.at, audit.c.agent, audit.c.execution, audit.c.what)
         about = about.where(*of_one, audit.c.execution.is_not(None), audit.c.agent.is_not(None)).order_by(audit.c.seq)
-        self._rows = compiler.text(about)
-        self._of_agent = compiler.text(about.where(audit.c.agent == bindparam("agent")))
-        self._since = compiler.text(select(func.min(audit.c.seq)).where(*of_one, audit.c.at >= bindparam("since")))
+        self.rows = compiler.text(about)
+        self.of_agent = compiler.text(about.where(audit.c.agent == bindparam("agent")))
+        self.since = compiler.text(select(func.min(audit.c.seq)).where(*of_one, audit.c.at >= bindparam("since")))
+
+
+class Feed:
+    """The record of one store, as it grows."""
+
+    def __init__(self, compiler: Compiler, reader: Reader) -> None:
+        self._reader = reader
+        self._texts = compiler.shared(_Texts)
 
     async def heads(self) -> Heads:
         """The last row of every writer that there is."""
-        (rows,) = await self._reader.fetch((self._heads, self._heads.args()))
+        (rows,) = await self._reader.fetch((self._texts.heads, self._texts.heads.args()))
         return {writer: (seq, at) for writer, seq, at in rows}
 
     async def firsts(self) -> Mapping[str, Millis]:
         """The time of the first row of every writer that there is."""
-        (rows,) = await self._reader.fetch((self._firsts, self._firsts.args()))
+        (rows,) = await self._reader.fetch((self._texts.firsts, self._texts.firsts.args()))
         return {writer: at for writer, _, at in rows}
 
     async def rows(self, writer: str, after: int, upto: int, agent: str | None = None) -> Sequence[Row]:
         """Those about executions (of one agent), after a number up to another, in order: at most `CHUNK` of all."""
-        text = self._rows if agent is None else self._of_agent
+        text = self._texts.rows if agent is None else self._texts.of_agent
         args = text.args(writer=writer, after=after, upto=min(upto, after + CHUNK), agent=agent)
         (rows,) = await self._reader.fetch((text, args))
         return [Row(name, seq, at, whose, execution, tuple(pack.facts(what)))
@@ -76,7 +83,7 @@ class Feed:
         first = upto + 1
         while first > 0:
             after = first - 1 - CHUNK
-            text = self._since
+            text = self._texts.since
             args = text.args(writer=writer, after=after, upto=first - 1, since=since)
             (((lowest,),),) = await self._reader.fetch((text, args))
             if lowest is None:

@@ -264,7 +264,7 @@ class Histories:
     """Counts for a decision, outside any transaction."""
 
     def __init__(self, compiler: Compiler, codec: Codec, people: People, reader: Reader) -> None:
-        self._counts = Counts(compiler)
+        self._counts = compiler.shared(Counts)
         self._codec = codec
         self._people = people
         self._reader = reader

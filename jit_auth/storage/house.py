@@ -59,19 +59,15 @@ class Journal(Protocol):
         ...
 
 
-class House:
-    """The housekeeping of one process. All methods raise StorageError."""
+class _Texts:
+    """The statements, the same for all stores."""
 
-    def __init__(self, compiler: Compiler, reader: Reader, journal: Journal, process: str) -> None:
-        self._reader = reader
-        self._journal = journal
-        self._process = process
-        self._until: Millis = 0
+    def __init__(self, compiler: Compiler) -> None:
         table, execution = tables.process, tables.execution
-        self._lease = compiler.upsert(table, ("id",), ("lease_until", "keys"))
-        self._leave = compiler.text(delete(table).where(table.c.id == bindparam("key")))
-        self._forget = compiler.text(delete(table).where(table.c.lease_until < bindparam("before")))
-        self._orphan = compiler.text(
+        self.lease = compiler.upsert(table, ("id",), ("lease_until", "keys"))
+        self.leave = compiler.text(delete(table).where(table.c.id == bindparam("key")))
+        self.forget = compiler.text(delete(table).where(table.c.lease_until < bindparam("before")))
+        self.orphan = compiler.text(
             update(execution)
             .where(
                 execution.c.due > bindparam("now"),
@@ -81,12 +77,12 @@ class House:
             )
             .values(due=bindparam("now_due"))
         )
-        self._living = compiler.text(
+        self.living = compiler.text(
             select(table.c.id, table.c["keys"])
             .where(table.c.lease_until > bindparam("now"), table.c.id != bindparam("key"))
             .order_by(table.c.id)
         )
-        self._past = [
+        self.past = [
             (compiler.text(_rest(table, key, over)), compiler.text(_take(table, key, over)), kept)
             for table, key, over, kept in (
                 *((table, key, table.c.until <= bindparam("now"), 0) for table, key in _PASSING),
@@ -94,10 +90,23 @@ class House:
             )
         ]
 
+
+class House:
+    """The housekeeping of one process. All methods raise StorageError."""
+
+    def __init__(self, compiler: Compiler, reader: Reader, journal: Journal, process: str) -> None:
+        self._reader = reader
+        self._journal = journal
+        self._process = process
+        self._until: Millis = 0
+        self._texts = compiler.shared(_Texts)
+
     async def renew(self, keys: Sequence[str]) -> None:
         """Renew the lease. The vault keys of this process stand beside it, the one that it wraps with first."""
         until = self._journal.now() + LEASE
-        await self._run((self._lease, self._lease.args(id=self._process, lease_until=until, keys=",".join(keys))))
+        await self._run(
+            (self._texts.lease, self._texts.lease.args(id=self._process, lease_until=until, keys=",".join(keys)))
+        )
         self._until = until
 
     @property
@@ -107,12 +116,12 @@ class House:
 
     async def leave(self) -> None:
         """Give the lease up: others need not wait for its end."""
-        await self._run((self._leave, self._leave.args(key=self._process)))
+        await self._run((self._texts.leave, self._texts.leave.args(key=self._process)))
 
     async def living(self) -> dict[str, tuple[str, ...]]:
         """Every other living process, with the ids of its vault keys, the one that it encrypts with first."""
         (rows,) = await self._reader.fetch(
-            (self._living, self._living.args(now=self._journal.now(), key=self._process))
+            (self._texts.living, self._texts.living.args(now=self._journal.now(), key=self._process))
         )
         return {name: tuple(keys.split(",")) for name, keys in rows}
 
@@ -124,17 +133,17 @@ class House:
         """Every other process of this database is dead: their leases are void, and what they were executing is due."""
         now = self._journal.now()
         await self._run(
-            (self._forget, self._forget.args(before=now + LEASE + 1)),
-            (self._orphan, self._orphan.args(now=now, now_due=now)),
+            (self._texts.forget, self._texts.forget.args(before=now + LEASE + 1)),
+            (self._texts.orphan, self._texts.orphan.args(now=now, now_due=now)),
         )
 
     async def sweep(self) -> None:
         """Remove what has passed its time (`_PASSING`, consents without a call), and processes long dead."""
         now = self._journal.now()
-        for rest, take, kept in self._past:
+        for rest, take, kept in self._texts.past:
             while (await self._reader.fetch((rest, rest.args(now=now - kept, most=1))))[0]:
                 await self._run((take, take.args(now=now - kept, most=SWEPT)))
-        await self._run((self._forget, self._forget.args(before=now - FORGOTTEN)))
+        await self._run((self._texts.forget, self._texts.forget.args(before=now - FORGOTTEN)))
 
     async def _run(self, *statements: tuple[Text, tuple[Any, ...]]) -> None:
         job = Job()

@@ -38,6 +38,7 @@ from jit_auth.storage.facts import ENGINE, Line
 from jit_auth.storage.history import Bound, denies, holder
 from jit_auth.storage.judge import Which
 from jit_auth.storage.people import People
+from jit_auth.storage.rows import SHAPES
 
 Step = tuple[Write, tuple[Any, ...], Which]
 """A statement that must write exactly one row, its values, and what the unit is told if a unique key is taken.
@@ -89,20 +90,15 @@ class Raising:
         self.stops = stops
 
 
-class Builder:
-    """Makes jobs of units, in the event loop."""
+class _Texts:
+    """The statements, the same for all stores."""
 
-    def __init__(self, compiler: Compiler, codec: Codec, people: People) -> None:
-        self._codec = codec
-        self._people = people
-        self._cut = CutTexts(compiler)
-        self._erase = EraseTexts(compiler)
-        self._deletes: dict[type[Any], Write] = {
-            kind: compiler.delete(table.shape.table, table.shape.key, table.shape.versioned)
-            for kind, table in codec.tables.items()
+    def __init__(self, compiler: Compiler) -> None:
+        self.deletes: dict[type[Any], Write] = {
+            kind: compiler.delete(shape.table, shape.key, shape.versioned) for kind, shape in SHAPES.items()
         }
         # A touched card gets a new version: whoever is showing the older one must not mark it as shown.
-        self._touch = compiler.text(
+        self.touch = compiler.text(
             update(tables.card)
             .where(tables.card.c.ask == bindparam("of_ask"))
             .values(due=bindparam("due_at"), version=tables.card.c.version + literal_column("1"))
@@ -116,7 +112,7 @@ class Builder:
             ask.c.provider == bindparam("provider"),
             ask.c.state == literal_column("'open'"),
         )
-        self._wake = compiler.text(
+        self.wake = compiler.text(
             update(execution)
             .where(execution.c.id.in_(waiting), execution.c.state == literal_column("'paused'"))
             .values(due=bindparam("due_at"))
@@ -124,23 +120,34 @@ class Builder:
         asked = select(ask.c.execution).where(
             ask.c.person == bindparam("person"), ask.c.state == literal_column("'open'")
         )
-        self._rouse = compiler.text(
+        self.rouse = compiler.text(
             update(execution)
             .where(execution.c.id.in_(asked), execution.c.state == literal_column("'paused'"))
             .values(due=bindparam("due_at"))
         )
-        self._rouse_released = compiler.text(
+        self.rouse_released = compiler.text(
             update(execution)
             .where(execution.c.person == bindparam("person"), execution.c.state == literal_column("'released'"))
             .values(due=bindparam("due_at"))
         )
         grant, consent = tables.grant, tables.consent
-        self._withdraw = compiler.text(
+        self.withdraw = compiler.text(
             delete(consent).where(
                 consent.c.grant.in_(select(grant.c.id).where(grant.c.person == bindparam("person"))),
                 or_(bindparam("agent") == literal_column("'*'"), consent.c.agent == bindparam("agent")),
             )
         )
+
+
+class Builder:
+    """Makes jobs of units, in the event loop."""
+
+    def __init__(self, compiler: Compiler, codec: Codec, people: People) -> None:
+        self._codec = codec
+        self._people = people
+        self._cut = compiler.shared(CutTexts)
+        self._erase = compiler.shared(EraseTexts)
+        self._texts = compiler.shared(_Texts)
 
     def job(self, unit: Unit, more: Sequence[Op] = ()) -> Job:
         """The job of `unit`, with `more` of its rows. Raises Unknown where a person must be read or made first."""
@@ -163,20 +170,20 @@ class Builder:
             elif isinstance(op, Delete):
                 values, key = tables_of[type(op.was)].delete(op.was)
                 self._hold(job, tables_of[type(op.was)].shape.table.name, key)
-                job.compares.append((self._deletes[type(op.was)], values, "version"))
+                job.compares.append((self._texts.deletes[type(op.was)], values, "version"))
             elif isinstance(op, Touch):
-                job.loose.append((self._touch, self._touch.args(due_at=op.due, of_ask=op.ask)))
+                job.loose.append((self._texts.touch, self._texts.touch.args(due_at=op.due, of_ask=op.ask)))
             elif isinstance(op, Wake):
                 person = self._people.known(op.user).pid
-                args = self._wake.args(due_at=op.due, agent=op.agent, person=person, provider=op.provider)
-                job.loose.append((self._wake, args))
+                args = self._texts.wake.args(due_at=op.due, agent=op.agent, person=person, provider=op.provider)
+                job.loose.append((self._texts.wake, args))
             elif isinstance(op, Rouse):
                 person = self._people.known(op.user).pid
-                for text in (self._rouse, self._rouse_released):
+                for text in (self._texts.rouse, self._texts.rouse_released):
                     job.loose.append((text, text.args(due_at=op.due, person=person)))
             elif isinstance(op, Withdraw):
                 person = self._people.known(op.user).pid
-                job.loose.append((self._withdraw, self._withdraw.args(person=person, agent=op.agent)))
+                job.loose.append((self._texts.withdraw, self._texts.withdraw.args(person=person, agent=op.agent)))
             elif isinstance(op, Cut):
                 whose = None if op.user is None else self._people.known(op.user).pid
                 job.loose += self._cut.statements(op, whose)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, cast, extract, func, literal_column, select, update
@@ -61,7 +60,7 @@ class Texts:
 
     def __init__(self, compiler: Compiler) -> None:
         self.compiler = compiler
-        self.counts = Counts(compiler)
+        self.counts = compiler.shared(Counts)
         epoch, stop, process, audit = tables.epoch, tables.stop, tables.process, tables.audit
         lease = select(process.c.lease_until).where(process.c.id == bindparam("process")).scalar_subquery()
         self.ground = compiler.text(_ground(lease, compiler.name, read=True))
@@ -82,12 +81,6 @@ class Texts:
         head = head.order_by(audit.c.writer.desc(), audit.c.seq.desc()).limit(literal_column("1"))
         self.newest_head = compiler.text(head)
         self.next_head = compiler.text(head.where(audit.c.writer < bindparam("before")))
-
-
-@cache
-def texts_of(compiler: Compiler) -> Texts:
-    """The same for all stores of a dialect."""
-    return Texts(compiler)
 
 
 def _ground(lease: Any, dialect: str, *, read: bool | None) -> Any:

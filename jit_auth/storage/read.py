@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,7 +35,7 @@ from jit_auth.storage.facts import ENGINE, PERSON
 from jit_auth.storage.job import stop_parts
 from jit_auth.storage.people import People, Person
 from jit_auth.storage.reader import Reader, Rows
-from jit_auth.storage.rows import AGENT
+from jit_auth.storage.rows import AGENT, SHAPES, columns_of
 
 R = TypeVar("R")
 Situation = tuple[int, str, tuple[Stop, ...]]
@@ -45,51 +45,48 @@ Said = str | tuple[str, Millis, tuple[tuple[Millis, Millis], ...]]
 _SAID = msgspec.json.Decoder(Said)
 
 
-class Reads:
-    """The reads of one store."""
+class _Texts:
+    """The statements, the same for all stores."""
 
-    def __init__(self, compiler: Compiler, codec: Codec, people: People, reader: Reader) -> None:
-        self._codec = codec
-        self._people = people
-        self._reader = reader
+    def __init__(self, compiler: Compiler) -> None:
         ask, vote, card = tables.ask, tables.vote, tables.card
-        self._by_id: dict[type[Any], Text] = {
-            kind: compiler.text(self.chosen(kind).where(codec.of(kind).shape.table.c.id == bindparam("key")))
+        self.by_id: dict[type[Any], Text] = {
+            kind: compiler.text(chosen(kind).where(SHAPES[kind].table.c.id == bindparam("key")))
             for kind in (
                 *(Execution, Ask, Card, Flow, Grant, Outbox, Pass),
                 *(Session, Linked, Code, Passkey, Challenge),
             )
         }
         asks = select(ask.c.id).where(ask.c.execution == bindparam("key")).scalar_subquery()
-        self._copied = _of_copy(self.chosen, compiler)
-        self._asks = compiler.text(self.chosen(Ask).where(ask.c.execution == bindparam("key")).order_by(ask.c.id))
-        self._votes = compiler.text(self.chosen(Vote).where(vote.c.ask.in_(asks)).order_by(vote.c.at, vote.c.person))
-        self._cards = compiler.text(self.chosen(Card).where(card.c.ask.in_(asks)).order_by(card.c.id))
-        self._idem = compiler.text(self.chosen(Idem).where(tables.idem.c.scope == bindparam("key")))
-        self._open = compiler.text(self.chosen(Execution).where(tables.execution.c.open_key == bindparam("key")))
+        self.copied = _of_copy(compiler)
+        self.asks = compiler.text(chosen(Ask).where(ask.c.execution == bindparam("key")).order_by(ask.c.id))
+        self.votes = compiler.text(chosen(Vote).where(vote.c.ask.in_(asks)).order_by(vote.c.at, vote.c.person))
+        self.cards = compiler.text(chosen(Card).where(card.c.ask.in_(asks)).order_by(card.c.id))
+        self.idem = compiler.text(chosen(Idem).where(tables.idem.c.scope == bindparam("key")))
+        self.open = compiler.text(chosen(Execution).where(tables.execution.c.open_key == bindparam("key")))
         grant, consent = tables.grant, tables.consent
         mine = and_(
             grant.c.person == bindparam("person"), grant.c.provider == bindparam("provider"),
             grant.c.state != literal_column("'revoked'"),
         )  # fmt: skip
-        self._grants = compiler.text(self.chosen(Grant).where(mine).order_by(grant.c.id))
-        self._consents = compiler.text(
-            self.chosen(Consent)
+        self.grants = compiler.text(chosen(Grant).where(mine).order_by(grant.c.id))
+        self.consents = compiler.text(
+            chosen(Consent)
             .where(consent.c.grant.in_(select(grant.c.id).where(mine).scalar_subquery()))
             .order_by(consent.c.grant, consent.c.agent)
         )
-        self._epoch = compiler.text(
+        self.epoch = compiler.text(
             select(tables.epoch.c.n, tables.epoch.c.bundle).where(tables.epoch.c.id == literal_column("1"))
         )
         stop = tables.stop
-        self._stops = compiler.text(
+        self.stops = compiler.text(
             select(stop.c.kind, stop.c.id, stop.c.epoch, stop.c.active, stop.c.who, stop.c.why)
             .order_by(stop.c.kind, stop.c.id)
         )  # fmt: skip
-        self._due = compiler.text(_due())
-        self._cards_due = compiler.text(self._late(Card))
-        self._outbox_due = compiler.text(self._late(Outbox))
-        self._waiting = compiler.text(
+        self.due = compiler.text(_due())
+        self.cards_due = compiler.text(_late(Card))
+        self.outbox_due = compiler.text(_late(Outbox))
+        self.waiting = compiler.text(
             select(ask.c.execution)
             .join(tables.execution, tables.execution.c.id == ask.c.execution)
             .where(
@@ -104,20 +101,25 @@ class Reads:
             .order_by(ask.c.execution)
         )
 
-    def chosen(self, kind: type[Any]) -> Select[Any]:
-        """SELECT of a record's columns."""
-        codec = self._codec.of(kind)
-        return select(*(codec.shape.table.c[name] for name in codec.columns))
+
+class Reads:
+    """The reads of one store."""
+
+    def __init__(self, compiler: Compiler, codec: Codec, people: People, reader: Reader) -> None:
+        self._codec = codec
+        self._people = people
+        self._reader = reader
+        self._texts = compiler.shared(_Texts)
 
     async def one(self, kind: type[R], key: str) -> R | None:
         """The row with this id."""
-        text = self._by_id[kind]
+        text = self._texts.by_id[kind]
         (rows,) = await self._reader.fetch((text, text.args(key=key)))
         return await self._first(kind, rows)
 
     async def opened(self, key: str) -> Opened | None:
         """An execution with its asks and votes, in one snapshot."""
-        texts = (self._by_id[Execution], self._asks, self._votes)
+        texts = (self._texts.by_id[Execution], self._texts.asks, self._texts.votes)
         return await self._made(*await self._reader.fetch(*((text, text.args(key=key)) for text in texts)))
 
     async def _made(self, rows: Rows, asks: Rows, votes: Rows) -> Opened | None:
@@ -129,24 +131,26 @@ class Reads:
 
     async def copied(self, key: str) -> tuple[Card | None, Opened | None]:
         """A copy of a question with its execution, in one snapshot. Of a question without a call: the copy alone."""
-        texts = (self._by_id[Card], *self._copied)
+        texts = (self._texts.by_id[Card], *self._texts.copied)
         cards, rows, asks, votes = await self._reader.fetch(*((text, text.args(key=key)) for text in texts))
         return await self._first(Card, cards), await self._made(rows, asks, votes)
 
     async def cards(self, key: str) -> tuple[Card, ...]:
         """The copies of an execution's questions."""
-        (rows,) = await self._reader.fetch((self._cards, self._cards.args(key=key)))
+        (rows,) = await self._reader.fetch((self._texts.cards, self._texts.cards.args(key=key)))
         return await self._codec.records(Card, rows)
 
     async def idem(self, scope: str) -> Idem | None:
         """The row of an idempotency key; its `scope` is the one given, its `body` a MAC (see `same_body`)."""
-        (rows,) = await self._reader.fetch((self._idem, self._idem.args(key=self._codec.scope(scope))))
+        (rows,) = await self._reader.fetch((self._texts.idem, self._texts.idem.args(key=self._codec.scope(scope))))
         found = await self._first(Idem, rows)
         return None if found is None else msgspec.structs.replace(found, scope=scope)
 
     async def joined(self, open_key: str) -> Execution | None:
         """The paused execution that has this joining key."""
-        (rows,) = await self._reader.fetch((self._open, self._open.args(key=self._codec.open_key(open_key))))
+        (rows,) = await self._reader.fetch(
+            (self._texts.open, self._texts.open.args(key=self._codec.open_key(open_key)))
+        )
         return await self._first(Execution, rows)
 
     async def grants(self, user: str, provider: str) -> Holdings:
@@ -154,13 +158,16 @@ class Reads:
         person = await self._people.find(user)
         if person is None:
             return (), ()
-        queries = ((text, text.args(person=person.pid, provider=provider)) for text in (self._grants, self._consents))
+        queries = (
+            (text, text.args(person=person.pid, provider=provider))
+            for text in (self._texts.grants, self._texts.consents)
+        )
         grants, consents = await self._reader.fetch(*queries)
         return await self._codec.records(Grant, grants), await self._codec.records(Consent, consents)
 
     async def stops(self) -> Situation:
         """Epoch, bundle and all stops (lifted ones too), in one snapshot."""
-        ((epoch, bundle),), rows = await self._reader.fetch((self._epoch, ()), (self._stops, ()))
+        ((epoch, bundle),), rows = await self._reader.fetch((self._texts.epoch, ()), (self._texts.stops, ()))
         for kind, stop_id, *_ in rows:
             if kind == "erased":
                 self._people.forget(stop_id)
@@ -168,22 +175,24 @@ class Reads:
 
     async def epoch(self) -> tuple[int, str]:
         """Epoch and bundle alone."""
-        ((found,),) = await self._reader.fetch((self._epoch, ()))
+        ((found,),) = await self._reader.fetch((self._texts.epoch, ()))
         return found[0], found[1]
 
     async def due(self, now: Millis, process: str, limit: int) -> tuple[str, ...]:
         """Executions to look at: due, and in no other living process's hands. Longest due first."""
-        (rows,) = await self._reader.fetch((self._due, self._due.args(now=now, process=process, most=limit)))
+        (rows,) = await self._reader.fetch(
+            (self._texts.due, self._texts.due.args(now=now, process=process, most=limit))
+        )
         return tuple(row[0] for row in rows)
 
     async def cards_due(self, now: Millis, limit: int) -> tuple[Card, ...]:
         """Cards whose copy shows an older version, longest due first."""
-        (rows,) = await self._reader.fetch((self._cards_due, self._cards_due.args(now=now, most=limit)))
+        (rows,) = await self._reader.fetch((self._texts.cards_due, self._texts.cards_due.args(now=now, most=limit)))
         return await self._codec.records(Card, rows)
 
     async def outbox_due(self, now: Millis, limit: int) -> tuple[Outbox, ...]:
         """What is owed to servers outside, longest due first."""
-        (rows,) = await self._reader.fetch((self._outbox_due, self._outbox_due.args(now=now, most=limit)))
+        (rows,) = await self._reader.fetch((self._texts.outbox_due, self._texts.outbox_due.args(now=now, most=limit)))
         return await self._codec.records(Outbox, rows)
 
     async def waiting(self, agent: str, user: str | None, provider: str) -> tuple[str, ...]:
@@ -191,16 +200,12 @@ class Reads:
         person = await self._people.find(AGENT + agent if user is None else user)
         if person is None:
             return ()
-        args = self._waiting.args(agent=agent, person=person.pid, provider=provider)
-        (rows,) = await self._reader.fetch((self._waiting, args))
+        args = self._texts.waiting.args(agent=agent, person=person.pid, provider=provider)
+        (rows,) = await self._reader.fetch((self._texts.waiting, args))
         return tuple(row[0] for row in rows)
 
     async def _first(self, kind: type[R], rows: Rows) -> R | None:
         return (await self._codec.records(kind, rows[:1]))[0] if rows else None
-
-    def _late(self, kind: type[Any]) -> Select[Any]:
-        table = self._codec.of(kind).shape.table
-        return self.chosen(kind).where(table.c.due <= bindparam("now")).order_by(table.c.due).limit(bindparam("most"))
 
     async def _stop_records(self, rows: Rows) -> tuple[Stop, ...]:
         if not rows:
@@ -229,7 +234,17 @@ def _stop(row: Sequence[Any], people: dict[str, Person], engine: Person | None) 
     )  # fmt: skip
 
 
-def _of_copy(chosen: Callable[[type[Any]], Select[Any]], compiler: Compiler) -> tuple[Text, Text, Text]:
+def chosen(kind: type[Any]) -> Select[Any]:
+    """SELECT of a record's columns."""
+    return select(*columns_of(kind))
+
+
+def _late(kind: type[Any]) -> Select[Any]:
+    due = SHAPES[kind].table.c.due
+    return chosen(kind).where(due <= bindparam("now")).order_by(due).limit(bindparam("most"))
+
+
+def _of_copy(compiler: Compiler) -> tuple[Text, Text, Text]:
     """The execution of a copy, its asks and its votes."""
     ask, vote, card = tables.ask, tables.vote, tables.card
     of = select(card.c.execution).where(card.c.id == bindparam("key")).scalar_subquery()

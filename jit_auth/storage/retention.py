@@ -35,15 +35,10 @@ class Keep(Struct, frozen=True):
     audit: Millis | None = None
 
 
-class Retention:
-    """The retention of one store."""
+class _Texts:
+    """The statements, the same for all stores."""
 
-    def __init__(
-        self, compiler: Compiler, reader: Reader, journal: Journal, made: Callable[[Unit], Awaitable[Job]]
-    ) -> None:
-        self._reader = reader
-        self._journal = journal
-        self._made = made
+    def __init__(self, compiler: Compiler) -> None:
         execution, ask, vote, swept = tables.execution, tables.ask, tables.vote, tables.swept
         nothing = bindparam("nothing", REMOVED, type_=LargeBinary)
         over = execution.c.state.not_in(tables.OPEN)
@@ -51,7 +46,7 @@ class Retention:
             "results": and_(execution.c.told.is_not(None), execution.c.told != nothing),
             "params": execution.c.asked != nothing,
         }
-        self._next = {
+        self.next = {
             name: compiler.text(
                 select(execution.c.updated, execution.c.id)
                 .where(
@@ -68,7 +63,7 @@ class Retention:
         this = and_(execution.c.id == bindparam("id"), execution.c.updated == bindparam("updated"), over)
         asks = select(ask.c.id).where(ask.c.execution == bindparam("id"))
         votes = vote.c.ask.in_(asks.scalar_subquery())
-        self._remove: dict[str, tuple[Text, ...]] = {
+        self.remove: dict[str, tuple[Text, ...]] = {
             "results": (compiler.text(_emptied(execution, "told").where(this, execution.c.told.is_not(None))),),
             "params": (
                 compiler.text(_emptied(execution, "asked").where(this)),
@@ -76,12 +71,24 @@ class Retention:
                 compiler.text(_emptied(vote, "asked").where(votes)),
             ),
         }
-        self._come = compiler.text(select(swept.c.until).where(swept.c.name == bindparam("name")))
-        self._go_on = compiler.upsert(swept, ("name",), ("until",))
+        self.come = compiler.text(select(swept.c.until).where(swept.c.name == bindparam("name")))
+        self.go_on = compiler.upsert(swept, ("name",), ("until",))
         standing = tables.standing
         past = select(standing.c.id).where(standing.c.until < bindparam("before")).limit(bindparam("most"))
-        self._past = compiler.text(past)
-        self._take = compiler.text(delete(standing).where(standing.c.id.in_(past.scalar_subquery())))
+        self.past = compiler.text(past)
+        self.take = compiler.text(delete(standing).where(standing.c.id.in_(past.scalar_subquery())))
+
+
+class Retention:
+    """The retention of one store."""
+
+    def __init__(
+        self, compiler: Compiler, reader: Reader, journal: Journal, made: Callable[[Unit], Awaitable[Job]]
+    ) -> None:
+        self._reader = reader
+        self._journal = journal
+        self._made = made
+        self._texts = compiler.shared(_Texts)
 
     async def sweep(self, keep: Keep) -> None:
         """Remove what has passed its time. Raises StorageError; what was removed by then stays removed."""
@@ -97,10 +104,10 @@ class Retention:
 
     async def _content(self, name: str, before: Millis) -> int:
         """Remove one kind of content of what ended before then; of how many executions."""
-        (rows,) = await self._reader.fetch((self._come, self._come.args(name=name)))
+        (rows,) = await self._reader.fetch((self._texts.come, self._texts.come.args(name=name)))
         mark = rows[0][0] if rows else 0
         updated, last, count = mark, "", 0
-        text = self._next[name]
+        text = self._texts.next[name]
         while True:
             args = text.args(updated=updated, id=last, before=before, most=BATCH, nothing=REMOVED)
             (found,) = await self._reader.fetch((text, args))
@@ -108,22 +115,22 @@ class Retention:
                 break
             job = Job()
             for at, execution in found:
-                for each in self._remove[name]:
+                for each in self._texts.remove[name]:
                     job.loose.append((each, each.args(id=execution, updated=at, nothing=REMOVED)))
             await self._journal.submit(job)
             updated, last = found[-1]
             count += len(found)
         if before - OVERLAP > mark + OVERLAP:
             job = Job()
-            job.loose.append((self._go_on, self._go_on.args(name=name, version=1, until=before - OVERLAP)))
+            job.loose.append((self._texts.go_on, self._texts.go_on.args(name=name, version=1, until=before - OVERLAP)))
             await self._journal.submit(job)
         return count
 
     async def _passes(self, before: Millis) -> None:
         """Approvals for a while that nobody can use any more go whole."""
-        while (await self._reader.fetch((self._past, self._past.args(before=before, most=1))))[0]:
+        while (await self._reader.fetch((self._texts.past, self._texts.past.args(before=before, most=1))))[0]:
             job = Job()
-            job.loose.append((self._take, self._take.args(before=before, most=BATCH)))
+            job.loose.append((self._texts.take, self._texts.take.args(before=before, most=BATCH)))
             await self._journal.submit(job)
 
 

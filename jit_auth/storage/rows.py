@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Table
+from sqlalchemy import Column, Table
 
 from jit_auth.model import (
     Ask,
@@ -201,6 +201,12 @@ SHAPES: dict[type[Row], Shape] = {
         Shape(Challenge, tables.challenge, plain=("id", "version", "until"), holder="person"),
     )
 }  # fmt: skip
+
+
+def columns_of(kind: type[Any]) -> list[Column[Any]]:
+    """The columns of a record, in the order in which rows are read."""
+    shape = SHAPES[kind]
+    return [shape.table.c[name] for name in shape.columns()]
 
 
 @cache

@@ -52,7 +52,7 @@ from jit_auth.storage.erase import EraseReads
 from jit_auth.storage.history import Histories
 from jit_auth.storage.house import House, Journal
 from jit_auth.storage.job import Answer, Builder, Job
-from jit_auth.storage.journal import Head, texts_of
+from jit_auth.storage.journal import Head, Texts
 from jit_auth.storage.lists import Lists
 from jit_auth.storage.making import Making
 from jit_auth.storage.own import OwnReads
@@ -150,7 +150,7 @@ class Store:
         process = new_id("prc", clock(), os.urandom(10))
         path = file_of(url, base)
         compiler = compiler_for("postgresql" if path is None else "sqlite")
-        texts, head = texts_of(compiler), Head(vault, process)
+        texts, head = compiler.shared(Texts), Head(vault, process)
         lock: Lock | None = None
         if path is not None:
             make_private(path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from jit_auth.channels.card import exactly, moment, span
@@ -73,6 +73,13 @@ def compiled() -> Environment:
     return made
 
 
+@cache
+def templates() -> Mapping[str, Template]:
+    """All pages, by the name of their file."""
+    jinja = compiled()
+    return {name: jinja.get_template(name) for name in jinja.list_templates(extensions=["html"])}
+
+
 def _own(jinja: Environment, name: str) -> Markup:
     """A file of ours that stands in pages as it is."""
     if jinja.loader is None:
@@ -94,9 +101,7 @@ class Pages:
         self._jinja = compiled()
         style, script = (_own(self._jinja, name) for name in ("style.css", "passkey.js"))
         self._always = {"style": style, "environment": visible(environment, one_line=True)}
-        self._templates = {
-            name: self._jinja.get_template(name) for name in self._jinja.list_templates(extensions=["html"])
-        }
+        self._templates = templates()
         policy = f"default-src 'none'; style-src {_source(style)}; form-action 'self'; "
         policy += "frame-ancestors 'none'; base-uri 'none'"
         self.headers = {

@@ -251,8 +251,8 @@ async def test_reads_of_consents_without_a_call_are_served_by_an_index(sqlite_wo
     store = await sqlite_world.open()
     values = {"agent": "a", "person": "p", "now": 0, "most": 1}
     with sqlite3.connect(sqlite_world.path) as database:
-        for name in ("_connecting", "_connecting_to", "_connecting_now"):
-            text = getattr(store.circles, name)
+        for name in ("connecting", "connecting_to", "connecting_now"):
+            text = getattr(store.circles._texts, name)
             plan = database.execute("EXPLAIN QUERY PLAN " + text.sql, text.args(**values)).fetchall()
             said = str([row[3] for row in plan])
             assert "SEARCH ask USING INDEX" in said, (name, said)

@@ -172,13 +172,13 @@ async def _try(store: Store, op: Any, ground: Any) -> None:
 async def test_a_persons_reads_are_served_by_indices(sqlite_world: World) -> None:
     """No read of a page looks at every call or question there is (the plan says so, whatever the machine)."""
     store = await sqlite_world.open()
-    own = store.own
+    own = store.own._texts
     values = {"person": "p", "most": 1, "before": "b", "first": "a", "last": "b", "now": 0}
     with sqlite3.connect(sqlite_world.path) as database:
         for name, index in (
-            ("_done", "execution_person"), ("_done_before", "execution_person"), ("_uses", "execution_person"),
-            ("_votes", "execution_person"), ("_held", "ask_open"), ("_asks", "ask_open"), ("_grants", "grant_person"),
-            ("_sessions", "session_person"), ("_passes", "pass_until"), ("_passes_for", "pass_until"),
+            ("done", "execution_person"), ("done_before", "execution_person"), ("uses", "execution_person"),
+            ("votes", "execution_person"), ("held", "ask_open"), ("asks", "ask_open"), ("grants", "grant_person"),
+            ("sessions", "session_person"), ("passes", "pass_until"), ("passes_for", "pass_until"),
         ):  # fmt: skip
             text = getattr(own, name)
             plan = database.execute("EXPLAIN QUERY PLAN " + text.sql, text.args(**values)).fetchall()
@@ -186,4 +186,4 @@ async def test_a_persons_reads_are_served_by_indices(sqlite_world: World) -> Non
             assert index in said, (name, said)
             for table in ("execution", "ask", "vote", "pass"):
                 assert f'"SCAN {table}"' not in said, (name, said)
-            assert not (name.startswith("_done") and "TEMP B-TREE" in said), said
+            assert not (name.startswith("done") and "TEMP B-TREE" in said), said

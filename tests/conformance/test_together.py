@@ -26,7 +26,7 @@ async def test_they_share_one_transaction(world: World) -> None:
     answers = await asyncio.gather(*(store.apply(each) for each in (*units, *strangers)))
 
     assert all(isinstance(answer, Applied) for answer in answers)
-    assert 20 in sizes
+    assert max(sizes) >= 20  # the strangers may come with them
     assert len(told) == 23
     assert {id(each) for each in told} == {id(each) for each in (*units, *strangers)}
 
