@@ -10,8 +10,7 @@ import hmac
 import re
 from base64 import b64decode, urlsafe_b64encode
 
-import rfc8785
-
+from jit_auth.core.digest import canonical
 from jit_auth.model import Millis
 
 PREFIX = "jat_"
@@ -64,4 +63,4 @@ def genuine(key: bytes, purpose: str, row_id: str, person: str, expires: Millis,
 
 def _mac(key: bytes, purpose: str, row_id: str, person: str, expires: Millis) -> bytes:
     # Canonical JSON, never joined text: ["a", "b|c"] and ["a|b", "c"] must not have one MAC.
-    return hmac.digest(key, rfc8785.dumps([purpose, row_id, person, expires]), "sha256")
+    return hmac.digest(key, canonical([purpose, row_id, person, expires]), "sha256")
