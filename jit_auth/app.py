@@ -319,7 +319,12 @@ async def build(
 
         watch.metrics.backlog = store.backlog
         watch.metrics.present = lambda: Present(
-            store.epoch, memory.belief.halted, store.bundle != current.bundle.hash, reloads.failed, store.skew
+            store.epoch,
+            memory.belief.halted,
+            store.bundle != current.bundle.hash,
+            reloads.failed,
+            store.skew,
+            worker.ages(),
         )
         hosts = {settings.server.host, *settings.server.hosts}
         app = application([*routes, openapi.route(routes)], hosts, ready, watch.request)

@@ -109,8 +109,10 @@ class Judge:
         *,
         held: bool = False,
         fresh: bool = False,
+        valid: Operation | None = None,
     ) -> Judged:
-        """Everything that `next_step` depends on, by the present rules and rows. `fresh`: the stops were just read."""
+        """Everything that `next_step` depends on, by the present rules and rows. `fresh`: the stops were just read.
+        `valid`: by what the parameters were just found valid; a reload may have come since."""
         bundle, belief = self.current.bundle, self._memory.belief
         now = self._store.now()
         operation = bundle.operation(execution.action)
@@ -131,9 +133,9 @@ class Judge:
         if barred is not None and belief.stops and not fresh:
             # A stop that was lifted elsewhere refuses nothing: memory only ever speeds a yes.
             await self._memory.reread()
-            return await self.judge(execution, asks, votes, held=held, fresh=True)
+            return await self.judge(execution, asks, votes, held=held, fresh=True, valid=valid)
         try:
-            if execution.version:
+            if operation is not valid:
                 operation.validate(execution.params)
             request, mark = self._request(execution, operation, grant, fixed.places)
         except Unprocessable as fault:

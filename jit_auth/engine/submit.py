@@ -112,7 +112,7 @@ class Submit:
         try:
             await asyncio.sleep(0)  # as below
             begun = perf_counter()
-            judged = await self._judge.judge(draft)
+            judged = await self._judge.judge(draft, valid=operation)
             self._dispatcher.took("decide", draft, begun, judged.view.decision.effect)
             if judged.view.crowd.paused >= self._judge.most_open:
                 await self.room(judged)

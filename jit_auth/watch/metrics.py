@@ -51,6 +51,8 @@ class Present(Struct, frozen=True):
     stale_bundle: bool = False
     reload_failed: bool = False
     skew: Millis = 0
+    rounds: Mapping[str, float] = {}
+    """Of the worker: seconds since each ended well."""
 
 
 _GAUGES: tuple[tuple[str, str, Callable[[Present, Backlog], float], bool], ...] = (
@@ -189,6 +191,12 @@ class Metrics(Collector):
         for name, about, value, stored in _GAUGES:
             if backlog is not None or not stored:
                 yield GaugeMetricFamily(f"jit_auth_{name}", about, value=float(value(present, backlog or Backlog())))
+        ages = GaugeMetricFamily(
+            "jit_auth_worker_round_age_seconds", "Since a round of the worker ended well", labels=("round",)
+        )
+        for name, age in present.rounds.items():
+            ages.add_metric((name,), age)
+        yield ages
         built = {"version": __version__, "python": platform.python_version()}
         yield InfoMetricFamily("jit_auth_build", "What runs here", value=built)
 

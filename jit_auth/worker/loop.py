@@ -36,6 +36,7 @@ class Worker:
         self._owed = owed
         self._wakes = tuple(asyncio.Event() for _ in range(3))
         self._wake = self._wakes[0]
+        self._done: dict[str, float] = {}
 
     def wake(self) -> None:
         """Something is due now: do not wait for the next tick."""
@@ -50,14 +51,23 @@ class Worker:
         elif pause < TICK * 60:
             asyncio.get_running_loop().call_later(pause, self._wake.set)
 
+    def ages(self) -> dict[str, float]:
+        """Seconds since each round ended well for the last time, or since it was to begin. None run: nothing."""
+        now = asyncio.get_running_loop().time()
+        return {name: now - done for name, done in self._done.items()}
+
     async def run(self) -> None:
         """All rhythms, until cancelled. Channels and hooks have their own: one that is slow holds up no call."""
+        turns = {"due": self._due, "cards": self._shows.turn, "owed": self._owed.turn}
+        rhythms = {
+            "lease": (LEASE, self._renew), "sweep": (SWEEP, self._store.sweep), "stops": (WATCH, self._watch),
+        }  # fmt: skip
+        self._done = dict.fromkeys((*rhythms, *turns), asyncio.get_running_loop().time())
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._every(LEASE, self._renew))
-            group.create_task(self._every(SWEEP, self._store.sweep))
-            group.create_task(self._every(WATCH, self._watch))
-            for work, wake in zip((self._due, self._shows.turn, self._owed.turn), self._wakes, strict=True):
-                group.create_task(self._turns(work, wake))
+            for name, (seconds, work) in rhythms.items():
+                group.create_task(self._every(seconds, name, work))
+            for (name, turn), wake in zip(turns.items(), self._wakes, strict=True):
+                group.create_task(self._turns(name, turn, wake))
 
     async def turn(self) -> None:
         """Everything that is due now, once."""
@@ -83,9 +93,9 @@ class Worker:
         except Exception:
             log.exception("%s could not be taken up", execution_id)
 
-    async def _turns(self, work: Callable[[], Awaitable[object]], wake: asyncio.Event) -> None:
+    async def _turns(self, name: str, work: Callable[[], Awaitable[object]], wake: asyncio.Event) -> None:
         while True:
-            await self._guarded(work)
+            await self._guarded(name, work)
             try:
                 async with asyncio.timeout(TICK):
                     await wake.wait()
@@ -93,15 +103,17 @@ class Worker:
                 pass
             wake.clear()
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
-            await self._guarded(work)
+            await self._guarded(name, work)
 
-    async def _guarded(self, work: Callable[[], Awaitable[object]]) -> None:
-        """A failing round is logged; the next one comes. Nothing here may end the loop."""
+    async def _guarded(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        """A failing round is logged; the next one comes. Nothing here may end the loop. One that fails every time, or
+        never ends, is told by its age: what nobody cleans or takes up grows until it takes the service down."""
         try:
             await work()
+            self._done[name] = asyncio.get_running_loop().time()
         except StorageError as error:
             log.warning("storage: %s", error.message)
         except Exception:

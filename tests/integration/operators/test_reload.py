@@ -159,6 +159,17 @@ async def test_a_call_decided_before_is_decided_anew(world: Kit, meddler: Meddle
     assert meddler.seen["send"] == 1, "it was tried, and refused"
 
 
+async def test_a_call_decided_before_is_held_to_the_new_schema(world: Kit, meddler: Meddler) -> None:
+    async def longer() -> None:
+        old = 'params.text = { type = "string", required = true }'
+        edit(world, old, old.replace(" }", ", minLength = 3 }"), "connectors/mailhub/connector.toml")
+        assert await reload(world)
+
+    meddler.do("before", "send", longer)
+    assert await note(world) == "invalid_params"
+    assert world.mail.counts["POST"] == 0
+
+
 async def test_a_call_between_the_publishing_and_the_swap_waits_for_it(world: Kit, meddler: Meddler) -> None:
     calls: list[asyncio.Task[object]] = []
 

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from jit_auth.errors import StorageError
 from jit_auth.model import Audit as Row
 from jit_auth.model import Change, Insert, Outbox, Unit
 from jit_auth.watch import Watch
@@ -112,6 +113,25 @@ async def test_what_waits_is_counted(world: Kit) -> None:
     assert value(text, "jit_auth_outbox_rows") == 1
     assert value(text, "jit_auth_outbox_oldest_due_seconds") == 0
     assert value(text, "jit_auth_lost_intents") == 0
+
+
+async def test_a_round_that_fails_every_time_is_told_by_its_age(world: Kit) -> None:
+    assert world.service is not None
+    failed = asyncio.Semaphore(0)
+
+    async def away() -> None:
+        failed.release()
+        raise StorageError("The database is away.")
+
+    world.service.store.look = away  # type: ignore[method-assign]  # twice, a second apart
+    for _ in range(2):
+        await asyncio.wait_for(failed.acquire(), 30)
+    text = await metrics(world)
+    ages = {name: value(text, "jit_auth_worker_round_age_seconds", round=name)
+            for name in ("lease", "sweep", "stops", "due", "cards", "owed")}  # fmt: skip
+    assert ages["stops"] > 1
+    assert min(ages["due"], ages["cards"], ages["owed"]) < ages["stops"]
+    assert len(re.findall("^jit_auth_worker_round_age_seconds", text, re.MULTILINE)) == len(ages)
 
 
 async def test_what_waits_is_counted_on_postgresql_too(replicas: tuple[Kit, Kit]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.fakes.browser import Browser
@@ -65,6 +67,24 @@ async def test_another_account_is_a_second_account_and_then_one_must_be_named(wo
     other = next(name for name in several.json["accounts"] if name != first)
     sent = await world.execute("note", params={"text": "y"}, account=other)
     assert (sent.json["status"], sent.json["account"]) == ("succeeded", other)
+
+
+async def test_calls_for_many_people_at_once_leave_each_with_its_own_token(both: Kit) -> None:
+    """What is read, written and sent together (one batch, one connection kept open) mixes nobody's credentials."""
+    people = [f"p{number}" for number in range(6)]
+    for person in people:
+        answer = await both.execute("note", user=f"{person}@example.com", params={"text": "x"})
+        await both.connect(answer, user=person)
+        assert (await both.ended(answer.json["id"]))["status"] == "succeeded"
+    calls = [(person, f"{person}'s number {number}") for number in range(5) for person in people]
+    both.mail.messages.clear()
+    answers = await asyncio.gather(
+        *(both.execute("note", user=f"{person}@example.com", params={"text": text}) for person, text in calls)
+    )
+    assert {answer.json["status"] for answer in answers} == {"succeeded"}
+    owners = {message["text"]: message["of"] for message in both.mail.messages}
+    assert len(owners) == len(calls)
+    assert all(owners[text].partition("@")[0] == person for person, text in calls), owners
 
 
 async def test_consent_for_one_agent_releases_no_other_agents_call(world: Kit) -> None:

@@ -53,6 +53,7 @@ ROWS = "jit_auth_audit_rows_total"
 FAILED = 'jit_auth_refreshes_total{provider="mailhub",outcome="failed"}'
 BROKEN = 'jit_auth_grants_broken_total{provider="mailhub"}'
 BUCKET = "jit_auth_decision_to_send_seconds_bucket"
+ROUND = 'jit_auth_worker_round_age_seconds{round="sweep"}'
 MAILHUB = {"provider": "mailhub"}
 
 CASES = {
@@ -70,6 +71,9 @@ CASES = {
     "JitAuthOutboxStuck": Case(
         {"jit_auth_outbox_rows": "5x60", "jit_auth_outbox_oldest_due_seconds": "0+60x60"},
         ({"jit_auth_outbox_rows": "60x60", "jit_auth_outbox_oldest_due_seconds": "200x60"},),
+    ),
+    "JitAuthWorkerStuck": Case(
+        {ROUND: "0+60x60"}, ({ROUND: "0 60 0 61x60"}, {ROUND: "0x57 700x2"}), labels={"round": "sweep"}
     ),
     "JitAuthLostIntents": gauge("lost_intents", "0x50 2x10", "0x60", "0x58 2x1"),
     "JitAuthUnknownOutcomes": Case(

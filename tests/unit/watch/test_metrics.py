@@ -25,6 +25,7 @@ async def awake() -> Metrics:
         return Backlog()
 
     metrics.backlog = backlog
+    metrics.present = lambda: Present(rounds={"due": 0.5})
     await metrics.text()
     return metrics
 
@@ -36,7 +37,7 @@ async def families() -> dict[str, tuple[str, tuple[str, ...]]]:
     return {
         family.name + {"counter": "_total", "info": "_info"}.get(family.type, ""): (
             family.type,
-            labels.get(family.name, ()),
+            tuple(family.samples[0].labels) if family.type == "gauge" else labels.get(family.name, ()),
         )
         for family in metrics.registry.collect()
         if not family.name.startswith("jit_auth_process_")
