@@ -9,6 +9,9 @@ from jit_auth.model import Millis
 RETRY_FOR: Millis = 60_000
 """How long an outage or a lost answer is retried."""
 LONGEST_PAUSE: Millis = 30_000
+REPEATED_FOR: Millis = 12 * 3_600_000
+"""How old a lost write may be and still be repeated, after a process that was away for long. Providers forget an
+idempotency key, some after a day; twice this is less, for what is found lost late is counted anew, once."""
 
 
 def after(view: View, came: Came) -> Step:
@@ -39,7 +42,7 @@ def after(view: View, came: Came) -> Step:
         case "never_left":
             return _again(view, came) or over(view, End("failed", endings.unavailable(came.message)))
         case "lost":
-            if view.retry == "never":
+            if view.retry == "never" or forgotten(view):
                 return End("unknown", endings.LOST)
             return _again(view, came) or unanswered(view, came.message)
 
@@ -49,6 +52,13 @@ def over(view: View, end: End) -> End:
     if view.execution.lost and not view.reads:
         return End("unknown", endings.LOST)
     return end
+
+
+def forgotten(view: View) -> bool:
+    """Whether a write that may have run did so too long ago to be repeated."""
+    execution = view.execution
+    since = execution.trouble_since if execution.lost else execution.deadline
+    return not view.reads and since is not None and view.now - since > REPEATED_FOR
 
 
 def unanswered(view: View, message: str) -> End:

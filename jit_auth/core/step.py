@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from jit_auth.core import endings
 from jit_auth.core.nudge import next_nudge, nudge
-from jit_auth.core.outcome import after, over, unanswered
+from jit_auth.core.outcome import after, forgotten, over, unanswered
 from jit_auth.core.quorum import enough
 from jit_auth.core.scopes import Lack
 from jit_auth.core.standstill import until
@@ -181,6 +181,8 @@ def _runs_out(view: View, current: Ask, wants: tuple[Want, ...]) -> int:
 
 def _send(view: View, current: Ask | None, settled: tuple[Ask, ...]) -> Step:
     execution = view.execution
+    if execution.lost and forgotten(view):
+        return unanswered(view, "")
     # (While it is being prepared `due` is its deadline, and no pause.)
     pausing = execution.trouble_since is not None and execution.deadline is None
     if pausing and execution.due is not None and execution.due > view.now:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from jit_auth.core.view import Came
 from tests.integration.attacks.meddler import Meddler
 from tests.integration.service.kit import POLICIES, Kit
@@ -86,6 +88,29 @@ async def test_a_consent_at_the_very_end_sends_nothing_late(world: Kit, meddler:
     done = await world.ended(answer.json["id"])
     assert (done["status"], done["error"]["code"]) == ("expired", "expired")
     assert world.mail.counts["POST"] == 0
+
+
+@pytest.mark.parametrize("retry", ["idempotent", "key:Idempotency-Key"])
+async def test_a_lost_write_is_not_repeated_after_days(resting: Kit, retry: str) -> None:
+    """The service goes down between a lost answer and its repeat, and comes back when the provider has forgotten."""
+    file = resting.folder / "connectors" / "mailhub" / "connector.toml"
+    file.write_text(file.read_text().replace('retry = "idempotent"', f'retry = "{retry}"'))
+    async with resting.running() as world:
+        await world.connected()
+        world.mail.counts.clear()
+        world.mail.faults = ["hang-up"] * 20
+        how = {"prefer": "wait=0", "expires_in": 14 * 24 * 3600}
+        write = (await world.execute("note_again", params={"text": "x"}, **how)).json["id"]
+        read = (await world.execute("list_messages", **how)).json["id"]
+    sent = resting.mail.counts.copy()
+    assert sent["POST"] > 0
+    resting.mail.faults.clear()
+    resting.clock.offset += 2 * 24 * 60 * MINUTE
+    async with resting.running() as world:
+        ended = await world.ended(write)
+        assert (ended["status"], ended["error"]["code"]) == ("unknown", "outcome_unknown")
+        assert (await world.ended(read))["status"] == "succeeded"
+    assert resting.mail.counts == sent | {"GET": sent["GET"] + 1}
 
 
 async def test_stuck_rows_do_not_starve_the_others(resting: Kit) -> None:

@@ -264,6 +264,23 @@ def test_a_lost_call_that_may_be_repeated_is_repeated_for_a_minute() -> None:
     assert read.state == "failed"
 
 
+def test_a_write_that_was_lost_half_a_day_ago_is_not_repeated() -> None:
+    """Nobody was there meanwhile. Providers forget idempotency keys after a day, and would do it twice."""
+    died = msgspec.structs.replace(SENT, expires=NOW + 14 * 24 * HOUR)
+    paused = msgspec.structs.replace(
+        died, intent=False, deadline=None, lost=True, tries=1, trouble_since=NOW + 45_000, due=NOW + 46_000
+    )
+    for left in (died, paused):
+        for retry in ("idempotent", "key:Idempotency-Key"):
+            soon = view(left, retry=retry, now=NOW + 12 * HOUR)
+            assert isinstance(next_step(soon), Wait if left is died else Send)
+            late = next_step(msgspec.structs.replace(soon, now=NOW + 12 * HOUR + 45_001))
+            assert isinstance(late, End)
+            assert late.state == "unknown"
+        read = view(left, retry="safe", reads=True, now=NOW + 24 * HOUR)
+        assert isinstance(next_step(read), Wait if left is died else Send)
+
+
 def test_the_pauses_double_up_to_thirty_seconds() -> None:
     for tries, pause in enumerate((1000, 2000, 4000, 8000, 16_000, 30_000, 30_000)):
         step = next_step(view(msgspec.structs.replace(SENT, tries=tries), came=Came("never_left")))
