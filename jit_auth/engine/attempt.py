@@ -15,6 +15,7 @@ from jit_auth.engine.judge import Judged
 from jit_auth.engine.memory import Memory
 from jit_auth.errors import Away, Broken, Misconfigured, StorageError, VaultError
 from jit_auth.model import Audit, Change, Grant, Missed, Reply, Request, Stale, Unit
+from jit_auth.oauth.call import Unanswered
 from jit_auth.oauth.refresh import Refresher
 from jit_auth.send.reply import classify, reduce
 from jit_auth.send.sender import Sender
@@ -77,6 +78,11 @@ class Attempts:
         except Broken:
             return None
         except Away as away:
+            # A refresh that is refused for now (Exact Online: because it comes early) is no reason to wait while the
+            # token lasts. Where its answer was lost the old token may be dead by now.
+            lasts = grant.expires is not None and grant.expires > self.store.now() + self.window * 1000
+            if lasts and not force and not isinstance(away, Unanswered):
+                return None
             return Came("never_left", message=away.message)
         except Misconfigured as fault:
             kind: Kind = "refused" if fault.code == "address_refused" else "misconfigured"

@@ -35,6 +35,19 @@ async def settle(world: Kit, execution_id: str, seconds: int = 70) -> Any:
     return found
 
 
+async def settle_paused(world: Kit, execution_id: str) -> Any:
+    """Let time pass until people are asked."""
+    for _ in range(70):
+        found = (await world.call("GET", f"/executions/{execution_id}")).json
+        if found["waiting_for"]:
+            return found
+        world.clock.offset += 1000
+        assert world.service is not None
+        world.service.worker.wake()
+        await asyncio.sleep(0.02)
+    return found
+
+
 async def test_a_refused_token_is_refreshed_once_and_the_call_sent_again(ready: Kit) -> None:
     ready.mail.faults = ["401"]
     answer = await note(ready)
@@ -169,6 +182,36 @@ async def test_24_callers_on_one_expired_token_refresh_it_once(ready: Kit) -> No
     answers = await asyncio.gather(*(ready.execute("list_messages") for _ in range(24)))
     assert {answer.json["status"] for answer in answers} == {"succeeded"}
     assert ready.provider.counts["refresh_token"] == 1
+
+
+EARLY = (400, "application/json", '{"error":"access_denied","error_description":"access_token not expired"}')
+
+
+@pytest.mark.parametrize("fault", [EARLY, (503, "text/html", "busy")])
+async def test_a_refresh_that_is_refused_for_now_holds_nothing_up_while_the_token_lasts(
+    ready: Kit, fault: tuple[int, str, str]
+) -> None:
+    ready.clock.offset += 3_550_000  # fifty seconds are left
+    ready.provider.faults = [fault]
+    assert (await note(ready)).json["status"] == "succeeded"
+    assert (ready.mail.counts["POST"], ready.provider.counts["refresh_token"]) == (1, 1)
+    ready.clock.offset += 50_000  # none are left
+    ready.provider.faults = [fault]
+    answer = await note(ready, prefer="wait=0")
+    assert answer.json["status"] == "executing"
+    assert ready.mail.counts["POST"] == 1
+    assert (await settle(ready, answer.json["id"]))["status"] == "succeeded"
+
+
+async def test_a_refresh_whose_answer_was_lost_sends_nothing_with_the_old_token(ready: Kit) -> None:
+    """At many providers it died with the refresh."""
+    ready.clock.offset += 3_550_000
+    ready.provider.hang_up = ["after"]
+    answer = await note(ready, prefer="wait=0")
+    assert answer.json["status"] in ("executing", "paused")
+    await ready.connect(Answer(200, {}, await settle_paused(ready, answer.json["id"])))
+    assert (await ready.ended(answer.json["id"]))["status"] == "succeeded"
+    assert ready.mail.counts["POST"] == 1
 
 
 async def test_a_dead_refresh_token_asks_for_consent_and_connecting_recovers_the_grant(ready: Kit) -> None:
