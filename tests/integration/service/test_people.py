@@ -87,6 +87,49 @@ async def test_calls_for_many_people_at_once_leave_each_with_its_own_token(both:
     assert all(owners[text].partition("@")[0] == person for person, text in calls), owners
 
 
+async def test_a_provider_that_repeats_no_refresh_token_at_a_second_consent_loses_nothing(world: Kit) -> None:
+    """Google gives one at the first consent alone."""
+    await world.connect(await world.execute("list_messages"))
+    world.provider.odd.give_refresh_token = world.provider.odd.rotate = False
+    more = await world.execute("note", params={"text": "x"})
+    await world.connect(more)
+    assert (await world.ended(more.json["id"]))["status"] == "succeeded"
+    world.clock.offset += 3_600_001
+    assert (await world.execute("list_messages")).json["status"] == "succeeded"
+    assert world.provider.counts["refresh_token"] == 1
+    assert world.provider.forms[-1]["refresh_token"] == world.provider.families[0].refresh
+
+
+async def test_scopes_that_a_reply_leaves_out_or_adds_are_missed_where_an_action_needs_them(resting: Kit) -> None:
+    """Microsoft echoes no offline_access, and lists what was granted before."""
+    file = resting.folder / "connectors" / "mailhub" / "connector.toml"
+    file.write_text(file.read_text().replace('hosts = ["127', 'base_scopes = ["offline_access"]\nhosts = ["127'))
+    async with resting.running() as world:
+        answer = await world.execute("list_messages")
+        world.provider.odd.add_scopes = ("User.Read", "mail.send")
+        browser = await world.connect(answer, untick=["offline_access"])
+        assert any("offline_access" in address for address in browser.trail)
+        assert (await world.ended(answer.json["id"]))["status"] == "succeeded"
+        assert (await world.execute("list_messages")).json["status"] == "succeeded"
+        # Granted is not consented: the agent asks for what it was not named with, and no trip is needed.
+        (item,) = (await world.execute("note", params={"text": "x"})).json["waiting_for"]
+        assert (item["missing_scopes"], item["new_agent"]) == ([], True)
+
+
+async def test_an_approval_is_good_for_one_call(world: Kit) -> None:
+    await world.connected()
+    first = await world.execute("send_message", params=SEND)
+    link = await world.approval_link(first.json["id"])
+    await world.decide(link)
+    assert (await world.ended(first.json["id"]))["status"] == "succeeded"
+    sent = world.mail.counts["POST"]
+    second = await world.execute("send_message", params=SEND)
+    assert (second.status, second.json["digest"]) == (202, first.json["digest"])
+    assert [item["kind"] for item in second.json["waiting_for"]] == ["approval"]
+    assert (await world.decide(link)).json["code"] == "already_decided"
+    assert world.mail.counts["POST"] == sent
+
+
 async def test_consent_for_one_agent_releases_no_other_agents_call(world: Kit) -> None:
     parked = await world.execute("list_messages", token=OTHER)
     mine = await world.execute("list_messages")
