@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from typing import Any
 
 import pytest
@@ -74,6 +75,25 @@ async def test_the_database_goes_away_at_every_commit(
     assert done["result"]["status"] == 201
     assert world.service is not None
     assert (await world.service.store.audit.verify()).breaks == ()
+
+
+async def test_what_cannot_go_on_record_is_not_done(ready: Kit) -> None:
+    """The record alone takes no more rows: no vote counts, no refresh token leaves, nothing is sent."""
+    action, params = NEVER
+    asked = await ready.execute(action, params=params)
+    link = await ready.approval_link(asked.json["id"])
+    ready.clock.offset += 3_550_000  # the access token is due
+    with sqlite3.connect(ready.folder / "jit-auth.db") as beside:
+        beside.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END")
+    for answer in (await ready.execute("list_messages"), await ready.decide(link)):
+        assert (answer.status, answer.json["code"]) == (503, "storage_unavailable")
+    assert (await seen(ready, asked.json["id"]))["status"] == "paused"
+    assert (ready.mail.counts, ready.provider.counts) == ({}, {})
+    with sqlite3.connect(ready.folder / "jit-auth.db") as beside:
+        beside.execute("DROP TRIGGER full")
+    assert (await ready.decide(link)).status == 200
+    assert (await ready.ended(asked.json["id"]))["status"] == "succeeded"
+    assert ready.mail.counts == {"POST": 1}
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -214,6 +214,22 @@ async def test_a_refresh_whose_answer_was_lost_sends_nothing_with_the_old_token(
     assert ready.mail.counts["POST"] == 1
 
 
+async def test_a_token_without_a_refresh_token_is_used_until_it_is_refused_and_then_asked_for(world: Kit) -> None:
+    """GitHub's and Slack's tokens that do not expire: what ends them is their user, at the provider."""
+    world.provider.odd.give_refresh_token, world.provider.odd.expires_in = False, None
+    await world.connected()
+    world.clock.offset += 400 * 24 * 3_600_000
+    assert (await note(world)).json["status"] == "succeeded"
+    for family in world.provider.families:
+        family.live = False
+    sent = world.mail.counts["POST"]
+    answer = await note(world)
+    assert (answer.status, world.mail.counts["POST"]) == (202, sent + 1)
+    await world.connect(answer)
+    assert (await world.ended(answer.json["id"]))["status"] == "succeeded"
+    assert world.provider.counts["refresh_token"] == 0
+
+
 async def test_a_dead_refresh_token_asks_for_consent_and_connecting_recovers_the_grant(ready: Kit) -> None:
     for family in ready.provider.families:
         family.live = False
