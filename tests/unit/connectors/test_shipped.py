@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from jit_auth.catalog.check import unreadable
 from jit_auth.catalog.files import shipped_path
@@ -15,7 +18,10 @@ from jit_auth.catalog.load import Catalog, load
 from jit_auth.catalog.validate import compiled, composed
 from jit_auth.core.scopes import expand
 from jit_auth.credentials import KINDS
-from jit_auth.model import Action
+from jit_auth.errors import Away, Broken
+from jit_auth.model import Action, Reply, Token
+from jit_auth.oauth.protocol import authorize_url
+from jit_auth.oauth.replies import read_token
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "connectors"
@@ -117,6 +123,52 @@ def test_wider_scopes_stand_for_narrower_ones() -> None:
     assert f"{prefix}calendar.events.readonly" in expand([f"{prefix}calendar.events"], google)
     assert f"{prefix}gmail.modify" not in expand([f"{prefix}gmail.readonly", f"{prefix}gmail.labels"], google)
     assert "public_repo" in expand(["repo"], CATALOG.providers["github"].implies)
+
+
+ASKED = [
+    ("google", {"scope": "a b", "access_type": "offline", "prompt": "consent", "code_challenge_method": "S256"}),
+    ("github", {"scope": "a b", "allow_signup": "false", "code_challenge_method": "S256"}),
+    ("slack", {"user_scope": "a,b"}),
+]
+
+
+@pytest.mark.parametrize(("name", "asked"), ASKED)
+def test_a_consent_is_asked_as_the_vendor_documents(name: str, asked: dict[str, str]) -> None:
+    provider = replace(CATALOG.providers[name], client_id="c")
+    url = authorize_url(
+        provider, ("a", "b"), redirect_uri="https://x.example/", state="s", verifier="v" * 43, nonce=None
+    )
+    query = dict(parse_qsl(urlsplit(url).query))
+    usual = {"response_type", "client_id", "redirect_uri", "state", "code_challenge"}
+    assert {key: value for key, value in query.items() if key not in usual} == asked
+
+
+DEAD = [
+    ("google", 400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}),
+    ("github", 200, {"error": "bad_refresh_token", "error_description": "The refresh token is incorrect or expired."}),
+    ("slack", 200, {"ok": False, "error": "invalid_refresh_token"}),
+    ("slack", 200, {"ok": False, "error": "token_revoked"}),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "body"), DEAD)
+def test_a_refresh_token_that_is_dead_is_understood(name: str, status: int, body: dict[str, Any]) -> None:
+    old = Token(access="at", refresh="rt", expires=1, lifetime=1)
+    answer = Reply(status, (("content-type", "application/json"),), json.dumps(body).encode())
+    with pytest.raises(Broken):
+        read_token(answer, CATALOG.providers[name], sent=0, last=old)
+
+
+def test_slacks_token_is_the_users_and_never_the_bots() -> None:
+    def told(user: dict[str, str]) -> Reply:
+        body = {"ok": True, "access_token": "xoxb", "scope": "c", "authed_user": {"id": "U1"} | user}
+        return Reply(200, (("content-type", "application/json"),), json.dumps(body).encode())
+
+    slack = CATALOG.providers["slack"]
+    fresh = read_token(told({"access_token": "xoxp", "scope": "a,b"}), slack, sent=0)
+    assert (fresh.token.access, fresh.scopes) == ("xoxp", ("a", "b"))
+    with pytest.raises(Away):
+        read_token(told({}), slack, sent=0)
 
 
 CALLS = [
