@@ -49,7 +49,9 @@ class Undo:
             facts: list[dict[str, Any]] = [{"do": "consent.undone", "grant": grant.id, "provider": grant.provider}]
             ops: list[Op] = [Delete(consent)]
             if others:
-                ops.append(Raise())  # every replica must come to know that this agent has it no longer
+                # Bars nothing: what was decided in this person's name before is decided anew.
+                who = f"person:{grant.user}"
+                ops.append(Raise((Stop(kind="own", id=f"/{grant.user}", epoch=0, active=True, who=who),)))
             else:
                 ops += await self._end(grant)
                 facts.append({"do": "grant.revoked", "grant": grant.id, "provider": grant.provider, "why": "undone"})

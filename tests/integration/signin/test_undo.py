@@ -12,6 +12,7 @@ import pytest
 
 from jit_auth.core.links import ticket
 from tests.fakes.browser import Browser, Page
+from tests.integration.attacks.meddler import Meddler
 from tests.integration.service.kit import OTHER, Kit, kit
 
 ALICE = "alice@example.com"
@@ -133,6 +134,29 @@ async def test_calls_that_wait_are_asked_again(world: Kit) -> None:
     assert found["status"] == "paused"
     assert [item["kind"] for item in found["waiting_for"]] == ["consent"]
     assert world.mail.counts["POST"] == sent
+
+
+async def test_what_was_decided_just_before_does_not_leave_after_it(world: Kit) -> None:
+    """The account stays for others: nothing is stopped by it, and what rests on the consent is decided anew."""
+    async with Browser() as alice:
+        undo = undo_of(await connected(world, alice))
+        other = await world.execute("list_messages", token=OTHER)
+        await alice.get(link(other.json))
+        await alice.submit("Allow")
+        assert (await world.ended(other.json["id"], token=OTHER))["status"] == "succeeded"
+        assert world.service is not None
+        meddler = Meddler(world.service.store)
+
+        async def undone() -> None:
+            await alice.get(undo)
+            await alice.submit("Undo")
+
+        meddler.do("before", "send", undone)
+        read = world.mail.counts["GET"]
+        late = await world.execute("list_messages")
+    assert await holds(world) == ["otherbot"]
+    assert (late.status, world.mail.counts["GET"]) == (202, read)
+    assert (await world.execute("list_messages", token=OTHER)).status == 200
 
 
 class TestNotAccepted:
