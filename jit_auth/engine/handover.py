@@ -64,7 +64,10 @@ def unclaimed(execution: Execution) -> Execution:
 def again(writer: Writer, judged: Judged, send: Send, until: Millis) -> Written:
     """The same claim for the same key: its answer was lost, so nothing has run yet, and it is stopped by all that would
     stop a claim, in this transaction (THREAT_MODEL 9)."""
-    facts = [{"do": "claim.again", "attempt": judged.execution.attempt, "until": until}]
+    to: dict[str, Any] = {"deadline": until, "due": until}
+    facts: list[dict[str, Any]] = []
+    ops = spent(judged.execution, send.spends, to, facts) if send.spends is not None else []
+    facts.append({"do": "claim.again", "attempt": judged.execution.attempt, "until": until})
     at = replace(judged.at, not_after=send.not_after, send=True)
     actor = f"agent:{judged.execution.agent}"
-    return writer.write(judged, at, {"deadline": until, "due": until}, facts, actor=actor)
+    return writer.write(judged, at, to, facts, ops=ops, actor=actor)

@@ -195,3 +195,25 @@ async def test_what_is_counted_is_not_counted_twice_by_a_repeat(world: Kit, limi
     assert [answer.status for answer in taken] == [200, 200], taken[-1].json
     assert taken[0].json["claim"] == taken[1].json["claim"]
     assert (await ask(world, task={"id": "t1"})).status == 403, "the first one counts"
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+async def test_a_claim_under_a_pass_that_was_ended_is_not_given_again(
+    world: Kit, meddler: Meddler, when: str
+) -> None:
+    """The end of a pass raises no stop: its row's version is what a repeat is compared with."""
+    first = (await ask(world, "ask")).json
+    await world.decide(await world.approval_link(first["id"]), **{"for": "1h"})
+    told = (await ask(world, "ask")).json
+    assert (await take(world, told)).status == 200
+    (used,) = await facts(world, "pass.used")
+
+    async def end() -> None:
+        assert (await admin(world, "revoke", {"grant": used["pass"]})).status == 200
+
+    if when == "before":
+        await end()
+    else:
+        meddler.do("before", "claim.again", end)
+    await refused(await take(world, told))
+    assert await facts(world, "claim.again") == []

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.attacks.meddler import Meddler
 from tests.integration.operators.test_reload import edit, reload
 from tests.integration.people.conftest import links
-from tests.integration.service.kit import Answer, Kit
+from tests.integration.service.kit import ADMIN, Answer, Kit
 
 ANA, BO, CY = "ana@example.com", "bo@example.com", "cy@example.com"
 HOUR = 3_600_000
@@ -135,3 +135,31 @@ async def test_what_comes_between_a_vote_and_its_send_is_seen(
     await world.service.engine.dispatcher.drain()
     assert (await world.call("GET", f"/executions/{execution}")).json["status"] in ends
     assert world.mail.counts["POST"] == before
+
+
+async def test_a_repeat_under_a_pass_that_was_ended_meanwhile_is_not_sent(world: Kit, meddler: Meddler) -> None:
+    """Its use is taken already: the row of the pass is compared all the same."""
+    first = (await world.execute("note", params={"text": "held"})).json["id"]
+    await world.decide((await links(world, first))[ANA], **{"for": "30m"})
+    await world.ended(first)
+    assert world.service is not None
+    store, sent = world.service.store, world.mail.counts["POST"]
+    world.mail.faults.append("429:1")
+    again = await world.execute("note", params={"text": "held"}, prefer="respond-async")
+    for _ in range(200):
+        row = await store.execution(again.json["id"])
+        assert row is not None
+        if row.tries and row.standing is not None:
+            break
+        await asyncio.sleep(0.01)
+
+    async def end() -> None:
+        assert (await world.call("POST", "/admin/revoke", {"grant": row.standing}, token=ADMIN)).status == 200
+
+    meddler.do("before", "send", end)
+    for _ in range(300):
+        if (await world.call("GET", f"/executions/{row.id}")).json["status"] != "executing":
+            break
+        await asyncio.sleep(0.02)
+    assert (await world.call("GET", f"/executions/{row.id}")).json["status"] == "paused"
+    assert world.mail.counts["POST"] == sent + 1
