@@ -74,9 +74,12 @@ class Dispatcher:
         self.within: Callable[[str], AbstractContextManager[object]] = lambda execution_id: nullcontext()
         """Stands around everything that is done for an execution that is taken up again."""
 
-    async def advance(self, execution_id: str, *, orphan: bool = False, known: Opened | None = None) -> None:
+    async def advance(
+        self, execution_id: str, *, orphan: bool = False, known: Opened | None = None, epoch: int = 0
+    ) -> None:
         """Take an execution as far as it goes now. `orphan`: the store says that no live process is at it. `known`: its
-        rows, as they were just written. Only a send rests on them: whatever has moved since makes its intent stale."""
+        rows, as they were just written by what was decided at `epoch`. Only a send of that epoch rests on them:
+        whatever has moved since makes its intent stale."""
         if execution_id in self._running:
             self._again.add(execution_id)
             return
@@ -87,8 +90,9 @@ class Dispatcher:
                     self._again.discard(execution_id)
                     judged = None if known is None else await self._judged(known, orphan=orphan)
                     known = None
-                    if judged is None or not isinstance(next_step(judged.view), Send):
+                    if judged is None or judged.at.epoch != epoch or not isinstance(next_step(judged.view), Send):
                         # What waits, or ends, is judged by what is there now: a consent may have come from elsewhere.
+                        # (And where the epoch is another one: a voter may have been erased, which moves no version.)
                         judged = await self._load(execution_id, orphan=orphan)
                     if judged is not None:
                         await self._drive(judged, None, None)

@@ -329,7 +329,8 @@ class Approvals:
             opened = await self.store.opened(execution_id) or opened
         else:
             # It waits still, for others or for its turn: nothing that this person would be told is read again.
-            self.dispatcher.spawn(self.dispatcher.advance(execution_id, known=mark.after(mark.vote)))
+            known, epoch = mark.after(mark.vote), mark.judged.at.epoch
+            self.dispatcher.spawn(self.dispatcher.advance(execution_id, known=known, epoch=epoch))
             await asyncio.sleep(0)  # what was decided is on its way before anybody is told (docs/design/0002)
             opened = replace(opened, votes=(*opened.votes, mark.vote))
         operation = self.current.bundle.operation(opened.execution.action)

@@ -329,8 +329,8 @@ class Writer:
 
 
 def spent(execution: Execution, standing: Pass, to: dict[str, Any], facts: list[dict[str, Any]]) -> list[Op]:
-    """A use of a pass, taken in the intent's own transaction: of two calls for the last one, one is judged anew. Who has
-    a use already takes none, but holds the row to what was judged: the pass may have been ended since."""
+    """A use of a pass, taken in the intent's own transaction: of two calls for the last one, one is judged anew. Who
+    has a use already takes none, but holds the row to what was judged: the pass may have been ended since."""
     if execution.standing == standing.id:
         return [Change(standing, {"uses": standing.uses})]
     to["standing"] = standing.id

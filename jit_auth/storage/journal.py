@@ -19,6 +19,7 @@ from jit_auth.storage.compiled import Compiler
 from jit_auth.storage.facts import Line
 from jit_auth.storage.history import Counts
 from jit_auth.storage.job import Answer, Job
+from jit_auth.storage.judge import ALL
 from jit_auth.vault import Vault
 
 LARGEST = 256
@@ -47,10 +48,12 @@ what became of each, and how many seconds it took."""
 
 def thrown(rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], int]:
     """(kind, id) to the epoch of its stop. One that a user threw for themselves counts as one of the user's, and so
-    does a cut: what was decided in their name before it is decided anew, and only then found to be stopped or not."""
+    does a cut: what was decided in their name before it is decided anew, and only then found to be stopped or not. An
+    erasure counts for everybody: who was erased is not known by their id any more, and what names it names nobody."""
     found: dict[tuple[str, str], int] = {}
     for kind, name, epoch in rows:
         subject = ("user", name.partition("/")[2]) if kind == "own" else ("user" if kind == "cut" else kind, name)
+        subject = ALL if kind == "erased" else subject
         found[subject] = max(epoch, found.get(subject, 0))
     return found
 

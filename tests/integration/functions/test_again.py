@@ -198,9 +198,7 @@ async def test_what_is_counted_is_not_counted_twice_by_a_repeat(world: Kit, limi
 
 
 @pytest.mark.parametrize("when", ["before", "between"])
-async def test_a_claim_under_a_pass_that_was_ended_is_not_given_again(
-    world: Kit, meddler: Meddler, when: str
-) -> None:
+async def test_a_claim_under_a_pass_that_was_ended_is_not_given_again(world: Kit, meddler: Meddler, when: str) -> None:
     """The end of a pass raises no stop: its row's version is what a repeat is compared with."""
     first = (await ask(world, "ask")).json
     await world.decide(await world.approval_link(first["id"]), **{"for": "1h"})

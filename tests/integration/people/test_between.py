@@ -163,3 +163,46 @@ async def test_a_repeat_under_a_pass_that_was_ended_meanwhile_is_not_sent(world:
         await asyncio.sleep(0.02)
     assert (await world.call("GET", f"/executions/{row.id}")).json["status"] == "paused"
     assert world.mail.counts["POST"] == sent + 1
+
+
+async def erase(world: Kit, person: str) -> None:
+    assert (await world.call("DELETE", f"/admin/users/{person}", token=ADMIN)).status == 200
+
+
+async def test_whoever_is_erased_between_a_decision_and_its_send_does_not_count(world: Kit, meddler: Meddler) -> None:
+    """Nobody has their id any more: what was decided before any erasure is decided anew."""
+    execution = (await world.execute("note", params={"text": "first"})).json["id"]
+    found = await links(world, execution)
+    before = world.mail.counts["POST"]
+    meddler.do("before", "send", lambda: erase(world, ANA))
+    assert (await world.decide(found[ANA])).status == 200
+    assert world.service is not None
+    await world.service.engine.dispatcher.drain()
+    told = (await world.call("GET", f"/executions/{execution}")).json
+    assert (told["status"], world.mail.counts["POST"]) == ("paused", before)
+    assert set(await links(world, execution)) == {ANA, BO, CY}, "asked anew"
+
+
+async def test_a_vote_that_was_cast_with_others_is_not_counted_by_what_was_read_before_them(
+    world: Kit, meddler: Meddler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the votes of one post and the last one's send lies all that becomes of the others."""
+    one = (await world.execute("note", params={"text": "first"})).json
+    two = (await world.execute("note_again", params={"text": "second"})).json
+    assert (await world.decide((await links(world, two["id"]))[ANA])).status == 200
+    url = (await links(world, one["id"]))[BO]
+    before = world.mail.counts["POST"]
+
+    async def nothing(limit: int = 100) -> tuple[str, ...]:
+        return ()
+
+    monkeypatch.setattr(meddler.store, "due", nothing)  # the worker would be first
+    meddler.do("after", "outcome", lambda: erase(world, ANA))
+    items = [{"id": told["waiting_for"][0]["id"], "decision": what, "digest": told["digest"]}
+             for told, what in ((one, "deny"), (two, "approve"))]  # fmt: skip
+    async with world.session.post(f"{url}/all", json={"decisions": items}) as reply:
+        assert reply.status == 200, await reply.text()
+    assert world.service is not None
+    await world.service.engine.dispatcher.drain()
+    told = (await world.call("GET", f"/executions/{two['id']}")).json
+    assert (told["status"], world.mail.counts["POST"]) == ("paused", before)
