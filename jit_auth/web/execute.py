@@ -75,19 +75,17 @@ class Execute:
                 operation = self._engine.bundle.operation(execution.action)
                 patience = (operation.action.timeout if operation is not None else 30_000) / 1000
                 opened = await self._engine.own.wait(agent.name, execution.id, patience, paused=False)
-                agent = self._still(agent, opened)
             elif execution.state == "paused" and not admitted.asks:
                 opened = await self._engine.own.get(agent.name, execution.id)
             else:
                 opened = Opened(execution, admitted.asks)
         else:
             opened, joined = await self._engine.submit_and_leave(call, seconds)
-            agent = self._still(agent, opened)
-        return self.response(agent, opened, joined=joined)
+        return self.response(self._still(agent, opened), opened, joined=joined)
 
     def _still(self, agent: Agent, opened: Opened) -> Agent:
-        """The agent, where its token is one after the wait too. Raises Unauthenticated: a token is changed because a
-        thief has it, and is told no result (THREAT_MODEL 23); but that the call is under way, or it is made twice."""
+        """The agent, where its token is one after the call, or the wait, too. Raises Unauthenticated: a token is changed
+        because a thief has it, and is told no result (THREAT_MODEL 23); but that it is admitted, or it is made twice."""
         if self._bearers.knows(agent):
             return self._bearers.again(agent)
         raise Unauthenticated(

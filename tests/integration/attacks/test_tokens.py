@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.attacks.meddler import Meddler
 from tests.integration.catalogue.test_all_events import reading
 from tests.integration.functions.conftest import edit
 from tests.integration.operators.conftest import ADMINS
@@ -65,6 +66,23 @@ async def test_a_wait_tells_nothing_to_a_token_that_was_changed(world: Kit, chan
             assert sent["id"] in answer.json["hint"], "it was admitted: that is no secret, or it would be made twice"
             again = await world.execute("send_message", params=SEND, key="k", token=NEW)
             assert again.json["id"] == sent["id"], "its key answers whoever holds the new one"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_call_under_way_tells_nothing_to_a_token_that_was_changed(world: Kit, change: object) -> None:
+    """A provider may take half a minute: what it gave is for the new token, as after a wait."""
+    assert world.service is not None
+
+    async def now() -> None:
+        change(world)  # type: ignore[operator]  # one of CHANGES
+        assert await reload(world)
+
+    Meddler(world.service.store).do("after", "send", now)
+    answer = await world.execute("list_messages")
+    assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
+    if change is rotate:
+        (sent,) = (await world.call("GET", "/executions?status=succeeded&limit=1", token=NEW)).json["items"]
+        assert sent["id"] in answer.json["hint"]
 
 
 @pytest.mark.parametrize("change", CHANGES)
