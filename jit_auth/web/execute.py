@@ -84,8 +84,9 @@ class Execute:
         return self.response(self._still(agent, opened), opened, joined=joined)
 
     def _still(self, agent: Agent, opened: Opened) -> Agent:
-        """The agent, where its token is one after the call, or the wait, too. Raises Unauthenticated: a token is changed
-        because a thief has it, and is told no result (THREAT_MODEL 23); but that it is admitted, or it is made twice."""
+        """The agent, where its token is one after the call, or the wait, too. Raises Unauthenticated: a token is
+        changed because a thief has it, and is told no result (THREAT_MODEL 23); but that it is admitted, or it is made
+        twice."""
         if self._bearers.knows(agent):
             return self._bearers.again(agent)
         raise Unauthenticated(
