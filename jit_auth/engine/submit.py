@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +21,7 @@ from jit_auth.core.urls import within
 from jit_auth.core.view import Asking
 from jit_auth.credentials import KINDS
 from jit_auth.engine.advance import Dispatcher, Joined, Taken
+from jit_auth.engine.coming import Coming
 from jit_auth.engine.current import Current
 from jit_auth.engine.judge import Judge, Judged
 from jit_auth.engine.memory import Holding, Memory
@@ -88,6 +90,7 @@ class Submit:
         self._judge = judge
         self._dispatcher = dispatcher
         self._make_id = make_id
+        self._coming = Coming()
 
     async def submit(self, call: Call, admitted: Callable[[Execution], None] | None = None) -> Admitted:
         """The execution that this call becomes, or, with a known key, became; or that it joins.
@@ -111,13 +114,16 @@ class Submit:
             idem = Idem(scope=scope, execution=draft.id, body=call.body.decode(), until=until)
         try:
             await asyncio.sleep(0)  # as below
+            mark = self._coming.mark(draft.agent)
             begun = perf_counter()
             judged = await self._judge.judge(draft, valid=operation)
             self._dispatcher.took("decide", draft, begun, judged.view.decision.effect)
-            if judged.view.crowd.paused >= self._judge.most_open:
+            unseen = self._coming.unseen(draft.agent, mark)
+            if judged.view.crowd.paused + unseen >= self._judge.most_open:
                 await self.room(judged)
-            await asyncio.sleep(0)  # calls that were judged together are written together (docs/design/0002)
-            opened = await self._dispatcher.start(judged, idem, admitted)
+            with self._place(judged):
+                await asyncio.sleep(0)  # calls that were judged together are written together (docs/design/0002)
+                opened = await self._dispatcher.start(judged, idem, admitted)
             return Admitted(opened.execution, asks=opened.asks)
         except Joined as joined:
             return await self._join(call, joined.open_key, idem, admitted)
@@ -160,6 +166,8 @@ class Submit:
         """Raises TooMany where the agent has as many paused calls as it may, and this would be one more."""
         if isinstance(next_step(judged.view), Asking):
             key = open_key(judged.execution, judged.view.digest)
+            if self._coming.equal(judged.execution.agent, key):
+                return  # an equal one is being written: it will join that
             if await self._store.joined(key) is not None:
                 raise Joined(key)
             raise TooMany(
@@ -168,6 +176,13 @@ class Submit:
                 hint="Wait until some are decided, or cancel those that are no longer wanted.",
                 headers={"Retry-After": "60"},
             )
+
+    def _place(self, judged: Judged) -> AbstractContextManager[None]:
+        """Stands around the writing of a call: one that is about to wait counts for those that come with it."""
+        view = judged.view
+        if not (view.decision.wants or view.lacks) or not isinstance(next_step(view), Asking):
+            return nullcontext()
+        return self._coming.place(judged.execution.agent, open_key(judged.execution, view.digest))
 
     async def refused(self, agent: str, refusal: Problem) -> None:
         """A call that was not admitted leaves its audit row: who, and the code (what was posted may be anything)."""

@@ -98,6 +98,24 @@ async def test_beyond_its_limit_an_agent_opens_nothing_more(tmp_path: Path) -> N
             assert (await world.execute("note", params={"text": "n3"}, key="k3")).status == 202
 
 
+async def test_calls_that_come_together_are_within_the_limit_too(tmp_path: Path) -> None:
+    """Each is judged before any of them is written."""
+    async with mail_server() as server:
+        text = config(server, "[limits]\nopen_per_agent = 3\n")
+        async with kit(tmp_path, policies=POLICIES, config=text) as world, world.running():
+            await world.connected()
+            calls = [{"text": f"n{number}"} for number in range(20)]
+            answers = await asyncio.gather(*(world.execute("note", params=each) for each in calls))
+            assert 1 <= sum(answer.status == 202 for answer in answers) <= 3
+            assert {answer.json["code"] for answer in answers if answer.status == 429} == {"too_many_open"}
+            for answer in answers:
+                if answer.status == 202:
+                    await world.call("POST", f"/executions/{answer.json['id']}/cancel")
+            equal = await asyncio.gather(*(world.execute("note", params={"text": "e"}) for _ in range(10)))
+            assert {answer.status for answer in equal} == {202}
+            assert len({answer.json["id"] for answer in equal}) == 1, "equal ones are one"
+
+
 async def test_more_than_so_many_an_hour_are_gathered_into_one_message(tmp_path: Path) -> None:
     async with mail_server() as server:
         text = config(server, "[limits]\nasks_per_person_hour = 2\n")

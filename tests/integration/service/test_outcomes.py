@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,24 +23,19 @@ async def ready(world: Kit) -> Kit:
     return world
 
 
-async def settle(world: Kit, execution_id: str, seconds: int = 70) -> Any:
+def over(found: Any) -> bool:
+    return found["status"] not in ("executing", "paused")
+
+
+def asks_people(found: Any) -> bool:
+    return bool(found["waiting_for"])
+
+
+async def settle(world: Kit, execution_id: str, seconds: int = 70, *, until: Callable[[Any], bool] = over) -> Any:
     """Let time pass, one second at a time, until it is over."""
     for _ in range(seconds):
         found = (await world.call("GET", f"/executions/{execution_id}")).json
-        if found["status"] not in ("executing", "paused"):
-            return found
-        world.clock.offset += 1000
-        assert world.service is not None
-        world.service.worker.wake()
-        await asyncio.sleep(0.02)
-    return found
-
-
-async def settle_paused(world: Kit, execution_id: str) -> Any:
-    """Let time pass until people are asked."""
-    for _ in range(70):
-        found = (await world.call("GET", f"/executions/{execution_id}")).json
-        if found["waiting_for"]:
+        if until(found):
             return found
         world.clock.offset += 1000
         assert world.service is not None
@@ -209,7 +205,7 @@ async def test_a_refresh_whose_answer_was_lost_sends_nothing_with_the_old_token(
     ready.provider.hang_up = ["after"]
     answer = await note(ready, prefer="wait=0")
     assert answer.json["status"] in ("executing", "paused")
-    await ready.connect(Answer(200, {}, await settle_paused(ready, answer.json["id"])))
+    await ready.connect(Answer(200, {}, await settle(ready, answer.json["id"], until=asks_people)))
     assert (await ready.ended(answer.json["id"]))["status"] == "succeeded"
     assert ready.mail.counts["POST"] == 1
 
