@@ -1,4 +1,5 @@
-"""Calls that are about to wait for people and stand in no table yet: they count within `open_per_agent` too.
+"""Calls (and connections) that are about to wait for people and stand in no table yet: they count within
+`open_per_agent` too.
 
 Race: calls that come together are judged before any of them is written, and none has read the others. So each takes a
 place here before it is written; what was read before a place was given back has not seen that call either. Another
@@ -17,7 +18,7 @@ class Coming:
 
     def __init__(self) -> None:
         self._here: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        """By agent, by what makes calls equal: equal ones become one."""
+        """By agent, by what makes two equal: equal ones become one."""
         self._gone: Counter[str] = Counter()
         """How many places each agent's calls have given back."""
 

@@ -9,7 +9,7 @@ given is a link, and a link alone is nobody's consent: see `claims`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from jit_auth.core.urls import within
 from jit_auth.credentials import KINDS
 from jit_auth.engine.accounts import permit, refuse_stopped
 from jit_auth.engine.bundle import Bundle
+from jit_auth.engine.coming import Coming
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.current import Current
 from jit_auth.engine.memory import Memory
@@ -64,6 +65,7 @@ class Connections:
     make_id: Callable[[str], str]
     cooldown: Millis
     most_open: int
+    coming: Coming = field(default_factory=Coming)
 
     async def ask(self, wish: Wish) -> tuple[Ask, ...]:
         """The open questions for what is missing, one per provider; none: nothing is missing. An equal one that is open
@@ -122,7 +124,8 @@ class Connections:
                 ops += self.copies.consent(bundle, ask, now)
         audit = Audit(actor=f"agent:{agent.name}", what=tuple(map(_fact, new)), user=user, agent=agent.name)
         at = At(belief.epoch, bundle.hash, subjects(agent.name, user, operations))
-        return None if isinstance(await self.store.apply(Unit(at, tuple(ops), audit)), Stale) else tuple(found)
+        with self.coming.place(agent.name, user):
+            return None if isinstance(await self.store.apply(Unit(at, tuple(ops), audit)), Stale) else tuple(found)
 
     async def _refuse_worn(self, agent: str, new: Sequence[Ask], known: Sequence[Ask], now: Millis) -> None:
         """Raises Forbidden where the user has just said no, TooMany where the agent waits for too many answers."""
@@ -134,7 +137,9 @@ class Connections:
                 code="recently_denied",
                 hint="Do not repeat it. Ask the person directly whether they want it.",
             )
-        if await self.store.circles.connecting_now(agent, self.most_open) >= self.most_open:
+        mark = self.coming.mark(agent)
+        waits = await self.store.circles.connecting_now(agent, self.most_open)
+        if waits + self.coming.unseen(agent, mark) >= self.most_open:
             raise TooMany(
                 f"This agent has {self.most_open} connections that wait for people.",
                 code="too_many_open",

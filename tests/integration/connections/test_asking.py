@@ -299,3 +299,11 @@ async def test_what_needs_no_consent_needs_no_connection(tmp_path: Path) -> None
             assert (answer.status, answer.json["status"]) == (201, "connected")
             (item,) = (await ask(found, "billing.list", READ)).json["waiting_for"]
             assert item["provider"] == "mailhub"
+
+
+async def test_questions_that_come_together_are_within_the_agents_limit(tmp_path: Path) -> None:
+    """For twenty people at once: each is counted before any of them is written."""
+    async with kit(tmp_path, config="[limits]\nopen_per_agent = 3\n") as world, let(world, "mailbot").running():
+        answers = await asyncio.gather(*(ask(world, READ, user=f"p{number}@example.com") for number in range(20)))
+        assert 1 <= sum(answer.status == 201 for answer in answers) <= 3
+        assert {answer.json["code"] for answer in answers if answer.status != 201} == {"too_many_open"}
