@@ -9,12 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from msgspec.structs import replace
-
 from jit_auth.channels import words
 from jit_auth.channels.shape import Card, Change, Decided, Details, Recent, Waiting
-from jit_auth.channels.words import LEFT_OUT, MASK, OPAQUE, exactly, moment, offered, outcome, span
-from jit_auth.core.fields import Field, fields
+from jit_auth.channels.words import exactly, moment, offered, outcome, span
+from jit_auth.core.fields import fields
 from jit_auth.core.reach import SHARED
 from jit_auth.core.text import NONE, Part, agent_says, host_shown, visible
 from jit_auth.engine.pages import ApprovalPage, ConsentPage
@@ -32,9 +30,7 @@ __all__ = [
     "build_consent",
     "build_gathered",
     "build_link",
-    "detailed",
     "exactly",
-    "masked",
     "moment",
     "outcome",
     "span",
@@ -50,8 +46,8 @@ _RISKS: tuple[Risk, ...] = ("low", "medium", "high", "critical")
 
 
 def build(page: ApprovalPage, *, card: CardRow | None = None, url: str = "") -> Card:
-    """The whole card of one round for one person: nothing is cut, sensitive values included (`detailed` and `masked`
-    take them out for other channels). `card` is the copy's row, None for a person who has none of his own."""
+    """The whole card of one round for one person: nothing is cut, sensitive values included (`cut` takes them out for
+    other channels). `card` is the copy's row, None for a person who has none of his own."""
     execution, action, ask = page.execution, page.action, page.ask
     role: CardRole = card.role if card is not None else "resolve" if ask.kind == "outcome" else "decide"
     person = card.person if card is not None else page.person
@@ -239,58 +235,6 @@ def _of_no_call(environment: str, card: CardRow, url: str, **said: Any) -> Card:
     )
 
 
-def masked(card: Card) -> Card:
-    """The card for channels other than the page: sensitive values masked, which counts as cut. What people cannot read
-    takes its buttons away."""
-    kept = tuple(_masked(field) if field.sensitive else field for field in card.fields)
-    changed = tuple(Change(each.name, MASK, MASK, True) if each.sensitive else each for each in card.changed)
-    hides = any(field.cut for field in kept) or any(each.sensitive for each in changed)
-    return replace(
-        card,
-        fields=kept,
-        changed=changed,
-        cut=card.cut or hides,
-        page_only=card.page_only or card.steps_up or OPAQUE in card.labels,
-    )
-
-
-def detailed(card: Card, details: Details) -> Card:
-    """The card as far as `details` lets it leave the house. What is left out counts as cut (THREAT_MODEL 19)."""
-    safe = masked(card)
-    if details == "full":
-        return safe
-    changed = tuple(Change(each.name, LEFT_OUT, LEFT_OUT, each.sensitive) for each in safe.changed)
-    safe = replace(safe, fields=(), changed=changed, says="", cut=True)
-    if details == "summary":
-        return safe
-    return replace(
-        safe,
-        summary=safe.summary if safe.role == "gather" else (Part(safe.title),),
-        consequence="",
-        method="",
-        host="",
-        runs="",
-        account="",
-        agent="",
-        chain=(),
-        user="",
-        reasons=(),
-        again="",
-        wants=(),
-        decided=tuple(replace(vote, feedback="") for vote in safe.decided),
-        outcome=_bare(safe),
-        scopes=(),
-        labels=(),
-        unusual=(),
-        recent=(),
-        others=(),
-        changed=(),
-        editable=(),
-        gathered=tuple(replace(each, line=each.action) for each in safe.gathered),
-        note="",
-    )
-
-
 def _fresh(card: CardRow) -> bool:
     return card.version == 1 and card.ref is None
 
@@ -308,25 +252,6 @@ def _asker(execution: Execution) -> dict[str, Any]:
 def _connects(ask: Ask) -> dict[str, Any]:
     agent = visible(ask.agent, one_line=True)
     return {"agent": agent, "chain": (agent,), "user": visible(ask.user or "", one_line=True)}
-
-
-def _masked(field: Field) -> Field:
-    return Field(
-        name=field.name,
-        value_text=MASK,
-        length=field.length,
-        sensitive=True,
-        shown=field.shown,
-        cut=True,
-        kind=field.kind,
-    )
-
-
-def _bare(card: Card) -> str:
-    """The outcome without a word of provider or agent."""
-    if card.role == "gather":
-        return card.outcome
-    return words.OUTCOME[card.state].format(provider="The provider", status="", trouble="").replace(" .", ".").strip()
 
 
 def _names(page: ApprovalPage) -> frozenset[str]:

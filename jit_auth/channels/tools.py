@@ -10,7 +10,7 @@ from jit_auth.config.people import People
 from jit_auth.model import Millis
 
 if TYPE_CHECKING:  # each command reads the map of channels, and decides nothing
-    from jit_auth.engine.pages import Decide
+    from jit_auth.engine.doors import Decide
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from jit_auth.core.view import Release, Send
 from jit_auth.engine.judge import Judged
-from jit_auth.engine.units import Writer, Written, admission, spent
+from jit_auth.engine.record import admission
+from jit_auth.engine.units import Writer, Written, spent
 from jit_auth.model import Execution, Idem, Millis, Op
 
 

@@ -13,12 +13,13 @@ from msgspec import Struct
 
 from jit_auth.core.digest import canonical
 from jit_auth.core.nudge import next_nudge
-from jit_auth.core.scopes import Lack
 from jit_auth.core.step import ALLOWED
 from jit_auth.core.view import Asking, End, Nudge, Send, Wait
+from jit_auth.engine import questions
 from jit_auth.engine.copies import Copies
 from jit_auth.engine.judge import Judged, tally_key
 from jit_auth.engine.past import admitted_with
+from jit_auth.engine.record import admission
 from jit_auth.model import (
     Ask,
     At,
@@ -34,15 +35,12 @@ from jit_auth.model import (
     Tally,
     Touch,
     Unit,
-    Want,
 )
 
 SLACK: Millis = 15_000
 """What an attempt may take beyond the action's own timeout: connecting, refreshing, waiting for the database."""
 TALLY_KEPT: Millis = 7 * 86_400_000
 """How long it is remembered how often a request was put to people."""
-OUTCOME_OPEN: Millis = 30 * 86_400_000
-"""How long people are asked what became of a call of unknown outcome."""
 
 
 class Written(Struct, frozen=True):
@@ -155,8 +153,8 @@ class Writer:
 
     def asks(self, judged: Judged, step: Asking) -> list[Ask]:
         """The new questions of a step."""
-        asks = [self._consent(judged, lack) for lack in step.consents]
-        return [*asks, self._round(judged, step)] if step.round else asks
+        asks = [questions.consent(judged, lack, self._make_id("cns")) for lack in step.consents]
+        return [*asks, questions.approval(judged, step, self._make_id("apr"))] if step.round else asks
 
     def nudging(self, judged: Judged, step: Nudge) -> Written:
         """Those who were asked are reminded or warned, or more people are asked: their copies become due."""
@@ -230,59 +228,12 @@ class Writer:
         if step.state == "expired":
             fact["asks"] = [ask.id for ask in view.asks if ask.kind == "approval" and ask.state == "open"]
         if step.state == "unknown" and judged.bundle.policy.unknown_to:
-            ask = self._outcome(judged)
+            ask = questions.outcome(judged, self._make_id("unk"))
             ops += [Insert(ask), *self._copies.outcome(judged.bundle, execution, ask, view.now)]
             fact["ask"] = ask.id
         records_only = came is not None or execution.intent
         facts = [fact] if execution.version else [*admission(judged), fact]
         return self.write(judged, None if records_only else judged.at, to, facts, ops=ops, idem=idem)
-
-    def _consent(self, judged: Judged, lack: Lack) -> Ask:
-        execution = judged.execution
-        return Ask(
-            id=self._make_id("cns"),
-            execution=execution.id,
-            kind="consent",
-            agent=execution.chain[0],
-            user=execution.user,
-            provider=lack.provider,
-            scopes=lack.scopes,
-            new_agent=lack.new_agent,
-            account=execution.account_name or execution.account,
-            created=judged.view.now,
-            expires=execution.expires,
-        )
-
-    def _round(self, judged: Judged, step: Asking) -> Ask:
-        execution, now = judged.execution, judged.view.now
-        expires = min([execution.expires, *(now + want.expires for want in step.round)])
-        return Ask(
-            id=self._make_id("apr"),
-            execution=execution.id,
-            kind="approval",
-            agent=execution.chain[0],
-            user=execution.user,
-            digest=judged.view.digest or "",
-            wants=step.round,
-            why=step.why,
-            created=now,
-            expires=expires,
-        )
-
-    def _outcome(self, judged: Judged) -> Ask:
-        """People are asked what became of a call whose answer was lost."""
-        execution, now = judged.execution, judged.view.now
-        return Ask(
-            id=self._make_id("unk"),
-            execution=execution.id,
-            kind="outcome",
-            agent=execution.chain[0],
-            user=execution.user,
-            digest=execution.digest,
-            wants=(Want(judged.bundle.policy.unknown_to),),
-            created=now,
-            expires=now + OUTCOME_OPEN,
-        )
 
     def _tallied(self, judged: Judged) -> Op:
         tally, until = judged.view.crowd.tally, judged.view.now + TALLY_KEPT
@@ -349,46 +300,3 @@ def open_key(execution: Execution, digest: str | None) -> str:
 
 def _time(judged: Judged) -> Millis:
     return SLACK + (judged.operation.action.timeout if judged.operation is not None else 30_000)
-
-
-def admission(judged: Judged) -> list[dict[str, Any]]:
-    """The facts of a decision: for a new call the request too."""
-    execution, decision = judged.execution, judged.view.decision
-    facts: list[dict[str, Any]] = []
-    if not execution.version:
-        facts.append(
-            {
-                "do": "request",
-                "action": execution.action,
-                "chain": execution.chain,
-                "verified": execution.verified,
-                "params": Committed(execution.params),
-            }
-        )
-        if execution.reason is not None:
-            facts[-1]["reason"] = Committed(execution.reason)
-        if execution.task is not None:
-            facts[-1]["task"] = Committed([execution.task.id, execution.task.title])
-        if execution.metadata is not None:
-            facts[-1]["metadata"] = Committed(execution.metadata)
-    fact: dict[str, Any] = {
-        "do": "decision",
-        "effect": decision.effect,
-        "rules": decision.rules,
-        "policy": decision.policy,
-        "bundle": judged.at.bundle,
-        "epoch": judged.at.epoch,
-    }
-    if judged.reads:
-        # The parameters' values are committed to by the request; the other facts here.
-        fact["reads"] = judged.reads
-    if judged.at.past is not None and judged.history is not None:
-        fact["history"] = {name: getattr(judged.history, name) for name in judged.at.past.names}
-    if judged.groups is not None:
-        fact["facts"] = Committed([sorted(judged.groups), execution.account, judged.view.now])
-    if decision.errors:
-        fact["errors"] = decision.errors
-    if judged.shadow:
-        fact["shadow"] = judged.shadow
-    facts.append(fact)
-    return facts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
@@ -16,9 +15,9 @@ from jit_auth.errors import Fault, Faults, Problem
 from jit_auth.model import Action, History, Millis
 from jit_auth.policy.facts import FACTS, WEEKDAYS, Call, history_of
 from jit_auth.policy.file import EFFECTS, ExpectTable, PolicyFile, TestTable
+from jit_auth.policy.fitting import Path, Wrong, fitting, with_defaults
 from jit_auth.policy.settle import one_of
-from jit_auth.policy.types import Type, params_type
-from jit_auth.policy.values import Bad, converter
+from jit_auth.policy.types import params_type
 
 NOW = "2026-01-05T12:00"
 """What time it is, in the file's timezone, in a test that says nothing of it."""
@@ -26,7 +25,6 @@ NOW = "2026-01-05T12:00"
 _COUNTED = {history_of((name,))[0]: name for name, fact in FACTS.items() if fact.needs != "call"}
 """Fields of `History` with the names of their facts."""
 
-Path = tuple[str | int, ...]
 Given = dict[str, tuple[Path, Any]]
 """Facts by dotted name, each with where it is written."""
 
@@ -47,10 +45,6 @@ class Case:
     expect: ExpectTable
     file: str
     line: int
-
-
-class _Wrong(Exception):
-    """A value that does not fit its fact."""
 
 
 def read_cases(
@@ -125,7 +119,7 @@ def read_call(
         raise Faults(faults)
     try:
         call = reader.call(action, given)
-    except _Wrong as error:
+    except Wrong as error:
         raise Faults([Fault(file, 1, error.args[1])]) from None
     user = aliases.get(call.user, call.user) if "user.id" in given and call.user is not None else None
     return replace(
@@ -207,7 +201,7 @@ class _Reader:
         usable = {name: one for name, one in base.items() if _of_params(name, names)}
         try:
             call = self.call(action, usable | given)
-        except _Wrong as error:
+        except Wrong as error:
             self.fault(error.args[0], error.args[1])
             return []
         return [Case(test.name, call, test.expect, self.document.file, self.document.line(*path))]
@@ -243,13 +237,13 @@ class _Reader:
         return bool(faults)
 
     def call(self, action: Action, given: Given) -> Call:
-        """The call that these facts make up. Raises _Wrong(path, message)."""
+        """The call that these facts make up. Raises Wrong(path, message)."""
         values = {name: fact.default for name, fact in FACTS.items()}
         for name, (path, value) in given.items():
             if name in FACTS and name != "account":
-                values[name] = _fitting(FACTS[name].type, value, name, path)
+                values[name] = fitting(FACTS[name].type, value, name, path)
             elif name == "account":
-                values[name] = _fitting(FACTS[name].type, value, name, path) or None
+                values[name] = fitting(FACTS[name].type, value, name, path) or None
         return Call(
             action=action,
             params=self.params(action, given),
@@ -271,7 +265,7 @@ class _Reader:
             return True
         path, value = given[_TASK]
         if value != "":
-            raise _Wrong(path, 'task: "" is a call without one; else its facts are written, as in task.private = true')
+            raise Wrong(path, 'task: "" is a call without one; else its facts are written, as in task.private = true')
         return False
 
     def params(self, action: Action, given: Given) -> dict[str, Any]:
@@ -286,14 +280,14 @@ class _Reader:
             for key in keys[:-1]:
                 inner = inner.setdefault(key, {})
                 if not isinstance(inner, dict):
-                    raise _Wrong(path, f"{name}: {key!r} is no table here")
+                    raise Wrong(path, f"{name}: {key!r} is no table here")
             inner[keys[-1]] = value
             places.setdefault(keys[0], path)
         record, _ = params_type([action.params])
         for field in record.fields:
             if made.get(field.name) is not None:
-                _fitting(field.type, made[field.name], f"params.{field.name}", places[field.name])
-        return _with_defaults({"properties": {param.name: param.schema for param in action.params}}, made)
+                fitting(field.type, made[field.name], f"params.{field.name}", places[field.name])
+        return with_defaults({"properties": {param.name: param.schema for param in action.params}}, made)
 
     def now(self, given: Given, values: Mapping[str, Any]) -> Millis:
         """`now`, moved to the date, weekday and hour that are given, in the file's timezone."""
@@ -301,23 +295,23 @@ class _Reader:
         try:
             moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         except (ValueError, TypeError):
-            raise _Wrong(path, f"now: {value!r} is no time such as 2026-11-24T10:00:00+01:00") from None
+            raise Wrong(path, f"now: {value!r} is no time such as 2026-11-24T10:00:00+01:00") from None
         moment = moment.astimezone(self.zone) if moment.tzinfo else moment.replace(tzinfo=self.zone)
         if values["now.date"] is not None:
             try:
                 moment = datetime.combine(date.fromisoformat(values["now.date"]), moment.timetz())
             except ValueError:
-                raise _Wrong(given["now.date"][0], f"now.date: {values['now.date']!r} is no date") from None
+                raise Wrong(given["now.date"][0], f"now.date: {values['now.date']!r} is no date") from None
         if (day := values["now.weekday"]) is not None:
             if day not in WEEKDAYS:
-                raise _Wrong(given["now.weekday"][0], f"now.weekday: {day!r} is none of {', '.join(WEEKDAYS)}")
+                raise Wrong(given["now.weekday"][0], f"now.weekday: {day!r} is none of {', '.join(WEEKDAYS)}")
             ahead = (WEEKDAYS.index(day) - moment.weekday()) % 7
             if ahead and values["now.date"] is not None:
-                raise _Wrong(given["now.weekday"][0], f"now.weekday: {values['now.date']} is no {day}")
+                raise Wrong(given["now.weekday"][0], f"now.weekday: {values['now.date']} is no {day}")
             moment += timedelta(days=ahead)
         if (hour := values["now.hour"]) is not None:
             if not 0 <= hour <= 23:
-                raise _Wrong(given["now.hour"][0], "now.hour: 0 to 23")
+                raise Wrong(given["now.hour"][0], "now.hour: 0 to 23")
             moment = moment.replace(hour=hour)
         return int(moment.timestamp() * 1000)
 
@@ -336,53 +330,4 @@ def _person(value: str, given: Given) -> str:
     try:
         return person_id(value)
     except Problem as problem:
-        raise _Wrong(given["user.id"][0], f"user.id: {value!r}: {problem.message}") from None
-
-
-def _fitting(type_: Type, value: Any, name: str, path: Path) -> Any:
-    """The value, if it has this type. Raises _Wrong."""
-    if type_.kind == "record":
-        if not isinstance(value, Mapping):
-            raise _Wrong(path, f"{name}: not a table")
-        for field in type_.fields:
-            if value.get(field.name) is not None:  # null is absence
-                _fitting(field.type, value[field.name], f"{name}.{field.name}", path)
-    elif type_.kind == "list" and type_.item is not None and isinstance(value, list):
-        for one in value:
-            _fitting(type_.item, one, f"an element of {name}", path)
-    elif type_.kind == "any":
-        _json(value, name, path)
-    else:
-        try:
-            converter(type_)(value)
-        except Bad as bad:
-            raise _Wrong(path, f"{name}: {bad}") from None
-    return value
-
-
-def _json(value: Any, name: str, path: Path) -> None:
-    """Refuse what JSON has no word for."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list):
-        for one in value:
-            _json(one, name, path)
-    elif not isinstance(value, str | int | float | None) or not (isinstance(value, str | None) or math.isfinite(value)):
-        raise _Wrong(path, f"{name}: {value!r} is no JSON value")
-
-
-def _with_defaults(schema: Any, value: dict[str, Any]) -> dict[str, Any]:
-    """The value with the defaults that stand in `properties`; nothing that was absent is created to hold them."""
-    made = dict(value)
-    for name, part in schema.get("properties", {}).items():
-        if name in made:
-            made[name] = _filled(part, made[name])
-        elif isinstance(part, Mapping) and "default" in part:
-            made[name] = part["default"]
-    return made
-
-
-def _filled(schema: Any, value: Any) -> Any:
-    if isinstance(schema, Mapping) and isinstance(value, list):
-        return [_filled(schema.get("items"), one) for one in value]
-    return _with_defaults(schema, value) if isinstance(schema, Mapping) and isinstance(value, dict) else value
+        raise Wrong(given["user.id"][0], f"user.id: {value!r}: {problem.message}") from None

@@ -90,7 +90,7 @@ class AccessReads:
         self._codec = codec
         self._people = people
         self._reader = reader
-        columns = {kind: columns_of(kind) for kind in (Grant, Consent, Pass)}  # fmt: skip
+        columns = {kind: columns_of(kind) for kind in (Grant, Consent, Pass)}
         self._width = len(columns[Grant])
         grant, consent, standing = tables.grant, tables.consent, tables.standing
         self._used = compiler.text(_used())
@@ -110,11 +110,10 @@ class AccessReads:
         most: Any = bindparam("most")
         # With shared consent, what any agent was given counts for this one too.
         self._held: dict[bool, Text] = {
-            False: compiler.text(held.where(of_agent).limit(most)), True: compiler.text(held.limit(most))
-        }  # fmt: skip
-        self._scoped: dict[bool, Text] = {
-            False: compiler.text(scoped.where(of_agent)), True: compiler.text(scoped)
-        }  # fmt: skip
+            False: compiler.text(held.where(of_agent).limit(most)),
+            True: compiler.text(held.limit(most)),
+        }
+        self._scoped: dict[bool, Text] = {False: compiler.text(scoped.where(of_agent)), True: compiler.text(scoped)}
         self._held_of = compiler.text(held.where(of_person).limit(most))
         self._grants = compiler.text(
             select(*columns[Grant]).where(of_person, grant.c.state != literal_column("'revoked'")).order_by(grant.c.id)

@@ -88,7 +88,7 @@ class CutReads:
         self._codec = codec
         self._people = people
         self._reader = reader
-        columns = {kind: columns_of(kind) for kind in (Consent, Grant)}  # fmt: skip
+        columns = {kind: columns_of(kind) for kind in (Consent, Grant)}
         mine = select(_consent.c.grant).where(_consent.c.agent == bindparam("agent"))
         self._grants = compiler.text(
             select(*columns[Grant])

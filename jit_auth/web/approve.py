@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from jit_auth.core.links import row_of
-from jit_auth.engine.pages import ApprovalPage, Choice, Doors, SignedDoors
+from jit_auth.engine.doors import Doors, SignedDoors
+from jit_auth.engine.pages import ApprovalPage, Choice
 from jit_auth.engine.proof import Visitor
 from jit_auth.errors import NotFound
 from jit_auth.web import rounds

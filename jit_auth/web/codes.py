@@ -12,7 +12,8 @@ import hashlib
 from aiohttp import web
 
 from jit_auth.core.links import row_of
-from jit_auth.engine.pages import ConsentPage, Doors
+from jit_auth.engine.doors import Doors
+from jit_auth.engine.pages import ConsentPage
 from jit_auth.errors import BadRequest, CodeRefused, Forbidden, NotFound, Problem, TooMany, Unavailable
 from jit_auth.signin.codes import LIFETIME, Codes
 from jit_auth.signin.sessions import Signed

@@ -12,7 +12,8 @@ import hmac
 
 from aiohttp import web
 
-from jit_auth.engine.pages import ConfirmDoors, Finished
+from jit_auth.engine.doors import ConfirmDoors
+from jit_auth.engine.pages import Finished
 from jit_auth.errors import BadRequest, Unauthenticated
 from jit_auth.web.forms import no_unknown, read_post
 from jit_auth.web.pages import Pages

@@ -19,7 +19,8 @@ from jit_auth.channels.card import outcome, wanted
 from jit_auth.channels.words import CONNECTION
 from jit_auth.core.links import row_of
 from jit_auth.core.text import agent_says, host_shown
-from jit_auth.engine.pages import Doors, Finished, Leaving, Onward
+from jit_auth.engine.doors import Doors
+from jit_auth.engine.pages import Finished, Leaving, Onward
 from jit_auth.errors import BadRequest, Forbidden, NotFound
 from jit_auth.web.forms import no_unknown, once, prefetched, read_post, refuse_foreign
 from jit_auth.web.pages import Pages

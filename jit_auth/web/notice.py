@@ -11,8 +11,9 @@ import re
 
 from aiohttp import web
 
-from jit_auth.channels.card import Card, build, detailed
-from jit_auth.engine.pages import Doors
+from jit_auth.channels.card import Card, build
+from jit_auth.channels.cut import detailed
+from jit_auth.engine.doors import Doors
 from jit_auth.errors import Unauthenticated
 from jit_auth.web.pages import Pages, wants_json
 

@@ -13,7 +13,8 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from jit_auth.core.digest import parse_json
-from jit_auth.engine.pages import ApprovalPage, Choice, SignedDoors
+from jit_auth.engine.doors import SignedDoors
+from jit_auth.engine.pages import ApprovalPage, Choice
 from jit_auth.errors import BadRequest, NotFound
 from jit_auth.signin.sessions import Signed
 from jit_auth.signin.stepup import LONGEST_NAME, StepUp

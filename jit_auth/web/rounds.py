@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from jit_auth.channels.card import Card, build, masked, outcome
+from jit_auth.channels.card import Card, build, outcome
+from jit_auth.channels.cut import masked
 from jit_auth.channels.words import line
 from jit_auth.core.digest import canonical, sha256_text
 from jit_auth.core.links import row_of

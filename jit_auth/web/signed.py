@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from msgspec.structs import replace
 
-from jit_auth.engine.pages import ApprovalPage, SignedDoors
+from jit_auth.engine.doors import SignedDoors
+from jit_auth.engine.pages import ApprovalPage
 from jit_auth.errors import Unauthenticated
 from jit_auth.signin.sessions import Signed
 from jit_auth.web import rounds

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from jit_auth.channels.card import Card
 from jit_auth.channels.words import OPAQUE
-from jit_auth.engine.pages import ApprovalPage, Choice, Doors
+from jit_auth.engine.doors import Doors
+from jit_auth.engine.pages import ApprovalPage, Choice
 from jit_auth.engine.proof import Visitor
 from jit_auth.errors import BadRequest, Conflict, NotFound, Unprocessable
 from jit_auth.web import rounds

@@ -8,7 +8,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from jit_auth.core.links import row_of
-from jit_auth.engine.pages import UndoDoors, UndoPage
+from jit_auth.engine.doors import UndoDoors
+from jit_auth.engine.pages import UndoPage
 from jit_auth.errors import NotFound
 from jit_auth.web.connect import link_shown
 from jit_auth.web.forms import no_unknown, read_post, refuse_foreign

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from jit_auth.channels.card import Card, detailed
+from jit_auth.channels.card import Card
+from jit_auth.channels.cut import detailed
 from jit_auth.channels.email.code import code_message
 from jit_auth.channels.email.message import message, word
 from jit_auth.channels.email.render import Renderer

@@ -16,7 +16,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from jit_auth.channels.card import build, detailed
+from jit_auth.channels.card import build
+from jit_auth.channels.cut import detailed
 from jit_auth.channels.slack import forms
 from jit_auth.channels.slack import message as buttons
 from jit_auth.channels.slack.answer import Answers

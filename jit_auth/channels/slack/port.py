@@ -13,7 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
-from jit_auth.channels.card import Card, detailed, moment
+from jit_auth.channels.card import Card, moment
+from jit_auth.channels.cut import detailed
 from jit_auth.channels.slack.api import Slack, SlackFault, judged
 from jit_auth.channels.slack.message import Message, bare, message, notice
 from jit_auth.channels.slack.parts import escaped, section

@@ -25,7 +25,7 @@ from jit_auth.config.people import People
 from jit_auth.core.fields import Field, Line
 from jit_auth.core.links import ticket
 from jit_auth.core.text import Part
-from jit_auth.engine.pages import Decide
+from jit_auth.engine.doors import Decide
 from tests.fakes.smtp import MailServer
 
 NOW = 1_764_064_800_000  # 25 Nov 2025, 10:00:00 UTC

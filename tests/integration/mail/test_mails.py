@@ -14,7 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from jit_auth.channels.card import Card, Change, Decided, detailed
+from jit_auth.channels.card import Card, Change, Decided
+from jit_auth.channels.cut import detailed
 from jit_auth.channels.email.message import LONGEST_SUBJECT, as_bytes, message
 from jit_auth.channels.email.render import Renderer
 from jit_auth.channels.email.told import Step

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from jit_auth.channels.card import Card, Change, Decided, Details, Recent, Waiting, detailed
+from jit_auth.channels.card import Card, Change, Decided, Details, Recent, Waiting
+from jit_auth.channels.cut import detailed
 from jit_auth.channels.slack.message import Message, bare, message, notice
 from jit_auth.channels.slack.parts import units
 from jit_auth.core.fields import Field, Line

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from jit_auth.channels.card import Card, build, masked, moment
+from jit_auth.channels.card import Card, build, moment
+from jit_auth.channels.cut import masked
 from jit_auth.channels.email.letter import letter
 from jit_auth.channels.slack.message import message
 from jit_auth.channels.terminal import Terminal

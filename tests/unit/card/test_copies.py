@@ -9,7 +9,8 @@ import pytest
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from jit_auth.channels.card import Card, Details, build, build_consent, build_gathered, detailed, exactly, masked
+from jit_auth.channels.card import Card, Details, build, build_consent, build_gathered, exactly
+from jit_auth.channels.cut import detailed, masked
 from jit_auth.channels.words import offered, short
 from jit_auth.engine.pages import ConsentPage, Wanted
 from jit_auth.model import Ask, Decision, Escalate, State, Trouble, Want
