@@ -80,16 +80,17 @@ class Call:
 
 @dataclass
 class Crowd:
-    """Agents that call and people who decide, until they are told to stop."""
+    """Agents that call and people who decide, until they are told to stop and have made so many calls."""
 
     town: Town
     chance: random.Random
+    fewest: int = 0
     calls: list[Call] = field(default_factory=list)
     presses: int = 0
     stopped: bool = False
 
     async def agent(self) -> None:
-        while not self.stopped:
+        while not self.stopped or len(self.calls) < self.fewest:
             call = self._next()
             self.calls.append(call)
             await self.play(call)
@@ -232,8 +233,9 @@ class Figures:
     findings: Findings
 
 
-async def run(folder: Path, storage: str, *, kills: int, seed: int, agents: int = 4) -> Figures:
-    """So many kills, and what was found at the end."""
+async def run(folder: Path, storage: str, *, kills: int, seed: int, agents: int = 4, calls: int = 0) -> Figures:
+    """So many kills, and what was found at the end. At least so many calls: on a crowded machine agents come to few
+    between the kills."""
     began = time.monotonic()
     chance = random.Random(seed)  # noqa: S311 - it only has to be repeatable
     async with town(folder, storage) as at:
@@ -241,7 +243,7 @@ async def run(folder: Path, storage: str, *, kills: int, seed: int, agents: int 
             assert not first.over, (folder / "stderr.txt").read_text()
             await at.kit.connected()
         at.kit.mail.messages.clear()
-        crowd, killer = Crowd(at, chance), Killer(at, chance)
+        crowd, killer = Crowd(at, chance, calls), Killer(at, chance)
         at_work = [asyncio.create_task(crowd.agent()) for _ in range(agents)]
         try:
             for _ in range(kills):

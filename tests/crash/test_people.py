@@ -19,7 +19,7 @@ from tests.crash.town import town
 async def test_what_people_decide_survives_every_kill(
     kind: str, kills: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    figures = await run(tmp_path, database(request, kind), kills=kills, seed=7)
+    figures = await run(tmp_path, database(request, kind), kills=kills, seed=7, calls=5)
     assert figures.findings.wrong == [], figures
     assert figures.calls >= 5, figures
 
